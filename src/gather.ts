@@ -1,0 +1,248 @@
+/** A function that makes a value of one item; it should stop, and reject, when its `signal` aborts. */
+export type Mapper<I, T> = (item: I, index: number, signal: AbortSignal) => T | PromiseLike<T>;
+
+/** What `gather` takes: anything that `for await` takes. */
+export type Items<I> = Iterable<I> | AsyncIterable<I>;
+
+export interface GatherOptions {
+  /** Most mappers in flight: an integer ≥ 1, or Infinity. @default Infinity */
+  readonly concurrency?: number;
+  /** Whether a rejection stands as an outcome in its place instead of ending the gather. @default false */
+  readonly returnExceptions?: boolean;
+  /** Ends the gather when it aborts, in both modes: the mappers in flight get the abort. */
+  readonly signal?: AbortSignal;
+}
+
+export interface GatherStreamOptions<T> extends GatherOptions {
+  /**
+   * The reorder window: most items that have been started and not yet been taken by the consumer,
+   * an integer ≥ 1, or Infinity. A full window holds back new mappers, never those in flight.
+   * @default Infinity
+   */
+  readonly window?: number;
+  /** The same bound in bytes of settled, not yet taken values, as `byteLength` counts them. @default Infinity */
+  readonly windowBytes?: number;
+  /** The bytes that a settled outcome holds in the window. @default () => 0 */
+  readonly byteLength?: (outcome: PromiseSettledResult<T>) => number;
+}
+
+/**
+ * Runs `mapper` over `items` concurrently and resolves with the outcomes in the order of the items,
+ * whatever finished first, as Python's `asyncio.gather(*map(mapper, items))` does.
+ *
+ * `mapper` is called lazily and in order, with at most `concurrency` calls in flight. One that throws
+ * synchronously rejects like any other; an Error that is *returned* is a value. Empty items give `[]`.
+ *
+ * - `returnExceptions: true` resolves with a `PromiseSettledResult` an item. A mapper that is cancelled on its
+ *   own is an outcome like any other.
+ * - Otherwise it resolves with the values. The first rejection in time aborts the other mappers through their
+ *   `signal`, waits until those in flight have settled, and rejects with that identical reason; later
+ *   rejections are dropped. (CPython's gather lets the siblings run on; this is what its TaskGroup does.)
+ * - When `options.signal` aborts, the mappers in flight get the abort, and once they have settled, gather
+ *   rejects with the signal's reason, also with `returnExceptions: true` (bpo-32684).
+ * - When `items` throws, the mappers in flight are aborted and gather rejects with what it threw.
+ *
+ * Rejects with RangeError or TypeError, before any mapper is called, when an option is out of range.
+ */
+export function gather<I, T>(
+  items: Items<I>,
+  mapper: Mapper<I, T>,
+  options: GatherOptions & { readonly returnExceptions: true },
+): Promise<PromiseSettledResult<T>[]>;
+export function gather<I, T>(
+  items: Items<I>,
+  mapper: Mapper<I, T>,
+  options?: GatherOptions & { readonly returnExceptions?: false },
+): Promise<T[]>;
+export function gather<I, T>(
+  items: Items<I>,
+  mapper: Mapper<I, T>,
+  options?: GatherOptions,
+): Promise<PromiseSettledResult<T>[] | T[]>;
+export async function gather<I, T>(
+  items: Items<I>,
+  mapper: Mapper<I, T>,
+  options: GatherOptions = {},
+): Promise<PromiseSettledResult<T>[] | T[]> {
+  const outcomes: PromiseSettledResult<T>[] = [];
+  const values: T[] = [];
+  for await (const outcome of gatherStream(items, mapper, options)) {
+    if (options.returnExceptions) outcomes.push(outcome);
+    else if (outcome.status === 'fulfilled') values.push(outcome.value);
+  }
+  return options.returnExceptions ? outcomes : values;
+}
+
+/**
+ * `gather` as a stream: yields each outcome as soon as all before it have been yielded. Between the items that
+ * are started and those that are taken lies a window, bounded in items and in bytes, so that memory does not
+ * grow with the number of items, and a consumer that is slow holds the mappers back.
+ *
+ * Ends, fails and cancels as `gather` does (without `returnExceptions` every outcome is `fulfilled`). A consumer
+ * that stops early (`break`, `return()`) aborts the mappers in flight and waits until they have settled.
+ *
+ * Throws RangeError or TypeError at once when an option is out of range.
+ */
+export function gatherStream<I, T>(
+  items: Items<I>,
+  mapper: Mapper<I, T>,
+  options: GatherStreamOptions<T> = {},
+): AsyncGenerator<PromiseSettledResult<T>, void, undefined> {
+  const { concurrency = Infinity, window = Infinity, windowBytes = Infinity } = options;
+  requireCount('concurrency', concurrency);
+  requireCount('window', window);
+  requireCount('windowBytes', windowBytes);
+  if (typeof mapper !== 'function')
+    throw new TypeError(`Expected mapper to be a function, got ${typeof mapper}`);
+  return stream(iterate(items), mapper, { ...options, concurrency, window, windowBytes });
+}
+
+type Limits = Required<Pick<GatherStreamOptions<unknown>, 'concurrency' | 'window' | 'windowBytes'>>;
+
+async function* stream<I, T>(
+  source: Iterator<I> | AsyncIterator<I>,
+  mapper: Mapper<I, T>,
+  options: GatherStreamOptions<T> & Limits,
+): AsyncGenerator<PromiseSettledResult<T>, void, undefined> {
+  const {
+    concurrency,
+    window,
+    windowBytes,
+    returnExceptions = false,
+    signal,
+    byteLength = () => 0,
+  } = options;
+  const inFlight = new Set<AbortController>();
+  const settled = new Map<number, PromiseSettledResult<T>>();
+  let settledBytes = 0;
+  let started = 0;
+  let taken = 0;
+  let pulling = false;
+  let exhausted = false;
+  let failure: { readonly reason: unknown } | undefined;
+  let wake = (): void => {};
+
+  const stop = (reason: unknown): void => {
+    if (failure) return;
+    failure = { reason };
+    for (const controller of inFlight) controller.abort(reason);
+    wake();
+  };
+
+  const settle = (index: number, controller: AbortController, outcome: PromiseSettledResult<T>): void => {
+    inFlight.delete(controller);
+    if (failure === undefined) {
+      settled.set(index, outcome);
+      settledBytes += byteLength(outcome);
+      if (outcome.status === 'rejected' && !returnExceptions) stop(outcome.reason);
+    }
+    if (index === taken || failure) wake();
+  };
+
+  const start = (item: I): void => {
+    const index = started++;
+    const controller = new AbortController();
+    inFlight.add(controller);
+    const fulfill = (value: T): void => settle(index, controller, { status: 'fulfilled', value });
+    const reject = (reason: unknown): void => settle(index, controller, { status: 'rejected', reason });
+    try {
+      const result = mapper(item, index, controller.signal);
+      if (isThenable(result)) Promise.resolve(result).then(fulfill, reject).then(fill, stop);
+      else fulfill(result);
+    } catch (error) {
+      reject(error);
+    }
+  };
+
+  const receive = ({ done, value }: IteratorResult<I>): void => {
+    if (done) {
+      exhausted = true;
+      wake();
+    } else if (failure === undefined) start(value);
+  };
+
+  const fail = (error: unknown): void => {
+    exhausted = true;
+    stop(error);
+  };
+
+  const fill = (): void => {
+    try {
+      while (
+        !(pulling || exhausted || failure) &&
+        inFlight.size < concurrency &&
+        started - taken < window &&
+        settledBytes < windowBytes
+      ) {
+        const next = source.next();
+        if (!isThenable(next)) receive(next);
+        else {
+          pulling = true;
+          Promise.resolve(next)
+            .finally(() => {
+              pulling = false;
+            })
+            .then(receive)
+            .then(fill, fail);
+        }
+      }
+    } catch (error) {
+      fail(error);
+    }
+  };
+
+  const onAbort = (): void => stop(signal?.reason);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  if (signal?.aborted) onAbort();
+  try {
+    while (failure === undefined) {
+      fill();
+      const outcome = settled.get(taken);
+      if (failure) break;
+      if (outcome) {
+        settled.delete(taken);
+        settledBytes -= byteLength(outcome);
+        taken += 1;
+        yield outcome;
+      } else if (exhausted && taken === started) return;
+      else
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+    }
+  } finally {
+    // Reached with mappers in flight after a failure, an abort, or a consumer that stopped early.
+    signal?.removeEventListener('abort', onAbort);
+    if (!exhausted || inFlight.size > 0) stop(new DOMException('The consumer stopped early', 'AbortError'));
+    while (inFlight.size > 0)
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    if (!exhausted) await close(source, pulling);
+  }
+  throw failure.reason;
+}
+
+/** Lets the items clean up, as `for await` does; what that throws gives way to the reason for stopping. */
+async function close(source: Iterator<unknown> | AsyncIterator<unknown>, pulling: boolean): Promise<void> {
+  const closed = (async () => source.return?.())().catch(() => {});
+  // An async generator answers `return` after the `next` that is pending, which may be never.
+  if (!pulling) await closed;
+}
+
+function iterate<I>(items: Items<I>): Iterator<I> | AsyncIterator<I> {
+  if (items !== null && items !== undefined) {
+    if (Symbol.asyncIterator in Object(items)) return (items as AsyncIterable<I>)[Symbol.asyncIterator]();
+    if (Symbol.iterator in Object(items)) return (items as Iterable<I>)[Symbol.iterator]();
+  }
+  throw new TypeError(`Expected items to be iterable or async iterable, got ${String(items)}`);
+}
+
+function requireCount(name: string, value: number): void {
+  if (value !== Infinity && !(Number.isInteger(value) && value >= 1))
+    throw new RangeError(`Expected ${name} to be an integer >= 1 or Infinity, got ${String(value)}`);
+}
+
+function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as PromiseLike<T> | null | undefined)?.then === 'function';
+}
