@@ -1,0 +1,182 @@
+import { isUtf8 } from 'node:buffer';
+import type {
+  ALBEvent,
+  APIGatewayProxyEvent,
+  APIGatewayProxyEventV2,
+  LambdaFunctionURLEvent,
+} from 'aws-lambda';
+import { type Batch, type BatchLimits, batchOf, parseBatch } from './batch.ts';
+import {
+  BadInputError,
+  badInput,
+  MethodNotAllowedError,
+  TooLargeError,
+  UnknownRouteError,
+  UnsupportedMediaTypeError,
+} from './errors.ts';
+import { parseIdsText, parseName } from './ids.ts';
+
+/** The HTTP events, by the shape that their replies must have. */
+export type ApiDialect = 'http-api' | 'rest-api' | 'alb' | 'alb-multi-value';
+
+/** An HTTP request as API Gateway, a Function URL or an ALB hands it over, in one shape. */
+export interface ApiRequest {
+  readonly dialect: ApiDialect;
+  readonly method: string;
+  readonly path: string;
+  /** Decoded, in the order that came, duplicates kept. */
+  readonly query: readonly (readonly [string, string])[];
+  /** Names in lower case. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: string | undefined;
+  readonly isBase64Encoded: boolean;
+}
+
+/** The most bytes of a request body: Lambda's own limit for an invocation. */
+export const MAX_REQUEST_BYTES = 6 * 1024 * 1024;
+
+const ALLOW = 'GET, POST';
+
+/** Payload 2.0: API Gateway HTTP APIs and Lambda Function URLs. */
+export function fromPayloadV2(event: APIGatewayProxyEventV2 | LambdaFunctionURLEvent): ApiRequest {
+  const { routeKey = '$default', rawPath, requestContext, rawQueryString = '' } = event;
+  const stagePrefix = `/${requestContext.stage}/`;
+  return {
+    dialect: 'http-api',
+    method: requestContext.http.method,
+    path:
+      fixedRoute(routeKey.slice(routeKey.indexOf(' ') + 1)) ??
+      (rawPath.startsWith(stagePrefix) ? rawPath.slice(stagePrefix.length - 1) : rawPath),
+    query: [...new URLSearchParams(rawQueryString)],
+    headers: lowerCased(event.headers, undefined),
+    body: event.body,
+    isBase64Encoded: event.isBase64Encoded,
+  };
+}
+
+/** Payload 1.0: API Gateway REST APIs. */
+export function fromPayloadV1(event: APIGatewayProxyEvent): ApiRequest {
+  const { multiValueQueryStringParameters: many, queryStringParameters: single } = event;
+  return {
+    dialect: 'rest-api',
+    method: event.httpMethod,
+    path: fixedRoute(event.resource) ?? event.path,
+    query: flatten(many ?? single),
+    headers: lowerCased(event.headers, event.multiValueHeaders),
+    body: event.body ?? undefined,
+    isBase64Encoded: event.isBase64Encoded,
+  };
+}
+
+/** Application Load Balancers, with multi-value headers on or off. */
+export function fromAlb(event: ALBEvent): ApiRequest {
+  const { multiValueQueryStringParameters: many, queryStringParameters: single } = event;
+  return {
+    dialect: event.multiValueHeaders ? 'alb-multi-value' : 'alb',
+    method: event.httpMethod,
+    path: event.path,
+    // Unlike API Gateway, a load balancer hands over the query as it stands in the URL.
+    query: [
+      ...new URLSearchParams(
+        flatten(many ?? single)
+          .map(([key, value]) => `${key}=${value}`)
+          .join('&'),
+      ),
+    ],
+    headers: lowerCased(event.headers, event.multiValueHeaders),
+    body: event.body ?? undefined,
+    isBase64Encoded: event.isBase64Encoded,
+  };
+}
+
+/**
+ * The batch of `POST /batches` (the base form as a JSON body) or `GET /batches?ids=1,2,7-9`.
+ * Throws a BadInputError of the kind that its HTTP status needs.
+ */
+export function parseApiBatch(request: ApiRequest, limits: BatchLimits): Batch {
+  if (request.path !== '/batches')
+    throw new UnknownRouteError(`Expected the path /batches, got ${request.path}`);
+  if (request.method === 'GET') return parseQuery(request.query, limits);
+  if (request.method === 'POST') return parseBatch(parseJsonBody(request), 'body', limits);
+  throw new MethodNotAllowedError(`Expected the method GET or POST, got ${request.method}`, ALLOW);
+}
+
+/** The Idempotency-Key header, with or without the quotes of a structured field. Throws BadInputError. */
+export function idempotencyKey(request: ApiRequest): string | undefined {
+  const value = request.headers.get('idempotency-key');
+  return value && parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
+}
+
+function parseQuery(query: ApiRequest['query'], { maxIds }: BatchLimits): Batch {
+  const given = new Map<string, string>();
+  for (const [key, value] of query) {
+    if (key !== 'ids' && key !== 'returnExceptions' && key !== 'runId')
+      throw badInput('query', 'no parameters but ids, returnExceptions, runId', key);
+    if (given.has(key)) throw badInput(`query.${key}`, 'given once', `${given.get(key)}, then ${value}`);
+    given.set(key, value);
+  }
+  const returnExceptions = given.get('returnExceptions') ?? 'true';
+  if (returnExceptions !== 'true' && returnExceptions !== 'false')
+    throw badInput('query.returnExceptions', 'true or false', returnExceptions);
+  const runId = given.get('runId');
+  const ids = given.get('ids');
+  if (ids === undefined) throw badInput('query.ids', 'comma-separated ids and ranges', undefined);
+  return batchOf(
+    parseIdsText(ids, 'query.ids', maxIds),
+    returnExceptions === 'true',
+    runId === undefined ? undefined : parseName(runId, 'query.runId'),
+  );
+}
+
+function parseJsonBody(request: ApiRequest): unknown {
+  const type = request.headers.get('content-type');
+  // A request that does not say what its body is may be looked into (RFC 9110, 8.3).
+  if (type !== undefined && !/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type))
+    throw new UnsupportedMediaTypeError(
+      `Expected \`headers.content-type\` to be application/json, got ${type}`,
+    );
+  if (!request.body) throw badInput('body', 'a JSON object', undefined);
+  const bytes = request.isBase64Encoded ? decodeBase64(request.body) : Buffer.from(request.body);
+  if (bytes.length > MAX_REQUEST_BYTES)
+    throw new TooLargeError(
+      `Expected \`body\` to have at most ${MAX_REQUEST_BYTES} bytes, got ${bytes.length}`,
+    );
+  if (!isUtf8(bytes))
+    throw new BadInputError('Expected `body` to be JSON in UTF-8, got bytes that are not UTF-8');
+  try {
+    return JSON.parse(bytes.toString());
+  } catch (error) {
+    throw new BadInputError(`Expected \`body\` to be JSON: ${(error as SyntaxError).message}`);
+  }
+}
+
+function decodeBase64(text: string): Buffer {
+  const bytes = Buffer.from(text, 'base64');
+  // Buffer skips what is not base64; RFC 4648 has it rejected.
+  if (bytes.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, ''))
+    throw new BadInputError('Expected `body` to be base64, as `isBase64Encoded` says, got something else');
+  return bytes;
+}
+
+/** The route that API Gateway matched: unlike the path, it knows nothing of stages and base path mappings. */
+function fixedRoute(route: string | undefined): string | undefined {
+  return route?.startsWith('/') && !route.includes('{') ? route : undefined;
+}
+
+type Fields = Readonly<Record<string, string | readonly string[] | undefined>> | null | undefined;
+
+function flatten(fields: Fields): (readonly [string, string])[] {
+  return Object.entries(fields ?? {}).flatMap(([key, value = []]) =>
+    [value].flat().map((one) => [key, one] as const),
+  );
+}
+
+function lowerCased(single: Fields, many: Fields): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (const [name, value] of flatten(many ?? single)) {
+    const key = name.toLowerCase();
+    const earlier = headers.get(key);
+    headers.set(key, earlier === undefined ? value : `${earlier}, ${value}`);
+  }
+  return headers;
+}

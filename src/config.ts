@@ -1,0 +1,85 @@
+import { ConfigError, expectation } from './errors.ts';
+import { type IdList, parseIdsText } from './ids.ts';
+import { parseUrlTemplate, type UrlTemplate } from './url-template.ts';
+
+/** The environment, checked. What each variable means, and its default, stands in the README. */
+export interface Config {
+  readonly resultsBucket: string;
+  readonly resultsPrefix: string;
+  readonly postUrl: UrlTemplate;
+  readonly postIds: IdList;
+  readonly concurrency: number;
+  readonly maxIds: number;
+  readonly maxAttempts: number;
+  readonly attemptTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  readonly writeReserveMs: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+/** The characters that S3 calls safe; a key that starts with a slash has an empty first folder. */
+const PREFIX = /^(?!\/)[A-Za-z0-9!_.*'()/-]{0,512}$/;
+
+/** Reads and checks the environment. Throws one ConfigError that names every variable that is missing or wrong. */
+export function readConfig(env: Environment): Config {
+  const mistakes: string[] = [];
+  const read = <T>(
+    name: string,
+    fallback: string,
+    expected: string,
+    parse: (text: string) => T | undefined,
+  ): T => {
+    const text = env[name] ?? fallback;
+    const value = parse(text);
+    if (value === undefined) mistakes.push(expectation(name, expected, env[name]));
+    // What is wrong is never returned: a mistake ends in the error below.
+    return value as T;
+  };
+  const integer = (name: string, fallback: number, min: number, max: number): number =>
+    read(name, String(fallback), `an integer from ${min} to ${max}`, (text) => {
+      const value = Number(text);
+      return /^\d+$/.test(text) && value >= min && value <= max ? value : undefined;
+    });
+
+  const maxIds = integer('MAX_IDS', 10_000, 1, 10_000_000);
+  const config: Config = {
+    resultsBucket: read('RESULTS_BUCKET', '', 'the name of an S3 bucket', (text) => match(BUCKET, text)),
+    resultsPrefix: read(
+      'RESULTS_PREFIX',
+      'runs/',
+      'a key prefix of up to 512 characters that are safe in S3',
+      (text) => match(PREFIX, text),
+    ),
+    postUrl: read(
+      'POST_URL',
+      'https://jsonplaceholder.typicode.com/posts/{id}',
+      'an http(s) URL with {id} in its path or query, without credentials and fragment',
+      parseUrlTemplate,
+    ),
+    postIds: read('POST_IDS', '1-100', `at most ${maxIds} ids, as in 1,2,7-9`, (text) =>
+      tryParseIds(text, maxIds),
+    ),
+    concurrency: integer('CONCURRENCY', 50, 1, 500),
+    maxIds,
+    maxAttempts: integer('MAX_ATTEMPTS', 4, 1, 20),
+    attemptTimeoutMs: integer('ATTEMPT_TIMEOUT_MS', 5_000, 1, 900_000),
+    maxBodyBytes: integer('MAX_BODY_BYTES', 1_048_576, 1, 104_857_600),
+    writeReserveMs: integer('WRITE_RESERVE_MS', 3_000, 500, 60_000),
+  };
+  if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
+  return config;
+}
+
+function match(pattern: RegExp, text: string): string | undefined {
+  return pattern.test(text) ? text : undefined;
+}
+
+function tryParseIds(text: string, maxIds: number): IdList | undefined {
+  try {
+    return parseIdsText(text, 'POST_IDS', maxIds);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,105 @@
+/*
+ * Every error that a caller can meet. What has a `code` is matched by it, never by its message.
+ *
+ * Error
+ * ├── BatchFetcherError                 the invocation fails
+ * │   ├── ConfigError                   BAD_CONFIG              the environment
+ * │   ├── BadInputError                 BAD_INPUT               the event
+ * │   │   ├── TooLargeError             TOO_LARGE               too many ids, too long a body
+ * │   │   ├── UnsupportedMediaTypeError UNSUPPORTED_MEDIA_TYPE  a body that is not said to be JSON
+ * │   │   ├── UnknownRouteError         UNKNOWN_ROUTE
+ * │   │   └── MethodNotAllowedError     METHOD_NOT_ALLOWED
+ * │   ├── RunConflictError              RUN_CONFLICT            the run id belongs to another batch
+ * │   ├── IdempotencyKeyReusedError     IDEMPOTENCY_KEY_REUSED  so does the Idempotency-Key
+ * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
+ * └── PostError                         a reason code           one post fails; see outcome.ts
+ */
+
+/** What makes an invocation fail. The messages are fit for a caller: no stack, no credentials, no policy text. */
+export abstract class BatchFetcherError extends Error {
+  abstract readonly code: string;
+}
+
+/** The environment lacks or misstates variables; the message names every one of them. */
+export class ConfigError extends BatchFetcherError {
+  override readonly name = 'ConfigError';
+  readonly code = 'BAD_CONFIG';
+}
+
+/** The event is not one that this function takes; nothing was fetched or written. */
+export class BadInputError extends BatchFetcherError {
+  override readonly name: string = 'BadInputError';
+  readonly code: string = 'BAD_INPUT';
+}
+
+/** The batch has more ids, or the request more bytes, than are allowed. */
+export class TooLargeError extends BadInputError {
+  override readonly name = 'TooLargeError';
+  override readonly code = 'TOO_LARGE';
+}
+
+/** The request's body is said to be something other than JSON. */
+export class UnsupportedMediaTypeError extends BadInputError {
+  override readonly name = 'UnsupportedMediaTypeError';
+  override readonly code = 'UNSUPPORTED_MEDIA_TYPE';
+}
+
+/** The API has no such route. */
+export class UnknownRouteError extends BadInputError {
+  override readonly name = 'UnknownRouteError';
+  override readonly code = 'UNKNOWN_ROUTE';
+}
+
+/** The route does not take this method; `allow` is the value for the Allow header. */
+export class MethodNotAllowedError extends BadInputError {
+  override readonly name = 'MethodNotAllowedError';
+  override readonly code = 'METHOD_NOT_ALLOWED';
+  readonly allow: string;
+
+  constructor(message: string, allow: string) {
+    super(message);
+    this.allow = allow;
+  }
+}
+
+/** A document of the same run id exists, for other ids or another mode. */
+export class RunConflictError extends BatchFetcherError {
+  override readonly name = 'RunConflictError';
+  readonly code = 'RUN_CONFLICT';
+}
+
+/** The same for an Idempotency-Key that was used for another request. */
+export class IdempotencyKeyReusedError extends BatchFetcherError {
+  override readonly name = 'IdempotencyKeyReusedError';
+  readonly code = 'IDEMPOTENCY_KEY_REUSED';
+}
+
+/** S3 could not be read or written, after its retries; `cause` is the SDK's error. */
+export class StoreError extends BatchFetcherError {
+  override readonly name = 'StoreError';
+  readonly code = 'STORE_FAILED';
+}
+
+/** The error of a value that is not what it should be: where, what was expected, what came. */
+export function badInput(path: string, expected: string, got: unknown): BadInputError {
+  return new BadInputError(expectation(path, expected, got));
+}
+
+/** `` Expected `ids[2]` to be …, got {"a":1} `` */
+export function expectation(path: string, expected: string, got: unknown): string {
+  return `Expected \`${path}\` to be ${expected}, got ${excerpt(got)}`;
+}
+
+const EXCERPT_CHARS = 80;
+
+function excerpt(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  // Shortened before it is serialized: what came may be megabytes.
+  if (typeof value === 'string') return JSON.stringify(shorten(value));
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  return shorten(typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value));
+}
+
+function shorten(text: string): string {
+  return text.length > EXCERPT_CHARS ? `${text.slice(0, EXCERPT_CHARS)}…` : text;
+}

@@ -1,0 +1,143 @@
+import { type Clock, sleep } from './clock.ts';
+import type { Id } from './ids.ts';
+import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
+import { isNoData, postJson } from './post-json.ts';
+import { backoffMs, retryAfterMs } from './retry.ts';
+
+/** What came of one request. */
+export type Attempt =
+  | {
+      readonly kind: 'response';
+      readonly status: number;
+      /** Empty unless the status is 2xx. */
+      readonly body: Buffer;
+      readonly retryAfter?: string | undefined;
+      /** Why a redirect was not followed. */
+      readonly redirect?: string | undefined;
+    }
+  | { readonly kind: 'too-large'; readonly status: number }
+  | { readonly kind: 'timed-out' }
+  | { readonly kind: 'failed'; readonly code: string; readonly error: Error };
+
+/**
+ * Asks the origin for a post once. Its clock, `timeoutMs`, starts when the attempt does.
+ * Resolves with whatever came of it; rejects only with the signal's reason, once it has aborted.
+ */
+export type RequestPost = (id: Id, timeoutMs: number, signal: AbortSignal) => Promise<Attempt>;
+
+export interface FetchPostOptions {
+  readonly requestPost: RequestPost;
+  readonly clock: Clock;
+  /** 0 to 1, for the jitter. */
+  readonly random: () => number;
+  readonly maxAttempts: number;
+  readonly attemptTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  /** When the run started, by the clock. */
+  readonly startMs: number;
+  /** When posts must have an outcome, by the clock. */
+  readonly deadlineMs: number;
+}
+
+/** Fetches one post. Resolves with it, or rejects with a PostError, or with the signal's reason when that aborts. */
+export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
+
+type Failure = Reason & { readonly error?: Error; readonly retryAfterMs?: number | undefined };
+
+/**
+ * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
+ * backoff with full jitter, and never sooner than Retry-After allows. What cannot be tried again before the
+ * deadline ends at once, so that no time is spent on waiting for nothing.
+ */
+export function fetchPostWith(options: FetchPostOptions): FetchPost {
+  const { requestPost, clock, random, maxAttempts, attemptTimeoutMs, startMs, deadlineMs } = options;
+  return async (id, signal) => {
+    const firstMs = clock.now();
+    let httpStatus: number | null = null;
+    let attempts = 0;
+
+    const record = (): FetchRecord => ({
+      httpStatus,
+      attempts,
+      startedMs: attempts === 0 ? null : Math.round(firstMs - startMs),
+      durationMs: attempts === 0 ? null : Math.round(clock.now() - firstMs),
+    });
+    const rejection = ({ error, retryAfterMs: _, ...reason }: Failure): PostError =>
+      new PostError(id, reason, record(), error && { cause: error });
+
+    for (;;) {
+      const timeLeftMs = deadlineMs - clock.now();
+      // Timers count whole milliseconds: less is no time.
+      if (timeLeftMs < 1) throw rejection(deadlineReason(id));
+      attempts += 1;
+      const attempt = await requestPost(id, Math.min(attemptTimeoutMs, timeLeftMs), signal);
+      httpStatus = 'status' in attempt ? attempt.status : null;
+      if (attempt.kind === 'timed-out' && timeLeftMs <= attemptTimeoutMs) throw rejection(deadlineReason(id));
+
+      const result = judge(id, attempt, options);
+      if (Buffer.isBuffer(result)) return { value: result, ...record() };
+      if (!result.retryable || attempts >= maxAttempts) throw rejection(result);
+      const waitMs = (result.retryAfterMs ?? 0) + backoffMs(attempts, random);
+      if (clock.now() + waitMs >= deadlineMs)
+        throw rejection(result.retryAfterMs === undefined ? deadlineReason(id) : result);
+      await sleep(clock, waitMs, signal);
+    }
+  };
+}
+
+/** The value of a post that came, or why it counts as failed. */
+function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
+  switch (attempt.kind) {
+    case 'response':
+      return attempt.status < 300
+        ? judgeBody(id, attempt.body)
+        : judgeStatus(id, attempt, options.clock.date());
+    case 'too-large':
+      return failure('TOO_LARGE', `Post ${id} is larger than ${options.maxBodyBytes} bytes`, false);
+    case 'timed-out':
+      return failure('TIMEOUT', `Post ${id} did not come within ${options.attemptTimeoutMs} ms`, true);
+    case 'failed':
+      return {
+        ...failure('NETWORK', `Post ${id} could not be fetched: ${attempt.code}`, true),
+        cause: attempt.code,
+        error: attempt.error,
+      };
+  }
+}
+
+function judgeBody(id: Id, body: Buffer): Buffer | Failure {
+  let value: Buffer;
+  try {
+    value = postJson(body);
+  } catch {
+    // The parser's message quotes the body, which has no place in logs or replies.
+    return failure('BAD_JSON', `Post ${id} is not JSON in UTF-8`, false);
+  }
+  return isNoData(value) ? noData('NO_DATA', id) : value;
+}
+
+function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Failure {
+  const { status, redirect } = response;
+  if (status === 404 || status === 410) return noData('NOT_FOUND', id);
+  const afterMs = retryAfterMs(response.retryAfter, date);
+  if (status === 429 || (status === 503 && afterMs !== undefined))
+    return {
+      ...failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true),
+      retryAfterMs: afterMs,
+    };
+  const retryable = status === 408 || status === 425 || status >= 500;
+  const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
+  return { ...failure('HTTP_ERROR', message, retryable), retryAfterMs: retryable ? afterMs : undefined };
+}
+
+function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {
+  return failure(code, `No data for post ${id}`, false);
+}
+
+function deadlineReason(id: Id): Failure {
+  return failure('DEADLINE', `The function's time ran out before post ${id} was fetched`, true);
+}
+
+function failure(code: Reason['code'], message: string, retryable: boolean): Failure {
+  return { code, message, retryable };
+}

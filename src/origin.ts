@@ -1,0 +1,182 @@
+import { type Dispatcher, interceptors, Pool } from 'undici';
+import type { Clock } from './clock.ts';
+import type { Attempt, RequestPost } from './fetch-post.ts';
+import type { UrlTemplate } from './url-template.ts';
+
+export interface OriginOptions {
+  readonly postUrl: UrlTemplate;
+  /** Most connections, and so most requests in flight over HTTP/1.1. */
+  readonly connections: number;
+  readonly attemptTimeoutMs: number;
+  /** Most bytes of a body after decompression. */
+  readonly maxBodyBytes: number;
+  readonly clock: Clock;
+  /** More options for the TLS sockets: a CA, say. @default {} */
+  readonly tls?: { readonly ca?: string };
+}
+
+/** The server that the posts come from, and the connections to it, which outlive a run. */
+export interface Origin {
+  readonly requestPost: RequestPost;
+  /** Ends the idle connections, and the others when they are done. */
+  close(): Promise<void>;
+}
+
+/** The project and its version in package.json. */
+export const USER_AGENT = 'batch-fetcher/0.1.0';
+const MAX_REDIRECTS = 3;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** An error's body is of no use; a longer one costs more to read than its connection is worth. */
+const MAX_ERROR_BODY_BYTES = 65_536;
+
+/**
+ * Opens connections to the origin of `postUrl` as they are needed: HTTP/2 where TLS offers it, else HTTP/1.1 with
+ * keep-alive. Bodies are decompressed. Redirects are followed, at most 3, within the origin alone.
+ */
+export function openOrigin(options: OriginOptions): Origin {
+  const { postUrl: url, connections, attemptTimeoutMs, maxBodyBytes, clock, tls = {} } = options;
+  const pool = new Pool(url.origin, {
+    connections,
+    connect: { ...tls, timeout: attemptTimeoutMs },
+    // The attempt has a clock of its own, which counts connecting and the body as well.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+  const dispatcher = pool.compose(interceptors.decompress());
+
+  const requestPost: RequestPost = (id, timeoutMs, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      let exchange: Exchange;
+      const finish = (attempt: Attempt): void => {
+        cancelTimer();
+        signal.removeEventListener('abort', onAbort);
+        resolve(attempt);
+      };
+      const onAbort = (): void => {
+        cancelTimer();
+        exchange.abort();
+        reject(signal.reason);
+      };
+      const cancelTimer = clock.after(timeoutMs, () => {
+        exchange.abort();
+        finish(exchange.answered() ?? { kind: 'timed-out' });
+      });
+      signal.addEventListener('abort', onAbort, { once: true });
+
+      const request = (path: string, redirectsLeft: number): void => {
+        exchange = new Exchange(maxBodyBytes, (attempt, location) => {
+          if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
+          const target = URL.parse(location, url.origin + path);
+          if (target?.origin !== url.origin)
+            finish({ ...attempt, redirect: `a redirect to another origin (${target?.origin ?? 'no URL'})` });
+          else if (redirectsLeft === 0)
+            finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
+          else request(target.pathname + target.search, redirectsLeft - 1);
+        });
+        dispatcher.dispatch({ path, method: 'GET', headers: HEADERS }, exchange);
+      };
+      request(url.pathOf(id), MAX_REDIRECTS);
+    });
+
+  return { requestPost, close: () => pool.close() };
+}
+
+const HEADERS = ['accept', 'application/json', 'accept-encoding', 'gzip, br, zstd', 'user-agent', USER_AGENT];
+
+/** One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #maxBodyBytes: number;
+  readonly #onEnd: (attempt: Attempt, location?: string) => void;
+  readonly #chunks: Buffer[] = [];
+  #controller: Dispatcher.DispatchController | undefined;
+  #ended = false;
+  #status = 0;
+  #headers: Record<string, string | string[] | undefined> = {};
+  #bytes = 0;
+
+  constructor(maxBodyBytes: number, onEnd: (attempt: Attempt, location?: string) => void) {
+    this.#maxBodyBytes = maxBodyBytes;
+    this.#onEnd = onEnd;
+  }
+
+  /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
+  abort(): void {
+    this.#ended = true;
+    this.#controller?.abort(new Error('The attempt has ended'));
+  }
+
+  /** The answer, where the status is all of it: an error that is still sending its body. */
+  answered(): Attempt | undefined {
+    return this.#status >= 300 ? this.#response() : undefined;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // It was still waiting for its connection when it was aborted.
+    if (this.#ended) this.abort();
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    // 1xx: the response proper is still to come.
+    if (status < 200) return;
+    this.#status = status;
+    this.#headers = headers;
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#status >= 300) {
+      // Read all the same: an unread body holds its connection.
+      if (this.#bytes > MAX_ERROR_BODY_BYTES) this.#end(this.#response(), true);
+    } else if (this.#bytes > this.#maxBodyBytes) this.#end({ kind: 'too-large', status: this.#status }, true);
+    else this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#end(this.#response());
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#end(this.answered() ?? { kind: 'failed', code: systemCode(error), error });
+  }
+
+  #end(attempt: Attempt, abort = false): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (abort) this.abort();
+    this.#onEnd(attempt, REDIRECTS.has(this.#status) ? this.#header('location') : undefined);
+  }
+
+  #response(): Attempt {
+    const [first, ...rest] = this.#chunks;
+    return {
+      kind: 'response',
+      status: this.#status,
+      body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
+      retryAfter: this.#header('retry-after'),
+    };
+  }
+
+  #header(name: string): string | undefined {
+    const value = this.#headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+}
+
+/** undici's own codes for what other clients report by the system's. */
+const SYSTEM_CODES: Readonly<Record<string, string>> = {
+  UND_ERR_SOCKET: 'ECONNRESET',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'ECONNRESET',
+  UND_ERR_CONNECT_TIMEOUT: 'ETIMEDOUT',
+  UND_ERR_HEADERS_OVERFLOW: 'HPE_HEADER_OVERFLOW',
+};
+
+function systemCode(error: Error & { code?: unknown }): string {
+  const code = typeof error.code === 'string' ? error.code : error.name;
+  return SYSTEM_CODES[code] ?? code;
+}

@@ -1,0 +1,72 @@
+import type { Id } from './ids.ts';
+
+/** Why a post failed: the codes that `reason.code` can have. */
+export type ReasonCode =
+  | 'NOT_FOUND'
+  | 'NO_DATA'
+  | 'HTTP_ERROR'
+  | 'RATE_LIMITED'
+  | 'TIMEOUT'
+  | 'NETWORK'
+  | 'BAD_JSON'
+  | 'TOO_LARGE'
+  | 'DEADLINE';
+
+/** How a post was fetched, whatever came of it. */
+export interface FetchRecord {
+  /** The status that the last attempt was answered with; null where it got no answer. */
+  readonly httpStatus: number | null;
+  /** Requests made, redirects not counted. */
+  readonly attempts: number;
+  /** Milliseconds from the start of the run to the first attempt; null where there was none. */
+  readonly startedMs: number | null;
+  /** Milliseconds from the first attempt to the outcome, waits included; null where there was none. */
+  readonly durationMs: number | null;
+}
+
+/** A post that was fetched. */
+export interface Post extends FetchRecord {
+  /** The JSON that the server sent, token for token, without white space between the tokens. */
+  readonly value: Buffer;
+}
+
+/** Why a post failed, as it stands in the document. */
+export interface Reason {
+  readonly code: ReasonCode;
+  readonly message: string;
+  /** Whether another run may succeed. */
+  readonly retryable: boolean;
+  /** For NETWORK: the system's code, `ECONNRESET` say. */
+  readonly cause?: string;
+}
+
+/** A post that failed: what `fetchPost` rejects with, and what a fail-fast run throws. */
+export class PostError extends Error {
+  override readonly name = 'PostError';
+  readonly id: Id;
+  readonly reason: Reason;
+  readonly record: FetchRecord;
+
+  constructor(id: Id, reason: Reason, record: FetchRecord, options?: ErrorOptions) {
+    super(reason.message, options);
+    this.id = id;
+    this.reason = reason;
+    this.record = record;
+  }
+
+  get code(): ReasonCode {
+    return this.reason.code;
+  }
+}
+
+/** One line of the document, before it is one: `value` is left out, as its bytes are not to be touched. */
+export function outcomeHead(
+  index: number,
+  id: Id,
+  status: 'fulfilled' | 'rejected',
+  record: FetchRecord,
+): string {
+  const { httpStatus, attempts, startedMs, durationMs } = record;
+  const idText = typeof id === 'number' ? id : `"${id}"`;
+  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},`;
+}

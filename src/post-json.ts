@@ -1,0 +1,50 @@
+import { isUtf8 } from 'node:buffer';
+
+const TAB = 0x09;
+const LINE_FEED = 0x0a;
+const CARRIAGE_RETURN = 0x0d;
+const SPACE = 0x20;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const BYTE_ORDER_MARK = [0xef, 0xbb, 0xbf] as const;
+
+/**
+ * The JSON text of a body, token for token: only white space between tokens goes, so that it fits on one line.
+ * A byte order mark before it goes as well (RFC 8259, 8.1). Numbers, key order and duplicate keys stay as they are.
+ *
+ * A body of white space alone gives an empty text. Throws SyntaxError where the body is not JSON or not UTF-8.
+ * The text is a copy: it does not hold on to the body's memory.
+ */
+export function postJson(body: Buffer): Buffer {
+  if (!isUtf8(body)) throw new SyntaxError('Not UTF-8');
+  const marked = BYTE_ORDER_MARK.every((byte, i) => body[i] === byte);
+  const json = marked ? body.subarray(BYTE_ORDER_MARK.length) : body;
+  const text = withoutWhiteSpace(json);
+  // The body is parsed, not the text, in which `1 2` has become a number; and only to be checked: what
+  // JSON.parse makes of numbers beyond 2^53 or of duplicate keys is not what was sent.
+  if (text.length > 0) JSON.parse(json.toString());
+  return text;
+}
+
+/** Whether the text says that there is no post: nothing, `null`, `{}`, `[]` or `""`. */
+export function isNoData(text: Buffer): boolean {
+  return text.length <= 4 && ['', 'null', '{}', '[]', '""'].includes(text.toString());
+}
+
+function withoutWhiteSpace(json: Buffer): Buffer {
+  const text = Buffer.allocUnsafe(json.length);
+  let length = 0;
+  let inString = false;
+  for (let i = 0; i < json.length; i++) {
+    const byte = json[i] as number;
+    if (inString) {
+      text[length++] = byte;
+      if (byte === QUOTE) inString = false;
+      else if (byte === BACKSLASH) text[length++] = json[++i] as number;
+    } else if (byte !== SPACE && byte !== LINE_FEED && byte !== CARRIAGE_RETURN && byte !== TAB) {
+      text[length++] = byte;
+      inString = byte === QUOTE;
+    }
+  }
+  return text.subarray(0, length);
+}

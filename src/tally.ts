@@ -1,0 +1,128 @@
+import { createHistogram } from 'node:perf_hooks';
+import { type Id, idKey } from './ids.ts';
+import type { FetchRecord, PostError, ReasonCode } from './outcome.ts';
+import type { CountOccurrences } from './repeats.ts';
+
+/** The errors of a run, as they stand in the document and in replies. */
+export interface ErrorSummary {
+  readonly total: number;
+  readonly byCode: Partial<Record<ReasonCode, number>>;
+  /** The first 10, in the order of the ids. */
+  readonly first: readonly FirstError[];
+  /** Each distinct id whose outcome is retryable, in order: `{"ids": <that>}` is the event that redrives them. */
+  readonly retryableIds: readonly Id[];
+}
+
+export interface FirstError {
+  readonly index: number;
+  readonly id: Id;
+  readonly code: ReasonCode;
+  readonly message: string;
+}
+
+/** Milliseconds from a post's first attempt to its outcome, over the posts that were attempted; null where none was. */
+export interface Latency {
+  readonly p50: number | null;
+  readonly p90: number | null;
+  readonly p99: number | null;
+  readonly max: number | null;
+}
+
+/** What a run came to. */
+export interface RunSummary {
+  /** ISO 8601. */
+  readonly finishedAt: string;
+  readonly durationMs: number;
+  readonly requested: number;
+  readonly fulfilled: number;
+  readonly rejected: number;
+  /** Requests made for posts, each repeated post counted once. */
+  readonly attempts: number;
+  /** false where the deadline left posts unfetched. */
+  readonly complete: boolean;
+  readonly latencyMs: Latency;
+}
+
+const FIRST_ERRORS = 10;
+/** Above any that a function lives to see. */
+const MAX_LATENCY_MS = 2 ** 31;
+
+/** Counts outcomes as they pass. What it holds does not grow with them, but for the ids to redrive. */
+export class Tally {
+  readonly #countOccurrences: CountOccurrences;
+  readonly #repeatsSeen = new Set<string>();
+  readonly #byCode: Partial<Record<ReasonCode, number>> = {};
+  readonly #first: FirstError[] = [];
+  readonly #retryableIds: Id[] = [];
+  // An HDR histogram: its quantiles are within 0.1 %, whatever their number.
+  readonly #latency = createHistogram({ lowest: 1, highest: MAX_LATENCY_MS, figures: 3 });
+  #fulfilled = 0;
+  #rejected = 0;
+  #attempts = 0;
+  #maxMs = 0;
+
+  constructor(countOccurrences: CountOccurrences) {
+    this.#countOccurrences = countOccurrences;
+  }
+
+  addFulfilled(id: Id, record: FetchRecord): void {
+    this.#fulfilled += 1;
+    this.#addFetch(id, record);
+  }
+
+  addRejected(index: number, error: PostError, id: Id): void {
+    const { code, message, retryable } = error.reason;
+    this.#rejected += 1;
+    this.#byCode[code] = (this.#byCode[code] ?? 0) + 1;
+    if (this.#first.length < FIRST_ERRORS) this.#first.push({ index, id, code, message });
+    if (this.#addFetch(id, error.record) && retryable) this.#retryableIds.push(id);
+  }
+
+  errors(): ErrorSummary {
+    return {
+      total: this.#rejected,
+      byCode: this.#byCode,
+      first: this.#first,
+      retryableIds: this.#retryableIds,
+    };
+  }
+
+  summary(finishedAt: Date, durationMs: number): RunSummary {
+    return {
+      finishedAt: finishedAt.toISOString(),
+      durationMs: Math.round(durationMs),
+      requested: this.#fulfilled + this.#rejected,
+      fulfilled: this.#fulfilled,
+      rejected: this.#rejected,
+      attempts: this.#attempts,
+      complete: this.#byCode.DEADLINE === undefined,
+      latencyMs: {
+        p50: this.#quantile(50),
+        p90: this.#quantile(90),
+        p99: this.#quantile(99),
+        max: this.#latency.count === 0 ? null : this.#maxMs,
+      },
+    };
+  }
+
+  /** Counts what was done for a post, at the first of its positions. Says whether this is the first. */
+  #addFetch(id: Id, { attempts, durationMs }: FetchRecord): boolean {
+    if (this.#countOccurrences(id) > 1) {
+      const key = idKey(id);
+      if (this.#repeatsSeen.has(key)) return false;
+      this.#repeatsSeen.add(key);
+    }
+    this.#attempts += attempts;
+    if (durationMs !== null) {
+      // The histogram takes no 0.
+      this.#latency.record(durationMs + 1);
+      this.#maxMs = Math.max(this.#maxMs, durationMs);
+    }
+    return true;
+  }
+
+  #quantile(percent: number): number | null {
+    if (this.#latency.count === 0) return null;
+    return Math.min(this.#latency.percentile(percent) - 1, this.#maxMs);
+  }
+}
