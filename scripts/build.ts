@@ -1,0 +1,93 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
+import { build, type Metafile } from 'esbuild';
+
+const projectDir = join(import.meta.dirname, '..');
+
+// Bundled CommonJS packages call require() for Node's own modules, and an ES module has no require.
+const requireBanner = "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);";
+
+/** The lock file's part that tells what may be deployed: `dev` marks what only devDependencies reach. */
+interface Lockfile {
+  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
+}
+
+/**
+ * Bundles src/handler.ts into `outDir` as an ES module for nodejs24.x, and returns the bundle's metafile.
+ * The same sources give the same bytes. Rejects, with `outDir` left as it was, where the sources don't
+ * compile or the bundle would carry something that is not to be deployed.
+ */
+export async function buildFunction(
+  entryPoint: string = join(projectDir, 'src/handler.ts'),
+  outDir: string = join(projectDir, 'dist'),
+): Promise<Metafile> {
+  const { metafile, outputFiles } = await build({
+    absWorkingDir: projectDir,
+    entryPoints: [entryPoint],
+    outfile: join(outDir, 'handler.js'),
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    // The ES module builds of the packages tree-shake, their CommonJS builds don't.
+    mainFields: ['module', 'main'],
+    minify: true,
+    sourcemap: 'external',
+    legalComments: 'linked',
+    banner: { js: requireBanner },
+    metafile: true,
+    write: false,
+    logLevel: 'silent',
+  });
+  const lockfile: Lockfile = JSON.parse(await readFile(join(projectDir, 'package-lock.json'), 'utf8'));
+  assertDeployable(metafile, lockfile);
+
+  // A file of an earlier build must not end up in the package.
+  await rm(outDir, { recursive: true, force: true });
+  await mkdir(outDir, { recursive: true });
+  await Promise.all([
+    ...outputFiles.map(({ path, contents }) => writeFile(path, contents)),
+    writeFile(join(outDir, 'package.json'), '{"type":"module"}\n'),
+    writeFile(join(outDir, 'meta.json'), `${JSON.stringify(metafile)}\n`),
+  ]);
+  return metafile;
+}
+
+/** Throws an Error that lists everything in the bundle which is neither the function's own nor a dependency. */
+export function assertDeployable(metafile: Metafile, lockfile: Lockfile): void {
+  const faults = new Set([
+    ...Object.keys(metafile.inputs).flatMap((input) => inputFault(input, lockfile) ?? []),
+    ...Object.values(metafile.outputs)
+      .flatMap((output) => output.imports)
+      .filter((imported) => imported.external === true && !isBuiltin(imported.path))
+      .map(({ path }) => `${path}: expected to be bundled, but the bundle imports it at run time`),
+  ]);
+  if (faults.size > 0) {
+    throw new Error(`The bundle is not deployable:\n  ${[...faults].join('\n  ')}`);
+  }
+}
+
+function inputFault(input: string, lockfile: Lockfile): string | undefined {
+  const packagePath = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+  if (packagePath === undefined) {
+    return input.startsWith('src/') ? undefined : `${input}: expected only files under src/ and packages`;
+  }
+  const locked = lockfile.packages[packagePath];
+  if (locked === undefined) return `${packagePath}: expected a package of package-lock.json`;
+  return locked.dev === true
+    ? `${packagePath}: expected a package that \`dependencies\` reaches, got a devDependency`
+    : undefined;
+}
+
+if (import.meta.main) {
+  try {
+    const { outputs } = await buildFunction();
+    for (const [path, { bytes }] of Object.entries(outputs)) {
+      console.log(`${path}: ${Math.ceil(bytes / 1024)} KB`);
+    }
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,232 @@
+import { asText, type Finding, getAttTarget, intrinsic, isObject, show, type Template } from './template.ts';
+
+interface ActionTarget {
+  /** What the resource of the action must look like, in the form that `asText` gives. */
+  readonly pattern: RegExp;
+  readonly expected: string;
+  /** The resource type that `${LogicalId.Arn}` at its start must have. */
+  readonly type?: string;
+}
+
+const s3Bucket: ActionTarget = {
+  type: 'AWS::S3::Bucket',
+  pattern: /^\$\{\w+\.Arn\}$/,
+  expected: 'the Arn of a bucket',
+};
+const s3Objects: ActionTarget = {
+  type: 'AWS::S3::Bucket',
+  pattern: /^\$\{\w+\.Arn\}\/[^*?]+\/?\*?$/,
+  expected: 'the objects under a prefix of a bucket, <Arn>/<prefix>*',
+};
+const logStreams: ActionTarget = {
+  type: 'AWS::Logs::LogGroup',
+  pattern: /^\$\{\w+\.Arn\}$/,
+  expected: 'the Arn of a log group',
+};
+const queue: ActionTarget = {
+  type: 'AWS::SQS::Queue',
+  pattern: /^\$\{\w+\.Arn\}$/,
+  expected: 'the Arn of a queue',
+};
+
+// Every action that a role may have, with the narrowest resource it works on. A new permission needs its
+// line here, so that it is looked at once.
+const grantable: Readonly<Record<string, ActionTarget>> = {
+  's3:GetObject': s3Objects,
+  's3:PutObject': s3Objects,
+  's3:AbortMultipartUpload': s3Objects,
+  's3:ListBucket': s3Bucket,
+  'logs:CreateLogStream': logStreams,
+  'logs:PutLogEvents': logStreams,
+  'sqs:SendMessage': queue,
+};
+
+// Actions for which AWS knows no narrower resource than `*`, with the reason to print.
+const unscoped: Readonly<Record<string, string>> = {
+  'xray:PutTraceSegments': 'X-Ray has no resource for traces',
+  'xray:PutTelemetryRecords': 'X-Ray has no resource for traces',
+  'cloudwatch:PutMetricData': 'CloudWatch has no resource for metrics',
+};
+
+const statementKeys = [
+  'Sid',
+  'Effect',
+  'Principal',
+  'NotPrincipal',
+  'Action',
+  'NotAction',
+  'Resource',
+  'NotResource',
+  'Condition',
+];
+
+interface Policy {
+  readonly logicalId: string;
+  readonly path: string;
+  readonly document: Readonly<Record<string, unknown>>;
+}
+
+/** Finds statements that let in more than they have to, or that IAM would refuse. */
+export function checkAccess(template: Template): { findings: Finding[]; allowances: string[] } {
+  const allowances: string[] = [];
+  const findings = [
+    ...policies(template).flatMap((policy) => {
+      const version = policy.document.Version;
+      return [
+        ...(version === undefined || version === '2012-10-17'
+          ? []
+          : [finding(policy, 'Version', '2012-10-17', version)]),
+        ...[policy.document.Statement]
+          .flat()
+          .flatMap((statement, i) =>
+            checkStatement(policy, `Statement[${i}]`, statement, template, allowances),
+          ),
+      ];
+    }),
+    ...checkInvokers(template),
+    ...checkFailureDestinations(template),
+  ];
+  return { findings, allowances };
+}
+
+function policies(template: Template): Policy[] {
+  const found: Policy[] = [];
+  const visit = (logicalId: string, path: string, value: unknown): void => {
+    if (isObject(value) && value.Statement !== undefined) found.push({ logicalId, path, document: value });
+    else if (Array.isArray(value)) value.forEach((item, i) => void visit(logicalId, `${path}[${i}]`, item));
+    else if (isObject(value)) {
+      for (const [key, item] of Object.entries(value)) visit(logicalId, `${path}.${key}`, item);
+    }
+  };
+  for (const [logicalId, { Properties }] of Object.entries(template.Resources)) {
+    visit(logicalId, 'Properties', Properties);
+  }
+  return found;
+}
+
+function finding({ logicalId, path }: Policy, at: string, expected: string, got: unknown): Finding {
+  return { logicalId, path: `${path}.${at}`, expected, got: show(got) };
+}
+
+function checkStatement(
+  policy: Policy,
+  at: string,
+  statement: unknown,
+  template: Template,
+  allowances: string[],
+): Finding[] {
+  if (!isObject(statement)) return [finding(policy, at, 'a statement', statement)];
+  const findings = Object.keys(statement)
+    .filter((key) => !statementKeys.includes(key))
+    .map((key) => finding(policy, `${at}.${key}`, `one of ${statementKeys.join(', ')}`, key));
+  const { Effect, Principal, Action, Resource } = statement;
+  if (Effect === 'Deny') return findings;
+  if (Effect !== 'Allow') return [...findings, finding(policy, `${at}.Effect`, 'Allow or Deny', Effect)];
+
+  for (const key of ['NotAction', 'NotResource', 'NotPrincipal']) {
+    if (statement[key] !== undefined) {
+      findings.push(finding(policy, `${at}.${key}`, 'a list of what is allowed', statement[key]));
+    }
+  }
+  if (Principal === '*' || (isObject(Principal) && Object.values(Principal).flat().includes('*'))) {
+    findings.push(finding(policy, `${at}.Principal`, 'a principal that is named', Principal));
+  }
+  for (const action of [Action].flat()) {
+    if (policy.path.endsWith('.AssumeRolePolicyDocument')) {
+      if (action !== 'sts:AssumeRole')
+        findings.push(finding(policy, `${at}.Action`, 'sts:AssumeRole', action));
+      continue;
+    }
+    const reason = typeof action === 'string' ? unscoped[action] : undefined;
+    if (reason !== undefined) {
+      allowances.push(`${policy.logicalId}: ${String(action)} on ${show(Resource)}: ${reason}`);
+      continue;
+    }
+    findings.push(...checkGrant(policy, at, action, [Resource].flat(), template));
+  }
+  return findings;
+}
+
+function checkGrant(
+  policy: Policy,
+  at: string,
+  action: unknown,
+  resources: readonly unknown[],
+  template: Template,
+): Finding[] {
+  const target = typeof action === 'string' ? grantable[action] : undefined;
+  if (target === undefined) {
+    const expected = `one of ${Object.keys(grantable).join(', ')} (or a new line in access-policies.ts)`;
+    return [finding(policy, `${at}.Action`, expected, action)];
+  }
+  return resources
+    .filter((resource) => {
+      const text = asText(resource) ?? '';
+      const logicalId = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
+      return !target.pattern.test(text) || template.Resources[logicalId]?.Type !== target.type;
+    })
+    .map((resource) =>
+      finding(policy, `${at}.Resource`, `${target.expected} for ${String(action)}`, resource),
+    );
+}
+
+/** A permission without a source lets every account's rules and APIs invoke the function. */
+function checkInvokers(template: Template): Finding[] {
+  return Object.entries(template.Resources)
+    .filter(([, { Type }]) => Type === 'AWS::Lambda::Permission')
+    .flatMap(([logicalId, { Properties = {} }]) => {
+      const { Principal, SourceArn, SourceAccount } = Properties;
+      return [
+        ...(Principal === '*'
+          ? [{ logicalId, path: 'Properties.Principal', expected: 'a principal that is named', got: '*' }]
+          : []),
+        ...(SourceArn === undefined && SourceAccount === undefined
+          ? [
+              {
+                logicalId,
+                path: 'Properties.SourceArn',
+                expected: 'a source that is named',
+                got: show(SourceArn),
+              },
+            ]
+          : []),
+      ];
+    });
+}
+
+/** Lambda refuses a failure queue that the function's role may not write to, but only at deployment. */
+function checkFailureDestinations(template: Template): Finding[] {
+  return Object.entries(template.Resources)
+    .filter(([, { Type }]) => Type === 'AWS::Lambda::EventInvokeConfig')
+    .flatMap(([logicalId, { Properties = {} }]) => {
+      const path = 'Properties.DestinationConfig.OnFailure.Destination';
+      const destination = at(Properties, 'DestinationConfig', 'OnFailure', 'Destination');
+      if (destination === undefined) return [{ logicalId, path, expected: 'a queue', got: 'nothing' }];
+      const functionId = targetOf(Properties.FunctionName);
+      const roleId = targetOf(template.Resources[functionId]?.Properties?.Role);
+      const maySend = policies(template)
+        .filter((policy) => policy.logicalId === roleId)
+        .flatMap(({ document }) => [document.Statement].flat())
+        .some(
+          (statement) =>
+            isObject(statement) &&
+            statement.Effect === 'Allow' &&
+            [statement.Action].flat().includes('sqs:SendMessage') &&
+            [statement.Resource].flat().some((resource) => asText(resource) === asText(destination)),
+        );
+      return maySend
+        ? []
+        : [{ logicalId, path, expected: `a queue that ${roleId} may write to`, got: show(destination) }];
+    });
+}
+
+function at(value: unknown, ...keys: readonly string[]): unknown {
+  return keys.reduce((inner, key) => (isObject(inner) ? inner[key] : undefined), value);
+}
+
+/** The logical id that a Ref or GetAtt names, or the empty string. */
+function targetOf(value: unknown): string {
+  const [name, argument] = intrinsic(value) ?? [];
+  if (name === 'Ref') return String(argument);
+  return name === 'Fn::GetAtt' ? (getAttTarget(argument)?.[0] ?? '') : '';
+}

@@ -1,0 +1,100 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Metafile } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { assertDeployable, buildFunction } from '../../scripts/build.ts';
+
+const handler = join(import.meta.dirname, '../../src/handler.ts');
+let dir: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'batch-fetcher-build-'));
+});
+
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+});
+
+describe('the build', () => {
+  it('gives the same bytes for the same sources, and nothing but the deployable files', async () => {
+    const [first, second] = [join(dir, 'first'), join(dir, 'second')];
+    await buildFunction(handler, first);
+    await buildFunction(handler, second);
+    expect(await readFile(join(first, 'handler.js'))).toStrictEqual(
+      await readFile(join(second, 'handler.js')),
+    );
+    expect((await readdir(first)).sort()).toStrictEqual([
+      'handler.js',
+      'handler.js.LEGAL.txt',
+      'handler.js.map',
+      'meta.json',
+      'package.json',
+    ]);
+  });
+
+  it('rejects a bundle that reaches outside of src/, and leaves the last build in place', async () => {
+    const outDir = join(dir, 'kept');
+    await buildFunction(handler, outDir);
+    const stray = join(dir, 'stray.ts');
+    await writeFile(stray, 'export const handler = () => 1;\n');
+    await expect(buildFunction(stray, outDir)).rejects.toThrow(
+      /stray\.ts: expected only files under src\/ and packages/,
+    );
+    expect(await readdir(outDir)).toContain('handler.js');
+  });
+
+  it('rejects sources that do not compile, with the place', async () => {
+    const broken = join(dir, 'broken.ts');
+    await writeFile(broken, 'export const handler = (;\n');
+    await expect(buildFunction(broken, join(dir, 'broken'))).rejects.toThrow(/broken\.ts:1:24: ERROR/);
+  });
+});
+
+describe('what may be in the bundle', () => {
+  const lockfile = {
+    packages: {
+      'node_modules/undici': {},
+      'node_modules/fauxqs': { dev: true },
+      'node_modules/a/node_modules/@scope/b': {},
+    },
+  };
+  const metafile = (inputs: readonly string[], imported?: string): Metafile => ({
+    inputs: Object.fromEntries(inputs.map((path) => [path, { bytes: 1, imports: [] }])),
+    outputs: {
+      'dist/handler.js': {
+        bytes: 1,
+        inputs: {},
+        exports: ['handler'],
+        imports: imported === undefined ? [] : [{ path: imported, kind: 'import-statement', external: true }],
+      },
+    },
+  });
+
+  it('takes src/, packages that dependencies reach, and modules of Node', () => {
+    const inputs = [
+      'src/handler.ts',
+      'node_modules/undici/index.js',
+      'node_modules/a/node_modules/@scope/b/x.js',
+    ];
+    expect(() => assertDeployable(metafile(inputs, 'node:fs'), lockfile)).not.toThrow();
+  });
+
+  it.each([
+    ['local/', metafile(['local/s3-store.ts']), /local\/s3-store\.ts: expected only files under src\//],
+    ['test/', metafile(['test/fixture.ts']), /test\/fixture\.ts: expected only files under src\//],
+    [
+      'a devDependency',
+      metafile(['node_modules/fauxqs/x.js']),
+      /node_modules\/fauxqs: .* got a devDependency/,
+    ],
+    [
+      'a package that is not locked',
+      metafile(['node_modules/left/x.js']),
+      /node_modules\/left: expected a package of package-lock/,
+    ],
+    ['a package left to run time', metafile([], 'aws-crt'), /aws-crt: expected to be bundled/],
+  ])('does not take %s', (_, bundle, message) => {
+    expect(() => assertDeployable(bundle, lockfile)).toThrow(message);
+  });
+});

@@ -1,0 +1,381 @@
+import { cp, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildFunction } from '../../scripts/build.ts';
+import { checkTemplate, packageStage } from '../../scripts/check-template.ts';
+import type { Template } from '../../scripts/template/template.ts';
+
+const projectDir = join(import.meta.dirname, '../..');
+let dir: string;
+let prod: Template;
+let dev: Template;
+
+// A copy of the service, so that the test neither needs nor touches the project's own dist/ and .serverless/.
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'batch-fetcher-deploy-'));
+  await buildFunction(join(projectDir, 'src/handler.ts'), join(dir, 'dist'));
+  await cp(join(projectDir, 'serverless.yml'), join(dir, 'serverless.yml'));
+  for (const name of ['local', 'node_modules', 'package.json']) {
+    await symlink(join(projectDir, name), join(dir, name));
+  }
+  prod = await packageStage('prod', join(dir, 'prod'), dir);
+  dev = await packageStage('dev', join(dir, 'dev'), dir);
+}, 60_000);
+
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+});
+
+describe('the packaged service', () => {
+  it('has no findings in prod and in dev', () => {
+    expect(checkTemplate(prod)).toStrictEqual({ findings: [], allowances: [] });
+    expect(checkTemplate(dev)).toStrictEqual({ findings: [], allowances: [] });
+  });
+
+  it('runs its schedule in prod only', () => {
+    expect(prod.Resources.FetchEventsRuleSchedule1?.Properties?.State).toBe('ENABLED');
+    expect(dev.Resources.FetchEventsRuleSchedule1?.Properties?.State).toBe('DISABLED');
+  });
+
+  it('lets each role do what its function does, and only that', () => {
+    expect(grants('FetchRole')).toStrictEqual([
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on {"Fn::Sub":"\${ResultsBucket.Arn}/runs/*"}`,
+      's3:ListBucket on {"Fn::GetAtt":["ResultsBucket","Arn"]}',
+      'logs:CreateLogStream,logs:PutLogEvents on {"Fn::GetAtt":["FetchLogGroup","Arn"]}',
+      'sqs:SendMessage on {"Fn::GetAtt":["FailedRuns","Arn"]}',
+    ]);
+    expect(grants('ApiRole')).toStrictEqual([
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on {"Fn::Sub":"\${ResultsBucket.Arn}/runs/*"}`,
+      's3:ListBucket on {"Fn::GetAtt":["ResultsBucket","Arn"]}',
+      'logs:CreateLogStream,logs:PutLogEvents on {"Fn::GetAtt":["ApiLogGroup","Arn"]}',
+    ]);
+  });
+
+  it('holds the bundle and nothing else', async () => {
+    const zip = await readFile(join(dir, 'prod/batch-fetcher.zip'));
+    expect(entryNames(zip)).toStrictEqual([
+      'dist/handler.js',
+      'dist/handler.js.LEGAL.txt',
+      'dist/package.json',
+    ]);
+  });
+});
+
+interface Fault {
+  readonly fault: string;
+  /** Where it is seeded, from the template's Resources. */
+  readonly at: string;
+  /** What is put there; undefined takes away what is there. */
+  readonly put: unknown;
+  /** Where it is found; by default where it was seeded. */
+  readonly found?: readonly string[];
+}
+
+const bucket = 'ResultsBucket.Properties';
+const objects = 'FetchRole.Properties.Policies.0.PolicyDocument.Statement.0';
+const objectsFound = 'FetchRole.Properties.Policies[0].PolicyDocument.Statement[0]';
+
+const faults: readonly Fault[] = [
+  {
+    fault: 'a resource type that does not exist',
+    at: 'FailedRuns.Type',
+    put: 'AWS::SQS::Queues',
+    found: ['FailedRuns.Type', 'FetchRole.Properties.Policies[2].PolicyDocument.Statement[0].Resource'],
+  },
+  { fault: 'a misspelt property', at: 'FetchLambdaFunction.Properties.MemorySise', put: 512 },
+  {
+    fault: 'a misspelt property deep inside',
+    at: `${bucket}.LifecycleConfiguration.Rules.0.Statuss`,
+    put: 'Enabled',
+    found: [`${bucket}.LifecycleConfiguration.Rules[0].Statuss`],
+  },
+  { fault: 'a misspelt attribute of a resource', at: 'ResultsBucket.DeletePolicy', put: 'Retain' },
+  { fault: 'a required property left out', at: 'HttpApiRouteGetBatches.Properties.RouteKey', put: undefined },
+  {
+    fault: 'a required property left out deep inside',
+    at: `${bucket}.LifecycleConfiguration.Rules.0.Status`,
+    put: undefined,
+    found: [`${bucket}.LifecycleConfiguration.Rules[0].Status`],
+  },
+  {
+    fault: 'a required property that is AWS::NoValue',
+    at: 'FetchLambdaFunction.Properties.Role',
+    put: { Ref: 'AWS::NoValue' },
+    found: [
+      'FetchLambdaFunction.Properties.Role',
+      'FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination',
+    ],
+  },
+  { fault: 'a number as text', at: 'FetchLambdaFunction.Properties.Timeout', put: '900' },
+  { fault: 'a fraction for an integer', at: 'ApiLambdaFunction.Properties.Timeout', put: 28.5 },
+  {
+    fault: 'text for a boolean',
+    at: 'FailedRuns.Properties.SqsManagedSseEnabled',
+    put: 'yes',
+    found: ['FailedRuns.Properties.SqsManagedSseEnabled', 'FailedRuns.Properties.SqsManagedSseEnabled'],
+  },
+  {
+    fault: 'a number for text',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.CONCURRENCY',
+    put: 50,
+  },
+  {
+    fault: 'a single value for a list',
+    at: 'FailedRunsAlarm.Properties.AlarmActions',
+    put: 'arn:aws:sns:us-east-1:123456789012:x',
+  },
+  { fault: 'a list for an object', at: 'FetchLambdaFunction.Properties.Environment', put: ['A=1'] },
+  {
+    fault: 'a reference to a name where an object belongs',
+    at: `${bucket}.BucketEncryption`,
+    put: { Ref: 'FailedRuns' },
+  },
+  {
+    fault: "a value outside of the schema's list",
+    at: `${bucket}.OwnershipControls.Rules.0.ObjectOwnership`,
+    put: 'BucketOwner',
+    found: [`${bucket}.OwnershipControls.Rules[0].ObjectOwnership`],
+  },
+  {
+    fault: 'a retention that CloudWatch does not offer',
+    at: 'FetchLogGroup.Properties.RetentionInDays',
+    put: 15,
+  },
+  { fault: 'a timeout over 900 s', at: 'FetchLambdaFunction.Properties.Timeout', put: 901 },
+  {
+    fault: 'more retries than Lambda makes',
+    at: 'FetchLambdaEvConf.Properties.MaximumRetryAttempts',
+    put: 3,
+  },
+  {
+    fault: 'a message retention over 14 days',
+    at: 'FailedRuns.Properties.MessageRetentionPeriod',
+    put: 1_209_601,
+  },
+  {
+    fault: 'a schedule that is no schedule',
+    at: 'FetchEventsRuleSchedule1.Properties.ScheduleExpression',
+    put: 'rate(1 days)',
+  },
+  { fault: 'a bucket name in capitals', at: `${bucket}.BucketName`, put: 'Batch_Fetcher' },
+  {
+    fault: 'a comparison that CloudWatch does not know',
+    at: 'FailedRunsAlarm.Properties.ComparisonOperator',
+    put: 'Greater',
+  },
+  {
+    fault: 'a Ref to nothing',
+    at: 'ResultsBucketPolicy.Properties.Bucket',
+    put: { Ref: 'Results' },
+    found: ['ResultsBucketPolicy.Properties.Bucket', 'ResultsBucket'],
+  },
+  {
+    fault: 'a GetAtt of nothing',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.QUEUE',
+    put: { 'Fn::GetAtt': ['Failed', 'Arn'] },
+  },
+  {
+    fault: 'a GetAtt of an attribute that does not exist',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.QUEUE',
+    put: { 'Fn::GetAtt': ['FailedRuns', 'Url'] },
+  },
+  {
+    fault: 'a Sub of nothing',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.QUEUE',
+    put: { 'Fn::Sub': `\${Failed}` },
+  },
+  {
+    fault: 'a Sub of an attribute that does not exist',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.QUEUE',
+    put: { 'Fn::Sub': `x \${FailedRuns.Url}` },
+  },
+  { fault: 'a DependsOn of nothing', at: 'ApiLambdaFunction.DependsOn', put: ['Nothing'] },
+  { fault: 'a condition of nothing', at: 'FailedRunsAlarm.Condition', put: 'IsProd' },
+  {
+    fault: 'resources that wait for each other',
+    at: 'FetchLogGroup.DependsOn',
+    put: 'FetchRole',
+    found: ['FetchLogGroup'],
+  },
+  {
+    fault: 'a role by name where its Arn belongs',
+    at: 'ApiLambdaFunction.Properties.Role',
+    put: { Ref: 'ApiRole' },
+  },
+  {
+    fault: 'every resource of an action',
+    at: `${objects}.Resource`,
+    put: '*',
+    found: Array(3).fill(`${objectsFound}.Resource`),
+  },
+  {
+    fault: 'the whole bucket instead of its prefix',
+    at: `${objects}.Resource`,
+    put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*` },
+    found: Array(3).fill(`${objectsFound}.Resource`),
+  },
+  {
+    fault: 'the bucket where its objects belong',
+    at: `${objects}.Resource`,
+    put: { 'Fn::GetAtt': ['ResultsBucket', 'Arn'] },
+    found: Array(3).fill(`${objectsFound}.Resource`),
+  },
+  {
+    fault: 'the resource of another service',
+    at: 'FetchRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
+    put: { 'Fn::GetAtt': ['FailedRuns', 'Arn'] },
+    found: Array(2).fill('FetchRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
+  },
+  {
+    fault: 'an action with a wildcard',
+    at: `${objects}.Action`,
+    put: 's3:*',
+    found: [`${objectsFound}.Action`],
+  },
+  {
+    fault: 'an action that nobody asked for',
+    at: `${objects}.Action`,
+    put: 's3:DeleteObject',
+    found: [`${objectsFound}.Action`],
+  },
+  {
+    fault: 'everything but an action',
+    at: `${objects}.NotAction`,
+    put: 's3:DeleteBucket',
+    found: [`${objectsFound}.NotAction`],
+  },
+  {
+    fault: 'an effect that IAM does not know',
+    at: `${objects}.Effect`,
+    put: 'allow',
+    found: [`${objectsFound}.Effect`],
+  },
+  {
+    fault: 'a misspelt key of a statement',
+    at: `${objects}.Conditions`,
+    put: {},
+    found: [`${objectsFound}.Conditions`],
+  },
+  {
+    fault: 'a policy version that does not exist',
+    at: 'FetchRole.Properties.Policies.0.PolicyDocument.Version',
+    put: '2012-10-07',
+    found: ['FetchRole.Properties.Policies[0].PolicyDocument.Version'],
+  },
+  {
+    fault: 'a role for anybody',
+    at: 'FetchRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal',
+    put: { AWS: '*' },
+    found: ['FetchRole.Properties.AssumeRolePolicyDocument.Statement[0].Principal'],
+  },
+  {
+    fault: 'an invoker without a source',
+    at: 'ApiLambdaPermissionHttpApi.Properties.SourceArn',
+    put: undefined,
+  },
+  { fault: 'an invoker that is anybody', at: 'ApiLambdaPermissionHttpApi.Properties.Principal', put: '*' },
+  {
+    fault: 'no failure destination',
+    at: 'FetchLambdaEvConf.Properties.DestinationConfig',
+    put: undefined,
+    found: ['FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination'],
+  },
+  {
+    fault: 'a failure queue that the role may not write to',
+    at: 'FetchRole.Properties.Policies.2',
+    put: undefined,
+    found: ['FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination'],
+  },
+  {
+    fault: 'a bucket open to the public',
+    at: `${bucket}.PublicAccessBlockConfiguration.BlockPublicPolicy`,
+    put: false,
+  },
+  { fault: 'a bucket without encryption', at: `${bucket}.BucketEncryption`, put: undefined },
+  {
+    fault: 'a bucket that answers plain HTTP',
+    at: 'ResultsBucketPolicy',
+    put: undefined,
+    found: ['ResultsBucket'],
+  },
+  { fault: 'a bucket that goes with its stack', at: 'ResultsBucket.DeletionPolicy', put: 'Delete' },
+  { fault: 'a queue without encryption', at: 'FailedRuns.Properties.SqsManagedSseEnabled', put: false },
+  { fault: 'logs that are kept for ever', at: 'ApiLogGroup.Properties.RetentionInDays', put: undefined },
+  {
+    fault: 'a function without a log group',
+    at: 'ApiLogGroup.Properties.LogGroupName',
+    put: '/aws/lambda/other',
+    found: ['ApiLambdaFunction.Properties.FunctionName'],
+  },
+  { fault: 'another runtime', at: 'ApiLambdaFunction.Properties.Runtime', put: 'nodejs22.x' },
+  { fault: 'another architecture', at: 'ApiLambdaFunction.Properties.Architectures', put: ['x86_64'] },
+  {
+    fault: 'a route that lets anybody in',
+    at: 'HttpApiRoutePostBatches.Properties.AuthorizationType',
+    put: undefined,
+  },
+];
+
+describe('the template check finds', () => {
+  it.each(faults)('$fault', ({ at, put, found = [at] }) => {
+    const { findings } = checkTemplate(seeded(at, put));
+    expect(
+      findings.map(({ logicalId, path }) => (path === '' ? logicalId : `${logicalId}.${path}`)).sort(),
+    ).toStrictEqual([...found].sort());
+  });
+
+  it('an output of nothing', () => {
+    const template = { ...prod, Outputs: { Queue: { Value: { Ref: 'Failed' } }, Empty: {} } };
+    expect(checkTemplate(template).findings).toStrictEqual([
+      {
+        logicalId: 'Queue',
+        path: 'Outputs.Value',
+        expected: 'a resource of the template for Ref',
+        got: 'Failed',
+      },
+      { logicalId: 'Empty', path: 'Outputs.Value', expected: 'a value', got: '{}' },
+    ]);
+  });
+
+  it('no fault in an action that AWS cannot narrow, but prints the reason', () => {
+    const statement = { Effect: 'Allow', Action: 'xray:PutTraceSegments', Resource: '*' };
+    const template = seeded('ApiRole.Properties.Policies.1.PolicyDocument.Statement.1', statement);
+    expect(checkTemplate(template)).toStrictEqual({
+      findings: [],
+      allowances: ['ApiRole: xray:PutTraceSegments on "*": X-Ray has no resource for traces'],
+    });
+  });
+});
+
+function seeded(at: string, put: unknown): Template {
+  const template = structuredClone(prod);
+  const keys = at.split('.');
+  const last = keys.pop() ?? '';
+  // The path leads through objects and lists of JSON alone, which a record of strings stands for.
+  type Json = Record<string, unknown>;
+  const parent = keys.reduce((inner, key) => inner[key] as Json, template.Resources as Json);
+  if (put !== undefined) parent[last] = put;
+  else if (Array.isArray(parent)) parent.splice(Number(last), 1);
+  else delete parent[last];
+  return template;
+}
+
+function grants(roleId: string): string[] {
+  interface Policy {
+    readonly PolicyDocument: { readonly Statement: readonly { Action: unknown; Resource: unknown }[] };
+  }
+  const policies = prod.Resources[roleId]?.Properties?.Policies as readonly Policy[];
+  return policies
+    .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
+    .map(({ Action, Resource }) => `${String(Action)} on ${JSON.stringify(Resource)}`);
+}
+
+/** The names in a zip archive's central directory, whose records start with PK\x01\x02. */
+function entryNames(zip: Buffer): string[] {
+  const names: string[] = [];
+  for (let at = zip.indexOf('PK\x01\x02'); at >= 0; at = zip.indexOf('PK\x01\x02', at + 46)) {
+    names.push(zip.toString('utf8', at + 46, at + 46 + zip.readUInt16LE(at + 28)));
+  }
+  return names;
+}
