@@ -1,0 +1,173 @@
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { parseArgs, styleText } from 'node:util';
+import { storeDirectory } from './plugin.ts';
+import { type Document, reportOf, shownWhole } from './report.ts';
+
+const usage = 'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json]';
+const projectDirectory = join(import.meta.dirname, '..');
+
+const lessonPrograms: Readonly<Record<string, string>> = {
+  'events/lesson-1.json': 'lesson, program 1: posts 1, 2, 3, in the order of the ids whatever finished first',
+  'events/lesson-2.json': 'lesson, program 2: a list of any length',
+  'events/direct.json':
+    'lesson, program 3: return_exceptions=True, so that post 99999 fails and the others are unharmed',
+  'events/fail-fast.json': 'lesson, program 3 in the default mode: the first failure ends the batch',
+};
+
+/** One `serverless invoke local`. */
+interface Invocation {
+  readonly functionName: 'fetch' | 'api';
+  readonly input: readonly [option: '-p' | '-d', value: string];
+}
+
+/** What a run may answer: a direct reply, an HTTP response, or the error that the function threw. */
+interface Reply {
+  readonly location?: string;
+  readonly replayed?: boolean;
+  readonly statusCode?: number;
+  readonly body?: unknown;
+  readonly errorMessage?: string;
+}
+
+/** What the API answers with a status from 400 on: RFC 9457. */
+interface Problem {
+  readonly detail: string;
+}
+
+/** The command line is not as `usage` says. */
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The function did not do what it was asked for. */
+class RunFailedError extends Error {
+  override readonly name = 'RunFailedError';
+}
+
+async function start(args: readonly string[]): Promise<void> {
+  const { what, json } = readArguments(args);
+  const invocation = invocationOf(what);
+  const print = json ? () => {} : (line: string) => console.log(line);
+
+  print(styleText('bold', lessonPrograms[what] ?? what));
+  print(styleText('dim', `serverless ${argumentsOf(invocation).map(quoted).join(' ')}\n`));
+
+  const reply = await invoke(invocation);
+  const { location, replayed } = storedRun(reply, print);
+  const file = join(storeDirectory, location.slice('s3://'.length));
+  const document = readFileSync(file, 'utf8');
+  if (json) {
+    process.stdout.write(document);
+    return;
+  }
+  const run = JSON.parse(document) as Document; // held to its schema by the function's own tests
+  print(reportOf(run));
+  print(`Stored as ${location}\n       in ${relative(process.cwd(), file)}`);
+  if (replayed) print('An earlier run with this runId stored it; nothing was fetched again (replayed).');
+  if (run.results.length <= shownWhole) print(`\n${document.trimEnd()}`);
+  print(`\n${others(what)}`);
+}
+
+function readArguments(args: readonly string[]): { what: string; json: boolean } {
+  const options = { json: { type: 'boolean', default: false } } as const;
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+    if (positionals.length > 1)
+      throw new UsageError(`Expected one argument, got ${positionals.join(' and ')}`);
+    return { what: positionals[0] ?? 'events/direct.json', json: values.json };
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError(error.message.split('. ')[0]) : error; // parseArgs' own kind
+  }
+}
+
+function invocationOf(what: string): Invocation {
+  if (!what.endsWith('.json'))
+    return { functionName: 'fetch', input: ['-d', JSON.stringify({ ids: idsIn(what) })] };
+  const path = resolve(projectDirectory, what);
+  let event: unknown;
+  try {
+    event = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UsageError(
+      `Expected ${what} to be an event in JSON: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+  const isRequest = typeof event === 'object' && event !== null && 'requestContext' in event;
+  return { functionName: isRequest ? 'api' : 'fetch', input: ['-p', relative(projectDirectory, path)] };
+}
+
+function idsIn(list: string): unknown[] {
+  return list.split(',').map((item) => {
+    const [, from, to] = /^(\d+)-(\d+)$/.exec(item) ?? [];
+    if (from !== undefined && to !== undefined) return { from: Number(from), to: Number(to) };
+    if (/^\d+$/.test(item)) return Number(item);
+    if (/^[\w.~-]+$/.test(item)) return item;
+    throw new UsageError(`Expected ids such as 1,2,7-9 or an event file, got ${JSON.stringify(list)}`);
+  });
+}
+
+function argumentsOf({ functionName, input }: Invocation): string[] {
+  return ['invoke', 'local', '-f', functionName, '--stage', 'local', ...input];
+}
+
+// So that the line that was shown works in a shell.
+function quoted(argument: string): string {
+  return /^[\w./-]+$/.test(argument) ? argument : `'${argument}'`;
+}
+
+async function invoke(invocation: Invocation): Promise<Reply> {
+  const cli = join(projectDirectory, 'node_modules/serverless/bin/serverless.js');
+  const child = spawn(process.execPath, [cli, ...argumentsOf(invocation)], {
+    cwd: projectDirectory,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const output = await text(child.stdout);
+  // The function's own log lines come first; the reply is the object that opens on a line of its own.
+  const opening = `\n${output}`.lastIndexOf('\n{\n');
+  if (opening === -1)
+    throw new RunFailedError(output.replace(/^Error:\s*/, '').trim() || 'serverless gave no reply');
+  return JSON.parse(output.slice(opening));
+}
+
+/** Where the run is stored, once a reply says so; an HTTP response is printed on the way. */
+function storedRun(reply: Reply, print: (line: string) => void): { location: string; replayed: boolean } {
+  if (reply.errorMessage !== undefined) throw new RunFailedError(reply.errorMessage);
+  if (reply.statusCode === undefined) return withLocation(reply);
+  const body: unknown = typeof reply.body === 'string' ? JSON.parse(reply.body) : reply.body;
+  print(`HTTP ${reply.statusCode}\n`);
+  if (reply.statusCode >= 400) {
+    print(JSON.stringify(body, null, 2));
+    throw new RunFailedError((body as Problem).detail);
+  }
+  return withLocation(body as Reply);
+}
+
+function withLocation({ location, replayed = false }: Reply): { location: string; replayed: boolean } {
+  if (location === undefined) throw new RunFailedError('The reply names no location');
+  return { location, replayed };
+}
+
+function others(what: string): string {
+  const lines = Object.entries({
+    ...lessonPrograms,
+    '1-5000': 'any other ids, with a progress line on a terminal',
+  })
+    .filter(([argument]) => argument !== what)
+    .map(([argument, shows]) => `  npm start -- ${argument.padEnd(24)}${shows}`);
+  return ['More to run:', ...lines].join('\n');
+}
+
+try {
+  await start(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof UsageError) {
+    console.error(`${error.message}. Usage: ${usage}`);
+    process.exitCode = 2;
+  } else if (error instanceof RunFailedError) {
+    console.error(`The run failed: ${error.message}`);
+    process.exitCode = 1;
+  } else throw error;
+}
