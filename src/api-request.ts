@@ -9,6 +9,7 @@ import { type Batch, type BatchLimits, batchOf, parseBatch } from './batch.ts';
 import {
   BadInputError,
   badInput,
+  expectation,
   MethodNotAllowedError,
   TooLargeError,
   UnknownRouteError,
@@ -28,7 +29,8 @@ export interface ApiRequest {
   readonly query: readonly (readonly [string, string])[];
   /** Names in lower case. */
   readonly headers: ReadonlyMap<string, string>;
-  readonly body: string | undefined;
+  /** Text, unless the event was made by hand. */
+  readonly body: unknown;
   readonly isBase64Encoded: boolean;
 }
 
@@ -39,17 +41,19 @@ const ALLOW = 'GET, POST';
 
 /** Payload 2.0: API Gateway HTTP APIs and Lambda Function URLs. */
 export function fromPayloadV2(event: APIGatewayProxyEventV2 | LambdaFunctionURLEvent): ApiRequest {
-  const { routeKey = '$default', rawPath, requestContext, rawQueryString = '' } = event;
+  const { requestContext, pathParameters } = event;
+  const routeKey = textOr('$default', event.routeKey);
+  const rawPath = textOr('', event.rawPath ?? requestContext.http.path);
   const stagePrefix = `/${requestContext.stage}/`;
   return {
     dialect: 'http-api',
     method: requestContext.http.method,
     path:
-      fixedRoute(routeKey.slice(routeKey.indexOf(' ') + 1)) ??
+      pathOfRoute(routeKey.slice(routeKey.indexOf(' ') + 1), pathParameters) ??
       (rawPath.startsWith(stagePrefix) ? rawPath.slice(stagePrefix.length - 1) : rawPath),
-    query: [...new URLSearchParams(rawQueryString)],
+    query: [...new URLSearchParams(textOr('', event.rawQueryString))],
     headers: lowerCased(event.headers, undefined),
-    body: event.body,
+    body: event.body ?? undefined,
     isBase64Encoded: event.isBase64Encoded,
   };
 }
@@ -60,7 +64,7 @@ export function fromPayloadV1(event: APIGatewayProxyEvent): ApiRequest {
   return {
     dialect: 'rest-api',
     method: event.httpMethod,
-    path: fixedRoute(event.resource) ?? event.path,
+    path: pathOfRoute(textOr('', event.resource), event.pathParameters) ?? event.path,
     query: flatten(many ?? single),
     headers: lowerCased(event.headers, event.multiValueHeaders),
     body: event.body ?? undefined,
@@ -104,7 +108,9 @@ export function parseApiBatch(request: ApiRequest, limits: BatchLimits): Batch {
 /** The Idempotency-Key header, with or without the quotes of a structured field. Throws BadInputError. */
 export function idempotencyKey(request: ApiRequest): string | undefined {
   const value = request.headers.get('idempotency-key');
-  return value && parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
+  return value === undefined
+    ? undefined
+    : parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
 }
 
 function parseQuery(query: ApiRequest['query'], { maxIds }: BatchLimits): Batch {
@@ -132,11 +138,10 @@ function parseJsonBody(request: ApiRequest): unknown {
   const type = request.headers.get('content-type');
   // A request that does not say what its body is may be looked into (RFC 9110, 8.3).
   if (type !== undefined && !/^application\/([\w.-]+\+)?json\s*(;|$)/i.test(type))
-    throw new UnsupportedMediaTypeError(
-      `Expected \`headers.content-type\` to be application/json, got ${type}`,
-    );
-  if (!request.body) throw badInput('body', 'a JSON object', undefined);
-  const bytes = request.isBase64Encoded ? decodeBase64(request.body) : Buffer.from(request.body);
+    throw new UnsupportedMediaTypeError(expectation('headers.content-type', 'application/json', type));
+  const { body } = request;
+  if (typeof body !== 'string' || body === '') throw badInput('body', 'the text of a JSON object', body);
+  const bytes = request.isBase64Encoded ? decodeBase64(body) : Buffer.from(body);
   if (bytes.length > MAX_REQUEST_BYTES)
     throw new TooLargeError(
       `Expected \`body\` to have at most ${MAX_REQUEST_BYTES} bytes, got ${bytes.length}`,
@@ -153,21 +158,30 @@ function parseJsonBody(request: ApiRequest): unknown {
 function decodeBase64(text: string): Buffer {
   const bytes = Buffer.from(text, 'base64');
   // Buffer skips what is not base64; RFC 4648 has it rejected.
-  if (bytes.toString('base64').replace(/=+$/, '') !== text.replace(/=+$/, ''))
+  if (bytes.toString('base64').replace(/={1,2}$/, '') !== text.replace(/={1,2}$/, ''))
     throw new BadInputError('Expected `body` to be base64, as `isBase64Encoded` says, got something else');
   return bytes;
 }
 
-/** The route that API Gateway matched: unlike the path, it knows nothing of stages and base path mappings. */
-function fixedRoute(route: string | undefined): string | undefined {
-  return route?.startsWith('/') && !route.includes('{') ? route : undefined;
+/**
+ * The path by the route that API Gateway matched, `/batches` or `/{proxy+}` say: unlike the path of the request,
+ * it knows nothing of stages and base path mappings.
+ */
+function pathOfRoute(route: string, parameters: Fields): string | undefined {
+  if (!route.startsWith('/')) return undefined;
+  return route.replace(/\{([^{}+]+)\+?\}/g, (_, name: string) => String(parameters?.[name] ?? ''));
 }
 
-type Fields = Readonly<Record<string, string | readonly string[] | undefined>> | null | undefined;
+/** Test tools leave out, or send as null, what AWS always sends. */
+function textOr(fallback: string, value: unknown): string {
+  return typeof value === 'string' ? value : fallback;
+}
+
+type Fields = Readonly<Record<string, string | readonly string[] | null | undefined>> | null | undefined;
 
 function flatten(fields: Fields): (readonly [string, string])[] {
-  return Object.entries(fields ?? {}).flatMap(([key, value = []]) =>
-    [value].flat().map((one) => [key, one] as const),
+  return Object.entries(fields ?? {}).flatMap(([key, value]) =>
+    [value ?? []].flat().map((one) => [key, String(one)] as const),
   );
 }
 

@@ -33,9 +33,12 @@ export function readConfig(env: Environment): Config {
   ): T => {
     const text = env[name] ?? fallback;
     const value = parse(text);
-    if (value === undefined) mistakes.push(expectation(name, expected, env[name]));
-    // What is wrong is never returned: a mistake ends in the error below.
-    return value as T;
+    if (value !== undefined) return value;
+    // A URL's credentials have no place in logs and replies.
+    const got = text.replace(/\/\/[^/]*@/, '//…@');
+    mistakes.push(expectation(name, expected, got === '' ? undefined : got));
+    // It ends in the error below; until then, other variables are judged by the default.
+    return parse(fallback) as T;
   };
   const integer = (name: string, fallback: number, min: number, max: number): number =>
     read(name, String(fallback), `an integer from ${min} to ${max}`, (text) => {

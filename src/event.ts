@@ -74,12 +74,12 @@ export function recognizeEvent(event: unknown): Source {
 export function parseEvent(source: Source, settings: EventSettings, requestId: string): RunRequest {
   const { trigger } = source;
   const batch = parseSource(source, settings);
-  const delivery = deliveryId(source);
+  const delivery = batch.runId === undefined ? deliveryId(source) : undefined;
   return {
     trigger,
     batch,
     runId: batch.runId ?? delivery ?? requestId,
-    isIdempotencyKey: trigger === 'api' && batch.runId === undefined && delivery !== undefined,
+    isIdempotencyKey: trigger === 'api' && delivery !== undefined,
     requestId,
   };
 }

@@ -17,7 +17,10 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
     const run = await runBatch(request, config, ports, { remainingMs, maxReplyBytes: maxReplyBytes(source) });
     return replyTo(source, run);
   } catch (error) {
-    return replyToError(source, error);
+    const reply = replyToError(source, error);
+    // A problem tells the caller what concerns him; the log has the rest, the cause above all.
+    if (Number(reply.statusCode) >= 500) console.error(error);
+    return reply;
   }
 }
 

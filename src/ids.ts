@@ -15,7 +15,8 @@ export type IdList = readonly (Id | IdRange)[];
 
 const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
 const NAME_EXPECTED = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
-const ID_EXPECTED = `an integer >= 0, a range {"from", "to"}, or ${NAME_EXPECTED}`;
+const INTEGER_EXPECTED = 'an integer >= 0';
+const ID_EXPECTED = `${INTEGER_EXPECTED}, a range {"from", "to"}, or ${NAME_EXPECTED}`;
 
 /** Whether two ids name the same post: `1` and `"1"` do. */
 export function idKey(id: Id): string {
@@ -94,10 +95,10 @@ function parseId(value: unknown, path: string): Id | IdRange {
 }
 
 function parseIdText(text: string, path: string): Id | IdRange {
-  if (/^\d+$/.test(text)) return parseInteger(Number(text), path);
+  if (/^\d+$/.test(text)) return parseDigits(text, path, text);
   const ends = /^(\d+)-(\d+)$/.exec(text);
   if (!ends) return parseName(text, path);
-  return range(parseInteger(Number(ends[1]), path), parseInteger(Number(ends[2]), path), path, text);
+  return range(parseDigits(ends[1], path, text), parseDigits(ends[2], path, text), path, text);
 }
 
 function range(from: number, to: number, path: string, got: unknown): IdRange {
@@ -105,9 +106,14 @@ function range(from: number, to: number, path: string, got: unknown): IdRange {
   return { from, to };
 }
 
-function parseInteger(value: unknown, path: string, expected = 'an integer >= 0'): number {
+function parseDigits(digits: unknown, path: string, got: string): number {
+  // The error shows the text: the number may have lost digits.
+  return parseInteger(Number(digits), path, INTEGER_EXPECTED, got);
+}
+
+function parseInteger(value: unknown, path: string, expected = INTEGER_EXPECTED, got = value): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw badInput(path, `${expected} (integers up to ${Number.MAX_SAFE_INTEGER})`, value);
+    throw badInput(path, `${expected} (integers up to ${Number.MAX_SAFE_INTEGER})`, got);
   // JSON has a -0, which names post 0.
   return value === 0 ? 0 : value;
 }

@@ -30,15 +30,15 @@ export interface DirectReply {
 export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
 
 const MAX_REPLY_BYTES = 4_000_000;
-/** A load balancer takes no more from a function than 1 MB. */
-const MAX_ALB_REPLY_BYTES = 1_000_000;
-/** Of Lambda's 6 MB, as the body is sent as a JSON string, in which each quote takes two bytes. */
+/** What Lambda takes from a function, 6 MB: a JSON object that holds the body as a string, each quote as two bytes. */
 const MAX_ENVELOPE_BYTES = 6_000_000;
+/** The same for a load balancer, which takes 1 MB. */
+const MAX_ALB_ENVELOPE_BYTES = 1_000_000;
 
 /** The largest document that fits into a reply to this event; 0 where it has no place there. */
 export function maxReplyBytes(source: Source): number {
   if (source.trigger !== 'api') return 0;
-  return source.request.dialect.startsWith('alb') ? MAX_ALB_REPLY_BYTES : MAX_REPLY_BYTES;
+  return isAlb(source.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
 }
 
 /** The reply to an event whose run has a document. */
@@ -49,9 +49,10 @@ export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
   if (document !== undefined) {
     // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
     const body = `{"location":${JSON.stringify(location)},"replayed":${replayed},${document.slice(1)}`;
+    const reply = apiReply(dialect, 200, JSON_TYPE, body);
+    const maxEnvelopeBytes = isAlb(dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_ENVELOPE_BYTES;
     const fits = Buffer.byteLength(body) < maxReplyBytes(source);
-    if (fits && Buffer.byteLength(JSON.stringify(body)) < MAX_ENVELOPE_BYTES)
-      return apiReply(dialect, 200, JSON_TYPE, body);
+    if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
   }
   return apiReply(
     dialect,
@@ -71,6 +72,10 @@ export function replyToError(source: Source, error: unknown): ApiReply {
   const problem = { type: 'about:blank', title: STATUS_CODES[status], status, ...extension };
   const allow = error instanceof MethodNotAllowedError ? { allow: error.allow } : {};
   return apiReply(source.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
+}
+
+function isAlb(dialect: ApiDialect): boolean {
+  return dialect.startsWith('alb');
 }
 
 const JSON_TYPE = 'application/json';

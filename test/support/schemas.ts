@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+
+/** The schemas of schema/, as JSON. */
+export const eventSchema = readSchema('event');
+export const documentSchema = readSchema('document');
+
+/** What is wrong with the base form of an event, one fault a line; empty where nothing is. */
+export const eventFaults = faultsBy(eventSchema);
+/** What is wrong with a stored document. */
+export const documentFaults = faultsBy(documentSchema);
+
+function readSchema(name: string): Record<string, unknown> {
+  return JSON.parse(readFileSync(join(import.meta.dirname, `../../schema/${name}.schema.json`), 'utf8'));
+}
+
+function faultsBy(schema: Record<string, unknown>): (value: unknown) => string[] {
+  // Formats are notes to the reader in 2020-12, and patterns hold what they say.
+  const ajv = new Ajv2020({ strict: true, allErrors: true, validateFormats: false });
+  const validate = ajv.compile(schema);
+  return (value) =>
+    validate(value)
+      ? []
+      : (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`);
+}
