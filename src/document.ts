@@ -68,7 +68,7 @@ export function readReport(head: string, tail: string): RunReport | undefined {
   try {
     const { run } = JSON.parse(`${head.slice(0, runEnd)}}`);
     const { errors, summary } = JSON.parse(`{"errors":${tail.slice(errorsStart + RESULTS_END.length)}`);
-    return { run, errors, summary };
+    return run && errors && summary ? { run, errors, summary } : undefined;
   } catch {
     return undefined;
   }

@@ -39,7 +39,10 @@ export interface FetchPostOptions {
   readonly deadlineMs: number;
 }
 
-/** Fetches one post. Resolves with it, or rejects with a PostError, or with the signal's reason when that aborts. */
+/**
+ * Fetches one post. Resolves with it, or rejects with a PostError, or with the signal's reason when that aborts.
+ * Throws the PostError, as a mapper of `gather` may, when the deadline has passed already.
+ */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
 type Failure = Reason & { readonly error?: Error; readonly retryAfterMs?: number | undefined };
@@ -51,7 +54,7 @@ type Failure = Reason & { readonly error?: Error; readonly retryAfterMs?: number
  */
 export function fetchPostWith(options: FetchPostOptions): FetchPost {
   const { requestPost, clock, random, maxAttempts, attemptTimeoutMs, startMs, deadlineMs } = options;
-  return async (id, signal) => {
+  const fetchPost: FetchPost = async (id, signal) => {
     const firstMs = clock.now();
     let httpStatus: number | null = null;
     let attempts = 0;
@@ -82,6 +85,12 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
         throw rejection(result.retryAfterMs === undefined ? deadlineReason(id) : result);
       await sleep(clock, waitMs, signal);
     }
+  };
+  const neverAttempted: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+  return (id, signal) => {
+    // Without a promise, which would be most of the cost of ninety thousand of them.
+    if (deadlineMs - clock.now() < 1) throw new PostError(id, deadlineReason(id), neverAttempted);
+    return fetchPost(id, signal);
   };
 }
 

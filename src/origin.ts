@@ -1,4 +1,12 @@
-import { type Dispatcher, interceptors, Pool } from 'undici';
+import type { Transform } from 'node:stream';
+import {
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createInflate,
+  createZstdDecompress,
+} from 'node:zlib';
+import { type Dispatcher, Pool } from 'undici';
 import type { Clock } from './clock.ts';
 import type { Attempt, RequestPost } from './fetch-post.ts';
 import type { UrlTemplate } from './url-template.ts';
@@ -41,8 +49,9 @@ export function openOrigin(options: OriginOptions): Origin {
     // The attempt has a clock of its own, which counts connecting and the body as well.
     headersTimeout: 0,
     bodyTimeout: 0,
+    // Ending a stream tells nothing of its connection, which many share: one that has died is found out by this.
+    h2Options: { pingInterval: attemptTimeoutMs },
   });
-  const dispatcher = pool.compose(interceptors.decompress());
 
   const requestPost: RequestPost = (id, timeoutMs, signal) =>
     new Promise((resolve, reject) => {
@@ -60,7 +69,7 @@ export function openOrigin(options: OriginOptions): Origin {
       };
       const cancelTimer = clock.after(timeoutMs, () => {
         exchange.abort();
-        finish(exchange.answered() ?? { kind: 'timed-out' });
+        finish(exchange.answered() ?? TIMED_OUT);
       });
       signal.addEventListener('abort', onAbort, { once: true });
 
@@ -69,12 +78,12 @@ export function openOrigin(options: OriginOptions): Origin {
           if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
           const target = URL.parse(location, url.origin + path);
           if (target?.origin !== url.origin)
-            finish({ ...attempt, redirect: `a redirect to another origin (${target?.origin ?? 'no URL'})` });
+            finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
           else if (redirectsLeft === 0)
             finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
           else request(target.pathname + target.search, redirectsLeft - 1);
         });
-        dispatcher.dispatch({ path, method: 'GET', headers: HEADERS }, exchange);
+        pool.dispatch({ path, method: 'GET', headers: HEADERS }, exchange);
       };
       request(url.pathOf(id), MAX_REDIRECTS);
     });
@@ -82,6 +91,7 @@ export function openOrigin(options: OriginOptions): Origin {
   return { requestPost, close: () => pool.close() };
 }
 
+const TIMED_OUT: Attempt = { kind: 'timed-out' };
 const HEADERS = ['accept', 'application/json', 'accept-encoding', 'gzip, br, zstd', 'user-agent', USER_AGENT];
 
 /** One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed. */
@@ -93,6 +103,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #ended = false;
   #status = 0;
   #headers: Record<string, string | string[] | undefined> = {};
+  #decoder: Transform | undefined;
   #bytes = 0;
 
   constructor(maxBodyBytes: number, onEnd: (attempt: Attempt, location?: string) => void) {
@@ -103,12 +114,13 @@ class Exchange implements Dispatcher.DispatchHandler {
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
   abort(): void {
     this.#ended = true;
+    this.#decoder?.destroy();
     this.#controller?.abort(new Error('The attempt has ended'));
   }
 
   /** The answer, where the status is all of it: an error that is still sending its body. */
   answered(): Attempt | undefined {
-    return this.#status >= 300 ? this.#response() : undefined;
+    return this.#status >= 300 && this.#redirect() === undefined ? this.#response() : undefined;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -128,28 +140,59 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#headers = headers;
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#bytes += chunk.length;
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#status >= 300) {
       // Read all the same: an unread body holds its connection.
+      this.#bytes += chunk.length;
       if (this.#bytes > MAX_ERROR_BODY_BYTES) this.#end(this.#response(), true);
-    } else if (this.#bytes > this.#maxBodyBytes) this.#end({ kind: 'too-large', status: this.#status }, true);
-    else this.#chunks.push(chunk);
+      return;
+    }
+    // Only now: a body without a byte is empty, whatever encoding it is said to have.
+    this.#decoder ??= this.#startDecoder(controller);
+    if (!this.#decoder) this.#add(chunk);
+    else if (!this.#decoder.write(chunk)) controller.pause();
   }
 
   onResponseEnd(): void {
-    this.#end(this.#response());
+    if (this.#decoder) this.#decoder.end();
+    else this.#end(this.#response());
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#end(this.answered() ?? { kind: 'failed', code: systemCode(error), error });
+    this.#fail(error);
+  }
+
+  /** undici's `interceptors.decompress()` fails for an empty body, and costs a response that needs none of it. */
+  #startDecoder(controller: Dispatcher.DispatchController): Transform | undefined {
+    const decoder = DECODERS.get(this.#header('content-encoding')?.toLowerCase() ?? '')?.();
+    return decoder
+      ?.on('data', (chunk: Buffer) => this.#add(chunk))
+      .on('drain', () => controller.resume())
+      .on('end', () => this.#end(this.#response()))
+      .on('error', (error) => this.#fail(error));
+  }
+
+  #add(chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes > this.#maxBodyBytes) this.#end({ kind: 'too-large', status: this.#status }, true);
+    else this.#chunks.push(chunk);
+  }
+
+  #fail(error: Error): void {
+    const attempt: Attempt = { kind: 'failed', code: systemCode(error), error };
+    this.#end(this.#status >= 300 ? this.#response() : attempt, true);
   }
 
   #end(attempt: Attempt, abort = false): void {
     if (this.#ended) return;
     this.#ended = true;
     if (abort) this.abort();
-    this.#onEnd(attempt, REDIRECTS.has(this.#status) ? this.#header('location') : undefined);
+    this.#onEnd(attempt, this.#redirect());
+  }
+
+  /** Where the response sends us, if it does. */
+  #redirect(): string | undefined {
+    return REDIRECTS.has(this.#status) ? this.#header('location') : undefined;
   }
 
   #response(): Attempt {
@@ -168,10 +211,31 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
-/** undici's own codes for what other clients report by the system's. */
+const DECODERS = new Map<string, () => Transform>([
+  ['gzip', () => createGunzip()],
+  ['x-gzip', () => createGunzip()],
+  ['br', () => createBrotliDecompress()],
+  // A window of at most 8 MB, which RFC 9659 has clients support: a larger one is memory for the asking.
+  ['zstd', () => createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: 23 } })],
+  ['deflate', () => createInflate()],
+]);
+
+/** For a message: an origin, or the scheme of a URL that has none. */
+function nameOf(target: URL | null): string {
+  if (!target) return 'no URL';
+  return target.origin === 'null' ? target.protocol : target.origin;
+}
+
+/** The libraries' own codes for what other clients report by the system's. */
 const SYSTEM_CODES: Readonly<Record<string, string>> = {
   UND_ERR_SOCKET: 'ECONNRESET',
+  UND_ERR_INFO: 'ECONNRESET',
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'ECONNRESET',
+  ERR_HTTP2_STREAM_ERROR: 'ECONNRESET',
+  ERR_HTTP2_SESSION_ERROR: 'ECONNRESET',
+  // A compressed body that ends too early.
+  Z_BUF_ERROR: 'ECONNRESET',
+  HTTPParserError: 'EPROTO',
   UND_ERR_CONNECT_TIMEOUT: 'ETIMEDOUT',
   UND_ERR_HEADERS_OVERFLOW: 'HPE_HEADER_OVERFLOW',
 };

@@ -48,7 +48,11 @@ export class PostError extends Error {
   readonly record: FetchRecord;
 
   constructor(id: Id, reason: Reason, record: FetchRecord, options?: ErrorOptions) {
+    // Without a stack: it says nothing about a post, and costs more than all else of an outcome.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(reason.message, options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.id = id;
     this.reason = reason;
     this.record = record;

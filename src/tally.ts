@@ -122,7 +122,10 @@ export class Tally {
   }
 
   #quantile(percent: number): number | null {
-    if (this.#latency.count === 0) return null;
-    return Math.min(this.#latency.percentile(percent) - 1, this.#maxMs);
+    const { count } = this.#latency;
+    if (count === 0) return null;
+    // The nearest rank is rounded up; the histogram rounds to the nearest, and so gets an exact rank.
+    const rank = Math.ceil((count * percent) / 100);
+    return Math.min(this.#latency.percentile((100 * rank) / count) - 1, this.#maxMs);
   }
 }

@@ -37,7 +37,9 @@ export class ValueSpool {
     try {
       this.#file ??= openUnlinked(this.#options.directory ?? tmpdir());
       const file = await this.#file;
-      await file.write(value, 0, value.length, position);
+      const { bytesWritten } = await file.write(value, 0, value.length, position);
+      // A disk that runs full takes the first part of a value without an error.
+      if (bytesWritten < value.length) return this.#keepInMemory(value);
       return {
         read: async () =>
           (await file.read(Buffer.allocUnsafe(value.length), 0, value.length, position)).buffer,

@@ -1,0 +1,428 @@
+import { getEventListeners } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { type Attempt, type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
+import type { Id } from '../src/ids.ts';
+import { PostError } from '../src/outcome.ts';
+import { FakeClock } from './support/fake-clock.ts';
+
+const START_MS = 1_000;
+const ALMOST_ONE = 1 - Number.EPSILON / 2;
+
+type Step = Attempt & { readonly tookMs?: number };
+
+const answer = (
+  status: number,
+  body = '',
+  more: Partial<Extract<Attempt, { kind: 'response' }>> = {},
+): Step => ({
+  kind: 'response',
+  status,
+  body: Buffer.from(body),
+  ...more,
+});
+const reset: Step = { kind: 'failed', code: 'ECONNRESET', error: new Error('read ECONNRESET') };
+
+/**
+ * Fetches post 7 against a script: each attempt takes 10 ms, or `tookMs`, and the last step is repeated.
+ * The run started at START_MS, and the post 3 ms later.
+ */
+async function run(steps: readonly Step[], options: Partial<FetchPostOptions> = {}, id: Id = 7) {
+  const clock = new FakeClock();
+  clock.advance(START_MS + 3);
+  const requests: { readonly atMs: number; readonly timeoutMs: number }[] = [];
+  const { signal } = new AbortController();
+  const fetchPost = fetchPostWith({
+    requestPost: async (asked, timeoutMs, given) => {
+      expect([asked, given]).toStrictEqual([id, signal]);
+      requests.push({ atMs: clock.now() - START_MS, timeoutMs });
+      const { tookMs = 10, ...attempt } = steps[Math.min(requests.length, steps.length) - 1] as Step;
+      clock.advance(attempt.kind === 'timed-out' ? timeoutMs : tookMs);
+      return attempt;
+    },
+    clock,
+    random: () => 0.5,
+    maxAttempts: 4,
+    attemptTimeoutMs: 5_000,
+    maxBodyBytes: 1_048_576,
+    startMs: START_MS,
+    deadlineMs: START_MS + 60_000,
+    ...options,
+  });
+  const [settled] = await clock.runUntil(Promise.allSettled([Promise.try(fetchPost, id, signal)]));
+  expect([clock.pending, getEventListeners(signal, 'abort').length]).toStrictEqual([0, 0]);
+  return { outcome: plain(settled), requests, settled };
+}
+
+/** An outcome as plain values, to be compared whole. */
+function plain(settled: PromiseSettledResult<{ readonly value: Buffer }>): unknown {
+  if (settled.status === 'fulfilled') return { ...settled.value, value: settled.value.value.toString() };
+  if (!(settled.reason instanceof PostError)) throw settled.reason;
+  const { id, reason, record } = settled.reason;
+  return { id, reason, ...record };
+}
+
+describe('a post that comes', () => {
+  test('is its JSON text, with how it was fetched', async () => {
+    const { outcome, requests } = await run([answer(200, ' {"id": 12345678901234567890} \n')]);
+    expect(outcome).toStrictEqual({
+      value: '{"id":12345678901234567890}',
+      httpStatus: 200,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 5_000 }]);
+  });
+
+  test('may come at the second attempt; its duration counts the wait', async () => {
+    const { outcome, requests } = await run([answer(500), answer(203, '[1]')]);
+    expect(outcome).toStrictEqual({
+      value: '[1]',
+      httpStatus: 203,
+      attempts: 2,
+      startedMs: 3,
+      durationMs: 70,
+    });
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63]);
+  });
+
+  test('has whole milliseconds in its record, whatever the clock counts', async () => {
+    const { outcome } = await run([{ ...answer(200, '1'), tookMs: 10.6 }], { startMs: START_MS + 0.4 });
+    expect(outcome).toStrictEqual({ value: '1', httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 11 });
+  });
+});
+
+describe('what is not tried again', () => {
+  const noData = { message: 'No data for post 7', retryable: false };
+  const httpError = (status: number, more = '') => ({
+    code: 'HTTP_ERROR',
+    message: `Post 7 answered HTTP ${status}${more}`,
+    retryable: false,
+  });
+  const badJson = { code: 'BAD_JSON', message: 'Post 7 is not JSON in UTF-8', retryable: false };
+  const elsewhere = 'a redirect to another origin (http://evil.test)';
+
+  test.each<[string, Step, object]>([
+    ['404', answer(404), { code: 'NOT_FOUND', ...noData }],
+    ['404 with Retry-After', answer(404, '', { retryAfter: '1' }), { code: 'NOT_FOUND', ...noData }],
+    ['410', answer(410), { code: 'NOT_FOUND', ...noData }],
+    ['no body', answer(200), { code: 'NO_DATA', ...noData }],
+    ['204', answer(204), { code: 'NO_DATA', ...noData }],
+    ['white space', answer(200, ' \n'), { code: 'NO_DATA', ...noData }],
+    ['null', answer(200, 'null\n'), { code: 'NO_DATA', ...noData }],
+    ['{}', answer(200, '{ }'), { code: 'NO_DATA', ...noData }],
+    ['[]', answer(201, '[\n]'), { code: 'NO_DATA', ...noData }],
+    ['""', answer(200, '""'), { code: 'NO_DATA', ...noData }],
+    ['400', answer(400), httpError(400)],
+    ['401', answer(401), httpError(401)],
+    ['403 with Retry-After', answer(403, '', { retryAfter: '1' }), httpError(403)],
+    ['304', answer(304), httpError(304)],
+    ['302 to another origin', answer(302, '', { redirect: elsewhere }), httpError(302, `, ${elsewhere}`)],
+    ['499', answer(499), httpError(499)],
+    ['what is not JSON', answer(200, '<html>'), badJson],
+    ['what is not UTF-8', { ...answer(200), body: Buffer.from([0x22, 0xff, 0x22]) } as Step, badJson],
+    [
+      'more than the limit',
+      { kind: 'too-large', status: 200 },
+      { code: 'TOO_LARGE', message: 'Post 7 is larger than 1048576 bytes', retryable: false },
+    ],
+  ])('%s', async (_name, step, reason) => {
+    const { outcome, requests } = await run([step]);
+    const httpStatus = 'status' in step ? step.status : null;
+    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
+    expect(requests).toHaveLength(1);
+  });
+
+  test('the message names the id as it was given', async () => {
+    const { outcome } = await run([answer(404)], {}, 'a-slug');
+    expect(outcome).toMatchObject({ id: 'a-slug', reason: { message: 'No data for post a-slug' } });
+  });
+});
+
+describe('what is tried again, up to the most attempts', () => {
+  // Backoffs with a random of 0.5: 50, 100, 200 ms.
+  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390 };
+  const httpError = (status: number) => ({
+    code: 'HTTP_ERROR',
+    message: `Post 7 answered HTTP ${status}`,
+    retryable: true,
+  });
+  const rateLimited = (status: number) => ({
+    code: 'RATE_LIMITED',
+    message: `Post 7 was rate limited: HTTP ${status}`,
+    retryable: true,
+  });
+
+  test.each<[string, Step, object]>([
+    ['408', answer(408), httpError(408)],
+    ['425', answer(425), httpError(425)],
+    ['500', answer(500), httpError(500)],
+    ['502', answer(502), httpError(502)],
+    ['503 without Retry-After', answer(503), httpError(503)],
+    ['503 with a Retry-After of nonsense', answer(503, '', { retryAfter: 'soon' }), httpError(503)],
+    ['504', answer(504), httpError(504)],
+    ['599', answer(599), httpError(599)],
+    ['429', answer(429), rateLimited(429)],
+    ['429 with a Retry-After of nonsense', answer(429, '', { retryAfter: '-1' }), rateLimited(429)],
+    ['429 with a Retry-After of 0', answer(429, '', { retryAfter: '0' }), rateLimited(429)],
+    ['503 with a Retry-After of 0', answer(503, '', { retryAfter: '0' }), rateLimited(503)],
+    [
+      'a connection that is reset',
+      reset,
+      {
+        code: 'NETWORK',
+        message: 'Post 7 could not be fetched: ECONNRESET',
+        retryable: true,
+        cause: 'ECONNRESET',
+      },
+    ],
+  ])('%s', async (_name, step, reason) => {
+    const { outcome, requests } = await run([step]);
+    const httpStatus = 'status' in step ? step.status : null;
+    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, ...inFourAttempts });
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63, 173, 383]);
+  });
+
+  test('an attempt that outruns its time', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }]);
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: { code: 'TIMEOUT', message: 'Post 7 did not come within 5000 ms', retryable: true },
+      httpStatus: null,
+      attempts: 4,
+      startedMs: 3,
+      durationMs: 20_350,
+    });
+    expect(requests.map(({ timeoutMs }) => timeoutMs)).toStrictEqual([5_000, 5_000, 5_000, 5_000]);
+  });
+
+  test('the error of the system is the cause of what is thrown; other failures have none', async () => {
+    const thrownFor = async (step: Step) => {
+      const { settled } = await run([step]);
+      return settled.status === 'rejected' ? (settled.reason as PostError).cause : settled;
+    };
+    expect(await thrownFor(reset)).toBe((reset as Extract<Attempt, { kind: 'failed' }>).error);
+    expect(await thrownFor(answer(500))).toBeUndefined();
+  });
+
+  test('the last attempt tells: its status, not that of the one before', async () => {
+    const { outcome } = await run([answer(500), reset], { maxAttempts: 2 });
+    expect(outcome).toMatchObject({ httpStatus: null, attempts: 2, reason: { code: 'NETWORK' } });
+  });
+
+  test('a failure that is final ends it before the most attempts', async () => {
+    const { outcome } = await run([reset, answer(503, '', { retryAfter: '1' }), answer(404)]);
+    expect(outcome).toMatchObject({ httpStatus: 404, attempts: 3, reason: { code: 'NOT_FOUND' } });
+  });
+
+  test('with one attempt there is no second', async () => {
+    const { outcome, requests } = await run([answer(500)], { maxAttempts: 1 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: httpError(500),
+      httpStatus: 500,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toHaveLength(1);
+  });
+});
+
+describe('the wait before the next attempt', () => {
+  const waitsOf = async (step: Step, options: Partial<FetchPostOptions> = {}) => {
+    const { requests } = await run([{ ...step, tookMs: 0 }], { deadlineMs: Infinity, ...options });
+    return requests.slice(1).map(({ atMs }, i) => atMs - (requests[i]?.atMs ?? 0));
+  };
+
+  test('is a backoff with full jitter', async () => {
+    expect(await waitsOf(reset, { random: () => 0 })).toStrictEqual([0, 0, 0]);
+    expect(await waitsOf(reset, { random: () => 0.5 })).toStrictEqual([50, 100, 200]);
+    const longest = await waitsOf(reset, { random: () => ALMOST_ONE, maxAttempts: 9 });
+    const bounds = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+    for (const [i, bound] of bounds.entries()) expect(longest[i]).toBeCloseTo(bound, 6);
+    expect(longest).toHaveLength(bounds.length);
+  });
+
+  test('is never shorter than Retry-After asks for, in seconds', async () => {
+    expect(await waitsOf(answer(429, '', { retryAfter: '2' }), { random: () => 0 })).toStrictEqual([
+      2_000, 2_000, 2_000,
+    ]);
+  });
+
+  test('is never shorter than Retry-After asks for, until a date', async () => {
+    const { requests } = await run([
+      answer(429, '', { retryAfter: 'Mon, 23 Nov 2026 06:00:10 GMT' }),
+      answer(200, '1'),
+    ]);
+    // The clock's day starts 1,000 ms before the run: 10 s on it are 9 s of the run; then the jitter.
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 9_050]);
+  });
+
+  test('of a date that has passed is the backoff alone', async () => {
+    const past = answer(503, '', { retryAfter: 'Mon, 23 Nov 2020 06:00:00 GMT' });
+    expect(await waitsOf(past)).toStrictEqual([50, 100, 200]);
+  });
+
+  test('has the jitter on top of Retry-After, so that posts told the same do not come back together', async () => {
+    expect(await waitsOf(answer(429, '', { retryAfter: '1' }))).toStrictEqual([1_050, 1_100, 1_200]);
+  });
+
+  test('honours Retry-After on any status that is tried again', async () => {
+    expect(await waitsOf(answer(500, '', { retryAfter: '3' }))).toStrictEqual([3_050, 3_100, 3_200]);
+  });
+
+  test('is not cut: an hour is an hour, where there is time', async () => {
+    expect(await waitsOf(answer(429, '', { retryAfter: '3600' }), { random: () => 0 })).toStrictEqual([
+      3_600_000, 3_600_000, 3_600_000,
+    ]);
+  });
+});
+
+describe('the deadline', () => {
+  const deadlineReason = {
+    code: 'DEADLINE',
+    message: "The function's time ran out before post 7 was fetched",
+    retryable: true,
+  };
+
+  test.each([START_MS - 5_000, START_MS + 3, START_MS + 3.9])(
+    'leaves a post whose turn comes too late unfetched (%d)',
+    async (deadlineMs) => {
+      const { outcome, requests } = await run([answer(200, '1')], { deadlineMs });
+      expect(outcome).toStrictEqual({
+        id: 7,
+        reason: deadlineReason,
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+      });
+      expect(requests).toStrictEqual([]);
+    },
+  );
+
+  test('that has passed throws at once, without a promise', () => {
+    const fetchPost = fetchPostWith({
+      requestPost: () => expect.unreachable('an attempt was made'),
+      clock: new FakeClock(),
+      random: () => 0.5,
+      maxAttempts: 4,
+      attemptTimeoutMs: 5_000,
+      maxBodyBytes: 1_048_576,
+      startMs: -1_000,
+      deadlineMs: 0,
+    });
+    expect(() => fetchPost(7, new AbortController().signal)).toThrow(PostError);
+  });
+
+  test('in the middle of an attempt is a DEADLINE, not a TIMEOUT', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 2_003 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: deadlineReason,
+      httpStatus: null,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 2_000,
+    });
+    expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 2_000 }]);
+  });
+
+  test('at the very end of an attempt is a DEADLINE', async () => {
+    const { outcome } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 5_003 });
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1 });
+  });
+
+  test('shortens the attempts that reach it, and no other', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 7_053 });
+    expect(requests).toStrictEqual([
+      { atMs: 3, timeoutMs: 5_000 },
+      { atMs: 5_053, timeoutMs: 2_000 },
+    ]);
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 2, durationMs: 7_050 });
+  });
+
+  test('a retry that cannot come before it is not waited for', async () => {
+    const { outcome, requests } = await run([answer(500)], { deadlineMs: START_MS + 63 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: deadlineReason,
+      httpStatus: 500,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toHaveLength(1);
+  });
+
+  test('a retry that ends up less than a timer before it is not made', async () => {
+    const { outcome } = await run([answer(500)], { deadlineMs: START_MS + 63.5 });
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1, durationMs: 60 });
+  });
+
+  test.each(['60', '99999999999', '9'.repeat(400), 'Tue, 24 Nov 2026 06:00:00 GMT'])(
+    'a post that is told to wait past it is RATE_LIMITED, at once (%#)',
+    async (retryAfter) => {
+      const { outcome } = await run([answer(429, '', { retryAfter })]);
+      expect(outcome).toStrictEqual({
+        id: 7,
+        reason: { code: 'RATE_LIMITED', message: 'Post 7 was rate limited: HTTP 429', retryable: true },
+        httpStatus: 429,
+        attempts: 1,
+        startedMs: 3,
+        durationMs: 10,
+      });
+    },
+  );
+
+  test('an error that is told to wait past it stays that error', async () => {
+    const { outcome } = await run([answer(500, '', { retryAfter: '60' })]);
+    expect(outcome).toMatchObject({ reason: { code: 'HTTP_ERROR', retryable: true }, attempts: 1 });
+  });
+});
+
+describe('an abort', () => {
+  const never = new Promise<never>(() => {});
+
+  test('during the backoff ends it at once, with the reason, and leaves no timer or listener', async () => {
+    const clock = new FakeClock();
+    const stopping = new AbortController();
+    const fetchPost = fetchPostWith({
+      requestPost: async () => reset,
+      clock,
+      random: () => 1,
+      maxAttempts: 4,
+      attemptTimeoutMs: 5_000,
+      maxBodyBytes: 1,
+      startMs: 0,
+      deadlineMs: 60_000,
+    });
+    const fetched = fetchPost(7, stopping.signal);
+    await setImmediate();
+    expect(clock.pending).toBe(1);
+    const reason = new Error('another post failed');
+    stopping.abort(reason);
+    await expect(Promise.race([fetched, never])).rejects.toBe(reason);
+    expect([clock.now(), clock.pending]).toStrictEqual([0, 0]);
+    expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
+  });
+
+  test('during an attempt is what the attempt rejects with', async () => {
+    const clock = new FakeClock();
+    const reason = new Error('another post failed');
+    const fetchPost = fetchPostWith({
+      requestPost: () => Promise.reject(reason),
+      clock,
+      random: () => 1,
+      maxAttempts: 4,
+      attemptTimeoutMs: 5_000,
+      maxBodyBytes: 1,
+      startMs: 0,
+      deadlineMs: 60_000,
+    });
+    await expect(fetchPost(7, new AbortController().signal)).rejects.toBe(reason);
+    expect(clock.pending).toBe(0);
+  });
+});

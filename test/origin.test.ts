@@ -1,0 +1,1119 @@
+import { randomBytes } from 'node:crypto';
+import { getEventListeners, once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
+import { brotliCompressSync, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { systemClock } from '../src/clock.ts';
+import type { Attempt } from '../src/fetch-post.ts';
+import type { Id } from '../src/ids.ts';
+import { type OriginOptions, openOrigin, USER_AGENT } from '../src/origin.ts';
+import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
+import { makeCertificate } from './support/certificate.ts';
+import { FakeClock } from './support/fake-clock.ts';
+import { http2Frames, startHttp2Server, startRawHttp2Server } from './support/http2-server.ts';
+import { httpResponse, type RawRequest, startMisbehavingServer } from './support/misbehaving-server.ts';
+
+const MAX_BODY_BYTES = 1_000;
+const POST = '{"id": 1}\n';
+const certificate = makeCertificate();
+
+const stops: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+const warnings: Error[] = [];
+const onWarning = (warning: Error): void => void warnings.push(warning);
+beforeAll(() => void process.on('warning', onWarning));
+afterAll(() => {
+  process.off('warning', onWarning);
+  expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toStrictEqual([]);
+});
+
+/** Starts a server that does with each request what `onRequest` says, and opens its origin. */
+async function serve(
+  onRequest: (request: RawRequest, index: number) => void,
+  {
+    options = {},
+    server = {},
+  }: { options?: Partial<OriginOptions>; server?: Parameters<typeof startMisbehavingServer>[1] } = {},
+) {
+  const upstream = await startMisbehavingServer(onRequest, server);
+  stops.push(upstream.stop);
+  return { upstream, ...open(upstream.origin, options) };
+}
+
+/** Serves the same bytes to every request. */
+const serveBytes = (bytes: string | Buffer, options: Partial<OriginOptions> = {}) =>
+  serve(({ socket }) => void socket.write(bytes), { options });
+
+/** Opens an origin, closed before its server is stopped. */
+function open(origin: string, options: Partial<OriginOptions> = {}) {
+  const { requestPost, close } = openOrigin({
+    postUrl: parseUrlTemplate(`${origin}/posts/{id}`) as UrlTemplate,
+    connections: 1,
+    attemptTimeoutMs: 5_000,
+    maxBodyBytes: MAX_BODY_BYTES,
+    clock: systemClock,
+    ...options,
+  });
+  /** With a signal of its own, unless one is given. */
+  const get = async (id: Id = 1, timeoutMs = 5_000, given?: AbortSignal): Promise<unknown> => {
+    const signal = given ?? new AbortController().signal;
+    const attempt = await requestPost(id, timeoutMs, signal);
+    if (!given) expect(getEventListeners(signal, 'abort')).toStrictEqual([]);
+    return plain(attempt);
+  };
+  let closed: Promise<void> | undefined;
+  const closeOnce = () => {
+    closed ??= close();
+    return closed;
+  };
+  stops.unshift(closeOnce);
+  return { get, close: closeOnce };
+}
+
+/** An attempt as plain values, without what is undefined. */
+function plain(attempt: Attempt): unknown {
+  if (attempt.kind === 'failed') return { kind: 'failed', code: attempt.code };
+  if (attempt.kind !== 'response') return attempt;
+  const { body, ...rest } = attempt;
+  return Object.fromEntries(
+    Object.entries({ ...rest, body: body.toString() }).filter(([, value]) => value !== undefined),
+  );
+}
+
+const response = (status: number, body = '', more: object = {}) => ({
+  kind: 'response',
+  status,
+  ...more,
+  body,
+});
+const failed = (code: string) => ({ kind: 'failed', code });
+const timedOut = { kind: 'timed-out' };
+
+describe('a request', () => {
+  test('asks for the post as JSON, compressed, and names the project and its version', async () => {
+    const { get, upstream } = await serveBytes(httpResponse(200, POST));
+    expect(await get('a-slug')).toStrictEqual(response(200, POST));
+    expect(upstream.requests[0]?.head.split('\r\n')).toStrictEqual([
+      'GET /posts/a-slug HTTP/1.1',
+      `host: ${new URL(upstream.origin).host}`,
+      'connection: keep-alive',
+      'accept: application/json',
+      'accept-encoding: gzip, br, zstd',
+      `user-agent: ${USER_AGENT}`,
+    ]);
+    const { name, version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    expect(USER_AGENT).toBe(`${name}/${version}`);
+  });
+
+  test('cannot leave the path of its post', async () => {
+    const { get, upstream } = await serveBytes(httpResponse(404));
+    for (const id of ['a/../b?c#d', '%2e%2e', '\r\nx: y']) await get(id);
+    expect(upstream.requests.map(({ path }) => path)).toStrictEqual([
+      '/posts/a%2F..%2Fb%3Fc%23d',
+      '/posts/%252e%252e',
+      '/posts/%0D%0Ax%3A%20y',
+    ]);
+  });
+
+  test('goes over HTTPS to a server without HTTP/2', async () => {
+    const { get, upstream } = await serve(({ socket }) => void socket.write(httpResponse(200, POST)), {
+      options: { tls: { ca: certificate.cert } },
+      server: { tls: certificate },
+    });
+    expect([await get(1), await get(2)]).toStrictEqual([response(200, POST), response(200, POST)]);
+    expect(upstream.connections).toBe(1);
+  });
+
+  test('may be answered 1xx before it is answered', async () => {
+    const early = 'HTTP/1.1 103 Early Hints\r\nlink: </x>; rel=preload\r\n\r\n';
+    const { get, upstream } = await serveBytes(
+      Buffer.concat([Buffer.from(`HTTP/1.1 102 Processing\r\n\r\n${early}`), httpResponse(200, POST)]),
+    );
+    expect([await get(), await get()]).toStrictEqual([response(200, POST), response(200, POST)]);
+    expect(upstream.connections).toBe(1);
+  });
+
+  test('that is answered 101, which it did not ask for, has failed', async () => {
+    const { get } = await serveBytes(
+      'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
+    );
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+  });
+
+  test('gives the status and Retry-After of an error, the first where there are two, and drops its body', async () => {
+    const { get } = await serve(({ socket }, index) => {
+      const headers = index === 0 ? { 'retry-after': 7 } : { 'retry-after': '8\r\nretry-after: 9' };
+      socket.write(httpResponse(503, 'busy', headers));
+    });
+    expect([await get(), await get()]).toStrictEqual([
+      response(503, '', { retryAfter: '7' }),
+      response(503, '', { retryAfter: '8' }),
+    ]);
+  });
+
+  test.each([201, 203, 206, 299])('%d is an answer like 200', async (status) => {
+    const { get } = await serveBytes(httpResponse(status, POST));
+    expect(await get()).toStrictEqual(response(status, POST));
+  });
+
+  test('204 has no body', async () => {
+    const { get } = await serveBytes('HTTP/1.1 204 No Content\r\n\r\n');
+    expect([await get(), await get()]).toStrictEqual([response(204), response(204)]);
+  });
+
+  test('a body may come in many chunks, or end with its connection', async () => {
+    const { get } = await serve(({ socket }, index) => {
+      if (index === 0)
+        socket.write(
+          'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{"a\r\n4\r\n":1}\r\n0\r\n\r\n',
+        );
+      else socket.end('HTTP/1.1 200 OK\r\n\r\n{"a":1}');
+    });
+    expect([await get(), await get()]).toStrictEqual([response(200, '{"a":1}'), response(200, '{"a":1}')]);
+  });
+});
+
+describe('compression', () => {
+  test.each([
+    ['gzip', gzipSync(POST)],
+    ['x-gzip', gzipSync(POST)],
+    ['br', brotliCompressSync(POST)],
+    ['zstd', zstdCompressSync(POST)],
+    ['deflate', deflateSync(POST)],
+    ['GZIP', gzipSync(POST)],
+    ['identity', Buffer.from(POST)],
+  ])('%s is undone', async (encoding, body) => {
+    const { get, upstream } = await serveBytes(httpResponse(200, body, { 'content-encoding': encoding }));
+    expect([await get(), await get()]).toStrictEqual([response(200, POST), response(200, POST)]);
+    expect(upstream.connections).toBe(1);
+  });
+
+  test.each(['HTTP/1.1', 'HTTP/2'])(
+    'a large body comes whole, however slowly it is unpacked, over %s',
+    async (version) => {
+      // Random, so that there is much to unpack.
+      const post = JSON.stringify(randomBytes(600_000).toString('base64'));
+      const body = gzipSync(post);
+      const head = { 'content-encoding': 'gzip', 'content-length': body.length };
+      const upstream =
+        version === 'HTTP/1.1'
+          ? await startMisbehavingServer(({ socket }) => void socket.write(httpResponse(200, body, head)))
+          : await startHttp2Server(certificate, (stream) => {
+              stream.respond({ ':status': 200, ...head });
+              stream.end(body);
+            });
+      stops.push(upstream.stop);
+      const { get } = open(upstream.origin, { maxBodyBytes: 1_048_576, tls: { ca: certificate.cert } });
+      expect(await Promise.all([get(1), get(2)])).toStrictEqual([response(200, post), response(200, post)]);
+    },
+  );
+
+  test.each(['compress', 'gzip, br', 'constructor', '__proto__'])(
+    '%s, which nobody asked for, stays as it is',
+    async (encoding) => {
+      const { get } = await serveBytes(httpResponse(200, POST, { 'content-encoding': encoding }));
+      expect(await get()).toStrictEqual(response(200, POST));
+    },
+  );
+
+  test('an empty body stays empty, whatever it is said to be', async () => {
+    const { get } = await serveBytes(httpResponse(200, '', { 'content-encoding': 'gzip' }));
+    expect(await get()).toStrictEqual(response(200));
+  });
+
+  test.each([
+    ['gzip', gzipSync(POST)],
+    ['br', brotliCompressSync(POST)],
+    ['zstd', zstdCompressSync(POST)],
+    ['deflate', deflateSync(POST)],
+  ])('%s that is cut short is a body cut short, and the next request works', async (encoding, body) => {
+    const cut = httpResponse(200, body.subarray(0, -6), { 'content-encoding': encoding });
+    const { get } = await serve(
+      ({ socket }, index) => void socket.write(index === 0 ? cut : httpResponse(200, POST)),
+    );
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test.each([
+    ['gzip', 'Z_DATA_ERROR'],
+    ['br', 'ERR__ERROR_FORMAT_PADDING_2'],
+    ['zstd', 'ZSTD_error_prefix_unknown'],
+    ['deflate', 'Z_DATA_ERROR'],
+  ])('what is no %s has failed, and the next request works', async (encoding, code) => {
+    const broken = httpResponse(200, POST.repeat(10), { 'content-encoding': encoding });
+    const { get } = await serve(
+      ({ socket }, index) => void socket.write(index === 0 ? broken : httpResponse(200, POST)),
+    );
+    expect(await get()).toStrictEqual(failed(code));
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('an error may be compressed, or broken: its status is all that counts', async () => {
+    const { get } = await serve(({ socket }, index) => {
+      const body = index === 0 ? gzipSync('not found') : 'not gzip';
+      socket.write(httpResponse(404, body, { 'content-encoding': 'gzip' }));
+    });
+    expect([await get(), await get()]).toStrictEqual([response(404), response(404)]);
+  });
+});
+
+describe('the largest body', () => {
+  const bodyOf = (bytes: number) => `"${'x'.repeat(bytes - 2)}"`;
+
+  test.each([
+    ['as it is', (body: string) => httpResponse(200, body)],
+    ['in gzip', (body: string) => httpResponse(200, gzipSync(body), { 'content-encoding': 'gzip' })],
+  ])('passes to the byte, and one byte more is too large: %s', async (_name, respond) => {
+    const { get } = await serve(({ socket, path }) => {
+      socket.write(respond(bodyOf(MAX_BODY_BYTES + Number(path.replace('/posts/', '')))));
+    });
+    expect(await get(0)).toStrictEqual(response(200, bodyOf(MAX_BODY_BYTES)));
+    expect(await get(1)).toStrictEqual({ kind: 'too-large', status: 200 });
+    expect(await get(0)).toStrictEqual(response(200, bodyOf(MAX_BODY_BYTES)));
+  });
+
+  test('ends the reading: of 100 MB the server sends what fits into the buffers on the way', async () => {
+    const megabyte = Buffer.alloc(1_000_000, 'x');
+    const { get, upstream } = await serve(({ socket }, index) => {
+      if (index > 0) return void socket.write(httpResponse(200, POST));
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${100 * megabyte.length}\r\n\r\n`);
+      for (let i = 0; i < 100; i++) socket.write(megabyte);
+    });
+    expect(await get()).toStrictEqual({ kind: 'too-large', status: 200 });
+    await upstream.idle();
+    expect(upstream.bytesSent).toBeLessThan(30_000_000);
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('holds for a gzip bomb that never ends, made on the fly, and memory stays small', async () => {
+    const megabyte = Buffer.alloc(1_000_000);
+    const { get, upstream } = await serve(
+      ({ socket }, index) => {
+        if (index > 0) return void socket.write(httpResponse(200, POST));
+        socket.write('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n');
+        const gzip = createGzip({ level: 1 });
+        gzip.pipe(socket);
+        socket.on('close', () => gzip.destroy());
+        const more = (): void => {
+          if (!gzip.destroyed) gzip.write(megabyte, more);
+        };
+        more();
+      },
+      { options: { maxBodyBytes: 1_048_576 } },
+    );
+    const before = process.memoryUsage().arrayBuffers;
+    let peak = before;
+    let isOver = false;
+    const watching = (async () => {
+      for (; !isOver; await setImmediate()) peak = Math.max(peak, process.memoryUsage().arrayBuffers);
+    })();
+    expect(await get()).toStrictEqual({ kind: 'too-large', status: 200 });
+    isOver = true;
+    await watching;
+    await upstream.idle();
+    expect(peak - before).toBeLessThan(16_000_000);
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('holds for a gzip bomb of 100 MB that fits into one buffer', async () => {
+    const bomb = gzipSync(Buffer.alloc(100_000_000));
+    const { get } = await serve(({ socket }, index) => {
+      socket.write(
+        index === 0 ? httpResponse(200, bomb, { 'content-encoding': 'gzip' }) : httpResponse(200, POST),
+      );
+    });
+    expect(await get()).toStrictEqual({ kind: 'too-large', status: 200 });
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+});
+
+describe('connections', () => {
+  test('are bounded, and reused', async () => {
+    const { get, upstream } = await serve(({ socket }) => void socket.write(httpResponse(200, POST)), {
+      options: { connections: 3 },
+    });
+    const attempts = await Promise.all(Array.from({ length: 50 }, (_, id) => get(id)));
+    expect(attempts).toStrictEqual(attempts.map(() => response(200, POST)));
+    expect([upstream.connections, upstream.requests.length]).toStrictEqual([3, 50]);
+  });
+
+  test('take one request at a time: one that is slow holds up no other', async () => {
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path !== '/posts/0') socket.write(httpResponse(200, POST));
+      },
+      { options: { connections: 2 } },
+    );
+    const stopping = new AbortController();
+    const slow = get(0, 5_000, stopping.signal);
+    await upstream.requested(1);
+    expect(await Promise.all([get(1), get(2), get(3)])).toStrictEqual(
+      [1, 2, 3].map(() => response(200, POST)),
+    );
+    stopping.abort(new Error('enough'));
+    await expect(slow).rejects.toThrow('enough');
+  });
+
+  test('serve the next request after an error: its body is read', async () => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      socket.write(index % 2 === 0 ? httpResponse(500, 'x'.repeat(60_000)) : httpResponse(200, POST));
+    });
+    for (let i = 0; i < 3; i++)
+      expect([await get(), await get()]).toStrictEqual([response(500), response(200, POST)]);
+    expect(upstream.connections).toBe(1);
+  });
+
+  test('end with an error whose body is long: the next request takes another', async () => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      if (index > 0) return void socket.write(httpResponse(200, POST));
+      socket.write('HTTP/1.1 500 Error\r\ncontent-length: 100000000\r\n\r\n');
+      for (let i = 0; i < 100; i++) socket.write(Buffer.alloc(1_000_000));
+    });
+    expect([await get(), await get()]).toStrictEqual([response(500), response(200, POST)]);
+    expect(upstream.connections).toBe(2);
+    expect(upstream.bytesSent).toBeLessThan(30_000_000);
+  });
+
+  test('that the server closes when they are idle are opened again', async () => {
+    const { get, upstream } = await serve(({ socket }) => void socket.end(httpResponse(200, POST)));
+    expect(await get()).toStrictEqual(response(200, POST));
+    await upstream.idle();
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.connections).toBe(2);
+  });
+
+  test('that the server closes as the next request comes fail that one alone', async () => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      if (index === 1) socket.destroy();
+      else socket.write(httpResponse(200, POST));
+    });
+    expect([await get(), await get(), await get()]).toStrictEqual([
+      response(200, POST),
+      failed('ECONNRESET'),
+      response(200, POST),
+    ]);
+    expect(upstream.connections).toBe(2);
+  });
+
+  test('are ended by close', async () => {
+    const { get, close, upstream } = await serveBytes(httpResponse(200, POST));
+    await get();
+    expect(upstream.open).toBe(1);
+    await close();
+    await upstream.idle();
+    expect(await get()).toStrictEqual(failed('UND_ERR_DESTROYED'));
+  });
+});
+
+describe('redirects', () => {
+  /** A server that redirects /posts/1 by `locations`, one after the other, and has a post at /end. */
+  const serveRedirects = (status: number, locations: (origin: string) => readonly string[]) =>
+    serve(({ socket, path, head }, index) => {
+      const origin = `http://${/host: (.*)/.exec(head)?.[1]}`;
+      const location = locations(origin)[index];
+      if (path.startsWith('/end')) socket.write(httpResponse(200, POST));
+      else if (location === undefined) socket.write(httpResponse(status, 'moved'));
+      else socket.write(httpResponse(status, 'moved', { location }));
+    });
+  const pathsOf = (requests: readonly RawRequest[]) => requests.map(({ path }) => path);
+
+  test.each([301, 302, 303, 307, 308])('%d is followed', async (status) => {
+    const { get, upstream } = await serveRedirects(status, () => ['/end']);
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.connections).toBe(1);
+  });
+
+  test.each([
+    ['absolute', (origin: string) => `${origin}/end?a=1`, '/end?a=1'],
+    ['a path', () => '/end', '/end'],
+    ['a path of the same folder', () => '../end/x', '/end/x'],
+    ['without scheme', (origin: string) => `${origin.replace('http:', '')}/end`, '/end'],
+    ['with a fragment, which is not sent', () => '/end#top', '/end'],
+    [
+      'with credentials, which are not sent',
+      (origin: string) => `${origin.replace('//', '//u:p@')}/end`,
+      '/end',
+    ],
+    ['with a space and an umlaut', () => '/end/ä b?q=ö', '/end/%C3%83%C2%A4%20b?q=%C3%83%C2%B6'],
+  ])('within the origin, %s', async (_name, location, path) => {
+    const { get, upstream } = await serveRedirects(302, (origin) => [location(origin)]);
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', path]);
+    expect(upstream.requests.every(({ head }) => !/authorization/i.test(head))).toBe(true);
+  });
+
+  test('are followed three times, relative each to the last', async () => {
+    const { get, upstream } = await serveRedirects(302, () => ['/a/b', 'c', '/end']);
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', '/a/b', '/a/c', '/end']);
+  });
+
+  test('are not followed a fourth time', async () => {
+    const { get, upstream } = await serveRedirects(302, () => ['/1', '/2', '/3', '/end']);
+    expect(await get()).toStrictEqual(response(302, '', { redirect: 'more than 3 redirects' }));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', '/1', '/2', '/3']);
+  });
+
+  test.each([
+    ['another host', () => 'http://evil.test/end', 'http://evil.test'],
+    ['another port', () => 'http://127.0.0.1:1/end', 'http://127.0.0.1:1'],
+    ['another scheme', (origin: string) => `${origin.replace('http', 'https')}/end`, undefined],
+    ['another host without scheme', () => '//evil.test/end', 'http://evil.test'],
+    [
+      'a name of the same host',
+      (origin: string) => `${origin.replace('127.0.0.1', 'localhost')}/end`,
+      undefined,
+    ],
+    ['a file', () => 'file:///etc/passwd', 'file:'],
+    ['a script', () => 'javascript:alert(1)', 'javascript:'],
+    ['what is no URL', () => 'http://[', 'no URL'],
+  ])('to %s are refused', async (_name, location, named) => {
+    const { get, upstream } = await serveRedirects(302, (origin) => [location(origin)]);
+    const attempt = await get();
+    const target = named ?? new URL(location(upstream.origin)).origin;
+    expect(attempt).toStrictEqual(
+      response(302, '', { redirect: `a redirect to another origin (${target})` }),
+    );
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  test.each([300, 304, 305, 301])('%d without Location is an answer', async (status) => {
+    const { get } = await serveBytes(`HTTP/1.1 ${status} Status\r\ncontent-length: 0\r\n\r\n`);
+    expect([await get(), await get()]).toStrictEqual([response(status), response(status)]);
+  });
+
+  test('300 with Location is an answer: that is for people to choose', async () => {
+    const { get } = await serveRedirects(300, () => ['/end']);
+    expect(await get()).toStrictEqual(response(300));
+  });
+
+  test('are followed whatever their body is', async () => {
+    const bodies: Buffer[] = [
+      httpResponse(302, 'x'.repeat(70_000), { location: '/end' }),
+      httpResponse(302, 'not gzip', { location: '/end', 'content-encoding': 'gzip' }),
+    ];
+    for (const body of bodies) {
+      const { get } = await serve(({ socket, path }) => {
+        socket.write(path === '/end' ? httpResponse(200, POST) : body);
+      });
+      expect(await get()).toStrictEqual(response(200, POST));
+    }
+  });
+
+  test('all count for the time of the attempt', async () => {
+    const clock = new FakeClock();
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path !== '/end') socket.write(httpResponse(302, '', { location: '/end' }));
+      },
+      { options: { clock } },
+    );
+    const attempt = get();
+    await upstream.requested(2);
+    clock.advance(5_000);
+    expect(await attempt).toStrictEqual(timedOut);
+    await upstream.idle();
+  });
+});
+
+describe('the time of an attempt', () => {
+  /** Lets the time run out once the server has got `requests`, or else `connections`. */
+  const runOut = async (
+    onRequest: (request: RawRequest, index: number) => void,
+    server?: Parameters<typeof startMisbehavingServer>[1],
+  ) => {
+    const clock = new FakeClock();
+    const { get, upstream } = await serve(onRequest, { options: { clock }, ...(server && { server }) });
+    const attempt = get();
+    await (server ? upstream.connected(1) : upstream.requested(1));
+    clock.advance(4_999);
+    await setImmediate();
+    expect(clock.pending).toBe(1);
+    clock.advance(1);
+    expect(await attempt).toStrictEqual(timedOut);
+    expect(clock.pending).toBe(0);
+    return { get, upstream };
+  };
+
+  test('runs out before the headers, ends the connection, and the next request works', async () => {
+    const { get, upstream } = await runOut(({ socket }, index) => {
+      if (index > 0) socket.write(httpResponse(200, POST));
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect([upstream.connections, upstream.open]).toStrictEqual([2, 1]);
+  });
+
+  test('runs out within the headers', async () => {
+    const { upstream } = await runOut(({ socket }) => void socket.write('HTTP/1.1 200 OK\r\ncontent-le'));
+    await upstream.idle();
+  });
+
+  test('runs out within the body', async () => {
+    const { upstream } = await runOut(({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"id"');
+    });
+    await upstream.idle();
+  });
+
+  test('runs out within a compressed body', async () => {
+    const { upstream } = await runOut(({ socket }) => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n');
+      socket.write(gzipSync(POST).subarray(0, 12));
+    });
+    await upstream.idle();
+  });
+
+  test('runs out under a server that sends a byte now and then', async () => {
+    const clock = new FakeClock();
+    const sent: Socket[] = [];
+    const { get, upstream } = await serve(
+      ({ socket }) => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n');
+        sent.push(socket);
+      },
+      { options: { clock } },
+    );
+    const attempt = get();
+    await upstream.requested(1);
+    for (let second = 0; second < 5; second++) {
+      sent[0]?.write('x');
+      await setImmediate();
+      clock.advance(1_000);
+    }
+    expect(await attempt).toStrictEqual(timedOut);
+    await upstream.idle();
+  });
+
+  test('runs out within the body of an error: its status still tells', async () => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      if (index > 0) socket.write(httpResponse(200, POST));
+      else socket.write('HTTP/1.1 429 Too Many\r\nretry-after: 3\r\ncontent-length: 10\r\n\r\nslow');
+    });
+    expect(await get(1, 400)).toStrictEqual(response(429, '', { retryAfter: '3' }));
+    await upstream.idle();
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('runs out within the body of a redirect, which was not followed yet', async () => {
+    const { get } = await serveBytes(
+      'HTTP/1.1 302 Found\r\nlocation: /end\r\ncontent-length: 10\r\n\r\nslow',
+    );
+    expect(await get(1, 400)).toStrictEqual(timedOut);
+  });
+
+  test('runs out for one that waits for a connection; it is never sent, and the others are served', async () => {
+    const clock = new FakeClock();
+    const held: Socket[] = [];
+    const { get, upstream } = await serve(
+      ({ socket }, index) => {
+        if (index === 0) held.push(socket);
+        else socket.write(httpResponse(200, POST));
+      },
+      { options: { clock } },
+    );
+    const first = get(1, 5_000);
+    const second = get(2, 1_000);
+    await upstream.requested(1);
+    clock.advance(1_000);
+    expect(await second).toStrictEqual(timedOut);
+    held[0]?.write(httpResponse(200, POST));
+    expect(await first).toStrictEqual(response(200, POST));
+    expect(await get(3)).toStrictEqual(response(200, POST));
+    expect(upstream.requests.map(({ path }) => path)).toStrictEqual(['/posts/1', '/posts/3']);
+  });
+
+  test('runs out while connecting: a TLS handshake that is never answered', async () => {
+    const silent = await startMisbehavingServer(() => {});
+    stops.push(silent.stop);
+    const clock = new FakeClock();
+    const { get } = open(silent.origin.replace('http', 'https'), { clock, attemptTimeoutMs: 100 });
+    const attempt = get();
+    await silent.connected(1);
+    clock.advance(5_000);
+    expect(await attempt).toStrictEqual(timedOut);
+    await silent.idle();
+  });
+
+  test('runs out anew for each attempt while connecting, whatever became of the one before', async () => {
+    const silent = await startMisbehavingServer(() => {});
+    stops.push(silent.stop);
+    const clock = new FakeClock();
+    const { get } = open(silent.origin.replace('http', 'https'), { clock, attemptTimeoutMs: 100 });
+    for (let connections = 1; connections <= 2; connections++) {
+      const attempt = get();
+      await silent.connected(connections);
+      clock.advance(5_000);
+      expect(await attempt).toStrictEqual(timedOut);
+    }
+    await silent.idle();
+  });
+});
+
+describe('failures of the network', () => {
+  const afterwards = httpResponse(200, POST);
+  /** What comes of a request that `misbehave` answers; the next one has to work. */
+  const outcomeOf = async (misbehave: (socket: Socket) => void) => {
+    const { get } = await serve(({ socket }, index) => {
+      if (index === 0) misbehave(socket);
+      else socket.write(afterwards);
+    });
+    const attempt = await get();
+    expect(await get()).toStrictEqual(response(200, POST));
+    return attempt;
+  };
+
+  test.each<[string, (socket: Socket) => void, string]>([
+    ['a reset before the headers', (socket) => socket.resetAndDestroy(), 'ECONNRESET'],
+    ['an end before the headers', (socket) => socket.end(), 'ECONNRESET'],
+    ['an end within the headers', (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-le'), 'ECONNRESET'],
+    [
+      'an end within the body',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"id"'),
+      'ECONNRESET',
+    ],
+    [
+      'an end before the body',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n'),
+      'ECONNRESET',
+    ],
+    [
+      'an end within a chunk',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na\r\n{"id"'),
+      'ECONNRESET',
+    ],
+    [
+      'an end between chunks',
+      (socket) => socket.end('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"id"\r\n'),
+      'ECONNRESET',
+    ],
+    [
+      'chunks with a broken length',
+      (socket) => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{"id"\r\n'),
+      'EPROTO',
+    ],
+    [
+      'an end within a compressed body',
+      (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-length: 100\r\ncontent-encoding: gzip\r\n\r\n');
+        socket.end(gzipSync(POST).subarray(0, 15));
+      },
+      'ECONNRESET',
+    ],
+    [
+      'a compressed body that ends with its connection, too early',
+      (socket) => {
+        socket.write('HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\n\r\n');
+        socket.end(gzipSync(POST).subarray(0, 15));
+      },
+      'ECONNRESET',
+    ],
+    ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.6\r\n'), 'EPROTO'],
+    [
+      'headers of 64 KB',
+      (socket) => socket.write(httpResponse(200, POST, { 'x-large': 'x'.repeat(65_536) })),
+      'HPE_HEADER_OVERFLOW',
+    ],
+    [
+      'a Content-Length that is no number',
+      (socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n{"id": 1}\n'),
+      'EPROTO',
+    ],
+  ])('%s', async (_name, misbehave, code) => {
+    expect(await outcomeOf(misbehave)).toStrictEqual(failed(code));
+  });
+
+  test('a reset within the headers, and one within the body', async () => {
+    for (const part of [
+      'HTTP/1.1 200 OK\r\ncontent-le',
+      'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"id"',
+    ]) {
+      const resetAfter = (socket: Socket) => {
+        socket.write(part, () => socket.resetAndDestroy());
+      };
+      expect(await outcomeOf(resetAfter)).toStrictEqual(failed('ECONNRESET'));
+    }
+  });
+
+  test('a Content-Length that is too small ends the body there; the rest ends the connection', async () => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      socket.write(index === 0 ? httpResponse(200, '{"id": 1}garbage', { 'content-length': 9 }) : afterwards);
+    });
+    expect(await get()).toStrictEqual(response(200, '{"id": 1}'));
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.connections).toBe(2);
+  });
+
+  test('a body of an error that is cut short leaves its status', async () => {
+    expect(
+      await outcomeOf((socket) => socket.end('HTTP/1.1 404 Not Found\r\ncontent-length: 10\r\n\r\nnot')),
+    ).toStrictEqual(response(404));
+  });
+
+  test('a port where nobody listens', async () => {
+    const server = await startMisbehavingServer(() => {});
+    await server.stop();
+    const { get } = open(server.origin);
+    expect([await get(), await get()]).toStrictEqual([failed('ECONNREFUSED'), failed('ECONNREFUSED')]);
+  });
+
+  test('a name that does not exist', async () => {
+    const { get } = open('http://posts.invalid');
+    // The second where there is no DNS server to ask.
+    expect([failed('ENOTFOUND'), failed('EAI_AGAIN')]).toContainEqual(await get());
+  });
+
+  test.each([
+    ['expired', { notAfter: new Date(Date.now() - 60_000) }, true, 'CERT_HAS_EXPIRED'],
+    ['not valid yet', { notBefore: new Date(Date.now() + 60_000) }, true, 'CERT_NOT_YET_VALID'],
+    ['self-signed', {}, false, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ["another host's", { dnsName: 'other.test' }, true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ])('a certificate that is %s', async (_name, options, trusted, code) => {
+    const bad = makeCertificate(options);
+    const { get, upstream } = await serve(({ socket }) => void socket.write(afterwards), {
+      options: trusted ? { tls: { ca: bad.cert } } : {},
+      server: { tls: bad },
+    });
+    expect([await get(), await get()]).toStrictEqual([failed(code), failed(code)]);
+    expect(upstream.requests).toStrictEqual([]);
+  });
+
+  test('a server that speaks no TLS', async () => {
+    const upstream = await startMisbehavingServer(() => {}, {
+      onConnection: (socket) => socket.end(afterwards),
+    });
+    stops.push(upstream.stop);
+    const { get } = open(upstream.origin.replace('http', 'https'));
+    expect(await get()).toStrictEqual(failed('ERR_SSL_WRONG_VERSION_NUMBER'));
+  });
+
+  test('keep the error of the system as it was', async () => {
+    const server = await startMisbehavingServer(() => {});
+    await server.stop();
+    const { requestPost, close } = openOrigin({
+      postUrl: parseUrlTemplate(`${server.origin}/{id}`) as UrlTemplate,
+      connections: 1,
+      attemptTimeoutMs: 1_000,
+      maxBodyBytes: 10,
+      clock: systemClock,
+    });
+    stops.unshift(close);
+    const attempt = await requestPost(1, 1_000, new AbortController().signal);
+    expect(attempt.kind === 'failed' && attempt.error.message).toMatch(/^connect ECONNREFUSED 127\.0\.0\.1:/);
+  });
+});
+
+describe('an abort', () => {
+  const reason = new Error('another post failed');
+
+  test('before the request rejects with its reason, and nothing is sent', async () => {
+    const { get, upstream } = await serveBytes(httpResponse(200, POST));
+    await expect(get(1, 5_000, AbortSignal.abort(reason))).rejects.toBe(reason);
+    expect(upstream.connections).toBe(0);
+  });
+
+  test.each<[string, string]>([
+    ['before the headers', ''],
+    ['within the headers', 'HTTP/1.1 200 OK\r\ncontent-le'],
+    ['within the body', 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{"id"'],
+    ['within the body of an error', 'HTTP/1.1 500 Error\r\ncontent-length: 10\r\n\r\nslow'],
+  ])('%s rejects with its reason at once, and ends the connection', async (_name, part) => {
+    const { get, upstream } = await serve(({ socket }, index) => {
+      socket.write(index === 0 ? part : httpResponse(200, POST));
+    });
+    const stopping = new AbortController();
+    const attempt = get(1, 5_000, stopping.signal);
+    await upstream.requested(1);
+    await setImmediate();
+    stopping.abort(reason);
+    await expect(attempt).rejects.toBe(reason);
+    await upstream.idle();
+    expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('while connecting rejects with its reason at once', async () => {
+    const silent = await startMisbehavingServer(() => {});
+    stops.push(silent.stop);
+    const { get } = open(silent.origin.replace('http', 'https'), { attemptTimeoutMs: 100 });
+    const stopping = new AbortController();
+    const attempt = get(1, 5_000, stopping.signal);
+    await silent.connected(1);
+    stopping.abort(reason);
+    await expect(attempt).rejects.toBe(reason);
+    await silent.idle();
+  });
+
+  test('of many in flight and many that wait ends them all; none of those that wait is sent', async () => {
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path === '/posts/last') socket.write(httpResponse(200, POST));
+      },
+      { options: { connections: 5 } },
+    );
+    const stopping = new AbortController();
+    const attempts = Array.from({ length: 50 }, (_, id) => get(id, 5_000, stopping.signal));
+    const settled = Promise.allSettled(attempts);
+    await upstream.requested(5);
+    stopping.abort(reason);
+    expect(await settled).toStrictEqual(attempts.map(() => ({ status: 'rejected', reason })));
+    await upstream.idle();
+    expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
+    expect(await get('last')).toStrictEqual(response(200, POST));
+    expect(upstream.requests).toHaveLength(6);
+  });
+
+  test('after the answer changes nothing', async () => {
+    const { get, upstream } = await serveBytes(httpResponse(200, POST));
+    const stopping = new AbortController();
+    expect(await get(1, 5_000, stopping.signal)).toStrictEqual(response(200, POST));
+    stopping.abort(reason);
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.connections).toBe(1);
+  });
+
+  test('leaves no timer behind, and neither does an answer', async () => {
+    const clock = new FakeClock();
+    const { get, upstream } = await serve(
+      ({ socket }, index) => {
+        if (index === 0) socket.write(httpResponse(200, POST));
+      },
+      { options: { clock } },
+    );
+    await get();
+    expect(clock.pending).toBe(0);
+    const stopping = new AbortController();
+    const attempt = get(2, 5_000, stopping.signal);
+    await upstream.requested(2);
+    stopping.abort(reason);
+    await expect(attempt).rejects.toBe(reason);
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('HTTP/2', () => {
+  const serveHttp2 = async (
+    onStream: Parameters<typeof startHttp2Server>[1],
+    options: Partial<OriginOptions> = {},
+  ) => {
+    const upstream = await startHttp2Server(certificate, onStream);
+    stops.push(upstream.stop);
+    return { upstream, ...open(upstream.origin, { tls: { ca: certificate.cert }, ...options }) };
+  };
+
+  test('is spoken where the server offers it, many requests to a connection', async () => {
+    const { get, upstream } = await serveHttp2((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.end(POST);
+    });
+    const attempts = await Promise.all(Array.from({ length: 30 }, (_, id) => get(id)));
+    expect(attempts).toStrictEqual(attempts.map(() => response(200, POST)));
+    expect(upstream.sessions).toHaveLength(1);
+    const {
+      'user-agent': userAgent,
+      accept,
+      'accept-encoding': encodings,
+      ':path': path,
+    } = upstream.requests[0] ?? {};
+    expect({ userAgent, accept, encodings, path }).toStrictEqual({
+      userAgent: USER_AGENT,
+      accept: 'application/json',
+      encodings: 'gzip, br, zstd',
+      path: '/posts/0',
+    });
+  });
+
+  test('has compression, errors and redirects as HTTP/1.1 does', async () => {
+    const { get } = await serveHttp2((stream, path) => {
+      if (path === '/posts/gzip') {
+        stream.respond({ ':status': 200, 'content-encoding': 'gzip' });
+        stream.end(gzipSync(POST));
+      } else if (path === '/posts/moved') {
+        stream.respond({ ':status': 301, location: '/posts/gzip' });
+        stream.end('moved');
+      } else {
+        stream.respond({ ':status': 429, 'retry-after': '2' });
+        stream.end('x'.repeat(100_000));
+      }
+    });
+    expect(await Promise.all([get('gzip'), get('moved'), get('busy')])).toStrictEqual([
+      response(200, POST),
+      response(200, POST),
+      response(429, '', { retryAfter: '2' }),
+    ]);
+  });
+
+  test('has 1xx before the answer', async () => {
+    const { get } = await serveHttp2((stream) => {
+      stream.additionalHeaders({ ':status': 103, link: '</x>; rel=preload' });
+      stream.respond({ ':status': 200 });
+      stream.end(POST);
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('ends the stream of a body that is too large; others on its connection go on', async () => {
+    let sentBytes = 0;
+    const { get, upstream } = await serveHttp2((stream, path) => {
+      stream.respond({ ':status': 200 });
+      if (path !== '/posts/large') return void stream.end(POST);
+      const more = (): void => {
+        sentBytes += 100_000;
+        if (sentBytes < 100_000_000 && !stream.destroyed) stream.write(Buffer.alloc(100_000), more);
+      };
+      more();
+    });
+    expect(await Promise.all([get('large'), get(1)])).toStrictEqual([
+      { kind: 'too-large', status: 200 },
+      response(200, POST),
+    ]);
+    expect(await get(2)).toStrictEqual(response(200, POST));
+    expect(sentBytes).toBeLessThan(10_000_000);
+    expect(upstream.sessions).toHaveLength(1);
+  });
+
+  /** A server that answers the first request with these frames, and the others with a post. */
+  const serveFrames = async (answer: (stream: number) => readonly (Buffer | 'end')[]) => {
+    const { headers, data, end } = http2Frames;
+    const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+      index === 0 ? answer(stream) : [headers(stream), data(stream, POST), end(stream)],
+    );
+    stops.push(upstream.stop);
+    return open(upstream.origin, { tls: { ca: certificate.cert } });
+  };
+  const { headers, data, reset, goAway } = http2Frames;
+  const [NO_ERROR, INTERNAL_ERROR, CANCEL] = [0, 2, 8];
+
+  test.each<[string, (stream: number) => readonly (Buffer | 'end')[]]>([
+    ['a stream that is reset before the headers', (stream) => [reset(stream, INTERNAL_ERROR)]],
+    ['a stream that is cancelled before the headers', (stream) => [reset(stream, CANCEL)]],
+    ['a stream that ends before the headers', (stream) => [reset(stream, NO_ERROR)]],
+    [
+      'a stream that is reset within the body',
+      (stream) => [headers(stream), data(stream, '{"id"'), reset(stream, INTERNAL_ERROR)],
+    ],
+    [
+      'a stream that is cancelled before its Content-Length has come',
+      (stream) => [headers(stream, 10), data(stream, '{"id"'), reset(stream, CANCEL)],
+    ],
+    ['a connection that ends before the headers', () => ['end']],
+    ['a connection that ends within the body', (stream) => [headers(stream), data(stream, '{"id"'), 'end']],
+    ['GOAWAY with an error', (stream) => [goAway(stream, INTERNAL_ERROR), 'end']],
+    [
+      'GOAWAY with an error within the body',
+      (stream) => [headers(stream), data(stream, '{"id"'), goAway(stream, INTERNAL_ERROR), 'end'],
+    ],
+  ])('%s has failed, and the next request works', async (_name, answer) => {
+    const { get } = await serveFrames(answer);
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('a request that GOAWAY says was not looked at is sent once more, on another connection', async () => {
+    const { get } = await serveFrames(() => [goAway(0, NO_ERROR), 'end']);
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('a body that is shorter than its Content-Length has failed', async () => {
+    const { get } = await serveHttp2((stream) => {
+      stream.respond({ ':status': 200, 'content-length': '100' });
+      stream.end(POST);
+    });
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+  });
+
+  test('a session that goes away with its connection fails those in flight, and the next request works', async () => {
+    const { get, upstream } = await serveHttp2((stream, _path, index) => {
+      if (index === 0) return void stream.session?.destroy();
+      stream.respond({ ':status': 200 });
+      stream.end(POST);
+    });
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.sessions).toHaveLength(2);
+  });
+
+  test('GOAWAY lets those in flight end, and the next request takes another connection', async () => {
+    const { get, upstream } = await serveHttp2((stream, _path, index) => {
+      if (index === 0) stream.session?.goaway(0, stream.id);
+      stream.respond({ ':status': 200 });
+      stream.end(POST);
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.sessions).toHaveLength(2);
+  });
+
+  test('the time of an attempt and an abort end the stream alone', async () => {
+    const clock = new FakeClock();
+    const { get, upstream } = await serveHttp2(
+      (stream, path) => {
+        if (path !== '/posts/ok') return;
+        stream.respond({ ':status': 200 });
+        stream.end(POST);
+      },
+      { clock },
+    );
+    expect(await get('ok')).toStrictEqual(response(200, POST));
+    const stopping = new AbortController();
+    const late = get('late');
+    const aborted = get('aborted', 5_000, stopping.signal);
+    const reason = new Error('another post failed');
+    stopping.abort(reason);
+    await expect(aborted).rejects.toBe(reason);
+    clock.advance(5_000);
+    expect(await late).toStrictEqual(timedOut);
+    expect(await get('ok')).toStrictEqual(response(200, POST));
+    expect(upstream.sessions).toHaveLength(1);
+  });
+
+  test('a connection that has died without a word is found out, and the next requests take another', async () => {
+    const { upstream } = await serveHttp2((stream) => {
+      stream.respond({ ':status': 200 });
+      stream.end(POST);
+    });
+    let isDead = false;
+    let connections = 0;
+    const sockets: Socket[] = [];
+    // Between the two, a network that drops what the first connection sends.
+    const network = createServer((near) => {
+      const far = connect(upstream.port, '127.0.0.1');
+      const isFirst = connections++ === 0;
+      sockets.push(near, far);
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        from.on('data', (chunk) => !(isFirst && isDead) && to.write(chunk));
+        from.on('error', () => {});
+        from.on('close', () => to.destroy());
+      }
+    });
+    network.listen(0, '127.0.0.1');
+    await once(network, 'listening');
+    stops.push(async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => network.close(resolve));
+    });
+    const { port } = network.address() as { port: number };
+    const { get } = open(`https://127.0.0.1:${port}`, {
+      tls: { ca: certificate.cert },
+      attemptTimeoutMs: 200,
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    isDead = true;
+    let attempts = 1;
+    for (; attempts < 10; attempts++) if (isDeepEqual(await get(1, 200), response(200, POST))) break;
+    expect(attempts).toBeLessThan(6);
+    expect(connections).toBe(2);
+  });
+});
+
+function isDeepEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
