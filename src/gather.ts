@@ -22,7 +22,10 @@ export interface GatherStreamOptions<T> extends GatherOptions {
   readonly window?: number;
   /** The same bound in bytes of settled, not yet taken values, as `byteLength` counts them. @default Infinity */
   readonly windowBytes?: number;
-  /** The bytes that a settled outcome holds in the window. @default () => 0 */
+  /**
+   * The bytes that a settled outcome holds in the window, asked once an outcome: a finite number ≥ 0. What it throws,
+   * or a RangeError for anything else, ends the stream in both modes. @default () => 0
+   */
   readonly byteLength?: (outcome: PromiseSettledResult<T>) => number;
 }
 
@@ -68,7 +71,8 @@ export async function gather<I, T>(
   const values: T[] = [];
   for await (const outcome of gatherStream(items, mapper, options)) {
     if (options.returnExceptions) outcomes.push(outcome);
-    else if (outcome.status === 'fulfilled') values.push(outcome.value);
+    // The stream throws what is rejected in this mode.
+    else values.push((outcome as PromiseFulfilledResult<T>).value);
   }
   return options.returnExceptions ? outcomes : values;
 }
@@ -79,7 +83,9 @@ export async function gather<I, T>(
  * grow with the number of items, and a consumer that is slow holds the mappers back.
  *
  * Ends, fails and cancels as `gather` does (without `returnExceptions` every outcome is `fulfilled`). A consumer
- * that stops early (`break`, `return()`) aborts the mappers in flight and waits until they have settled.
+ * that stops early (`break`, `return()`) aborts the mappers in flight and waits until they have settled. As in any
+ * async generator, a `return()` during a pending `next()` comes after it; abort `signal` to stop at once. Items
+ * that never end need a window, or they are mapped ahead for ever.
  *
  * Throws RangeError or TypeError at once when an option is out of range.
  */
@@ -113,7 +119,7 @@ async function* stream<I, T>(
     byteLength = () => 0,
   } = options;
   const inFlight = new Set<AbortController>();
-  const settled = new Map<number, PromiseSettledResult<T>>();
+  const settled = new Map<number, { readonly outcome: PromiseSettledResult<T>; readonly bytes: number }>();
   let settledBytes = 0;
   let started = 0;
   let taken = 0;
@@ -132,11 +138,23 @@ async function* stream<I, T>(
   const settle = (index: number, controller: AbortController, outcome: PromiseSettledResult<T>): void => {
     inFlight.delete(controller);
     if (failure === undefined) {
-      settled.set(index, outcome);
-      settledBytes += byteLength(outcome);
       if (outcome.status === 'rejected' && !returnExceptions) stop(outcome.reason);
+      else hold(index, outcome);
     }
     if (index === taken || failure) wake();
+  };
+
+  const hold = (index: number, outcome: PromiseSettledResult<T>): void => {
+    try {
+      const bytes = byteLength(outcome);
+      // One NaN in the sum would hold back every later mapper for ever.
+      if (!(Number.isFinite(bytes) && bytes >= 0))
+        throw new RangeError(`Expected byteLength to return a finite number >= 0, got ${String(bytes)}`);
+      settled.set(index, { outcome, bytes });
+      settledBytes += bytes;
+    } catch (error) {
+      stop(error);
+    }
   };
 
   const start = (item: I): void => {
@@ -155,6 +173,8 @@ async function* stream<I, T>(
   };
 
   const receive = ({ done, value }: IteratorResult<I>): void => {
+    // Not a tick earlier: until the item is started, the limits don't count it yet.
+    pulling = false;
     if (done) {
       exhausted = true;
       wake();
@@ -178,12 +198,7 @@ async function* stream<I, T>(
         if (!isThenable(next)) receive(next);
         else {
           pulling = true;
-          Promise.resolve(next)
-            .finally(() => {
-              pulling = false;
-            })
-            .then(receive)
-            .then(fill, fail);
+          Promise.resolve(next).then(receive).then(fill, fail);
         }
       }
     } catch (error) {
@@ -197,13 +212,13 @@ async function* stream<I, T>(
   try {
     while (failure === undefined) {
       fill();
-      const outcome = settled.get(taken);
+      const head = settled.get(taken);
       if (failure) break;
-      if (outcome) {
+      if (head) {
         settled.delete(taken);
-        settledBytes -= byteLength(outcome);
+        settledBytes -= head.bytes;
         taken += 1;
-        yield outcome;
+        yield head.outcome;
       } else if (exhausted && taken === started) return;
       else
         await new Promise<void>((resolve) => {

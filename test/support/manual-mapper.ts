@@ -77,3 +77,10 @@ export function countedItems<I>(items: readonly I[], kind: 'sync' | 'async') {
       : { [Symbol.asyncIterator]: () => ({ next: async () => next(), return: async () => close() }) };
   return { source, counts };
 }
+
+/** All that a stream yields. */
+export async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const each of stream) all.push(each);
+  return all;
+}
