@@ -25,7 +25,7 @@ export interface RunReport {
 }
 
 /** The text between the results and the errors: no result can hold it, as each is one line. */
-export const RESULTS_END = '\n],\n"errors":';
+const RESULTS_END = '\n],\n"errors":';
 const RESULTS_START = ',\n"results":[';
 
 /**

@@ -5,7 +5,7 @@ import { badInput, TooLargeError } from './errors.ts';
 export type Id = number | string;
 
 /** Consecutive integers, both ends included. */
-export interface IdRange {
+interface IdRange {
   readonly from: number;
   readonly to: number;
 }

@@ -50,8 +50,8 @@ export interface RunTime {
 }
 
 /** See docs/adr/0002-reorder-window.md for how these were chosen. */
-const WINDOW_POSTS = 8_192;
-const WINDOW_BYTES = 16 * 1024 * 1024;
+const WINDOW_POSTS = 4_096;
+const WINDOW_BYTES = 8 * 1024 * 1024;
 /** About what a post holds in memory besides its value. */
 const POST_OVERHEAD_BYTES = 600;
 const REPEATS_IN_MEMORY_BYTES = 8 * 1024 * 1024;
@@ -71,26 +71,54 @@ export async function runBatch(
   request: RunRequest,
   settings: RunSettings,
   ports: RunPorts,
-  { remainingMs, maxReplyBytes }: RunTime,
+  time: RunTime,
 ): Promise<Run> {
+  const { store, clock } = ports;
+  const outOfTime = new AbortController();
+  const cancelGiveUp = clock.after(time.remainingMs - GIVE_UP_MS, () =>
+    outOfTime.abort(
+      new StoreError(
+        `${store.location(request.runId)} could not be written before the function's time ran out`,
+      ),
+    ),
+  );
+  const start: RunStart = {
+    startMs: clock.now(),
+    run: headOf(request, settings, clock.date()),
+    outOfTime: outOfTime.signal,
+  };
+  try {
+    const earlier = await findEarlier(request, store, time.maxReplyBytes, start.outOfTime);
+    return earlier ?? (await fetchAndStore(request, settings, ports, time, start));
+  } finally {
+    cancelGiveUp();
+  }
+}
+
+interface RunStart {
+  /** By the clock. */
+  readonly startMs: number;
+  readonly run: RunHead;
+  /** Aborts when the run has to give up. */
+  readonly outOfTime: AbortSignal;
+}
+
+async function fetchAndStore(
+  request: RunRequest,
+  settings: RunSettings,
+  ports: RunPorts,
+  { remainingMs, maxReplyBytes }: RunTime,
+  { startMs, run, outOfTime }: RunStart,
+): Promise<Run> {
+  outOfTime.throwIfAborted();
   const { runId } = request;
   const { store, clock } = ports;
-  const startMs = clock.now();
-  const run = headOf(request, settings, clock.date());
-
-  const earlier = await findEarlier(request, store, maxReplyBytes);
-  if (earlier) return earlier;
-
   const { ids, returnExceptions } = request.batch;
   const countOccurrences = countRepeats(ids);
   const tally = new Tally(countOccurrences);
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
   const stopping = new AbortController();
-  const cancelGiveUp = clock.after(remainingMs - GIVE_UP_MS, () =>
-    stopping.abort(
-      new StoreError(`${store.location(runId)} could not be written before the function's time ran out`),
-    ),
-  );
+  outOfTime.addEventListener('abort', () => stopping.abort(outOfTime.reason), { once: true });
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
   const fetchPost = fetchOnceWith(
     fetchPostWith({ ...settings, ...ports, startMs, deadlineMs }),
@@ -124,10 +152,9 @@ export async function runBatch(
         document: document.text(),
       };
   } finally {
-    cancelGiveUp();
     await spool.close();
   }
-  const stored = await findEarlier(request, store, maxReplyBytes);
+  const stored = await findEarlier(request, store, maxReplyBytes, outOfTime);
   if (!stored)
     throw new StoreError(`${store.location(runId)} could not be written: another write ran into it`);
   // It may be our own document, which S3 had stored before its answer was lost and the SDK sent it again.
@@ -157,9 +184,10 @@ async function findEarlier(
   request: RunRequest,
   store: RunStore,
   maxReplyBytes: number,
+  signal: AbortSignal,
 ): Promise<Run | undefined> {
   const { runId, batch, isIdempotencyKey } = request;
-  const stored = await store.find(runId);
+  const stored = await store.find(runId, signal);
   if (!stored) return undefined;
   const { documentBytes, ...report } = stored;
   const { idsSha256, returnExceptions } = report.run;
@@ -169,7 +197,7 @@ async function findEarlier(
       throw new IdempotencyKeyReusedError(`The Idempotency-Key ${runId} was used before for a batch ${what}`);
     throw new RunConflictError(`The runId ${runId} names an earlier run ${what}`);
   }
-  const document = documentBytes <= maxReplyBytes ? await store.read(runId) : undefined;
+  const document = documentBytes <= maxReplyBytes ? await store.read(runId, signal) : undefined;
   return { ...report, runId, location: store.location(runId), replayed: true, document };
 }
 

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import {
   AbortMultipartUploadCommand,
@@ -20,10 +19,13 @@ export interface StoredRun extends RunReport {
 export interface RunStore {
   /** `s3://bucket/key` */
   location(runId: string): string;
-  /** What the document of a run says of it; undefined where there is none. Rejects with StoreError. */
-  find(runId: string): Promise<StoredRun | undefined>;
-  /** The text of a document. Rejects with StoreError. */
-  read(runId: string): Promise<string>;
+  /**
+   * What the document of a run says of it; undefined where there is none. Rejects with StoreError, or with the
+   * signal's reason when that aborts.
+   */
+  find(runId: string, signal: AbortSignal): Promise<StoredRun | undefined>;
+  /** The text of a document. Rejects as `find` does, also where there is none. */
+  read(runId: string, signal: AbortSignal): Promise<string>;
   /**
    * Writes a document as it comes, unless there is one already: resolves with whether it did. When `chunks` throws,
    * rejects with that very error. When S3 fails, aborts `stopping`, and rejects with StoreError once `chunks` has
@@ -39,8 +41,8 @@ export interface RunStoreOptions {
 }
 
 const PART_BYTES = 5 * 1024 * 1024;
-/** One part is sent while the next fills: more would only take memory. */
-const PARTS_IN_FLIGHT = 2;
+/** One: while a part is sent, fetches go on into the reorder window. Each more would hold 10 MiB (docs/adr/0003). */
+const PARTS_IN_FLIGHT = 1;
 const HEAD_BYTES = 16_384;
 const TAIL_BYTES = 65_536;
 
@@ -63,21 +65,28 @@ export function createS3Client(config: S3ClientConfig = {}): S3Client {
 export function createRunStore({ client, bucket, prefix }: RunStoreOptions): RunStore {
   const objectOf = (runId: string) => ({ Bucket: bucket, Key: `${prefix}${runId}.json` });
   const location = (runId: string): string => `s3://${bucket}/${objectOf(runId).Key}`;
-  const failed = (verb: string, runId: string, error: unknown): StoreError =>
-    new StoreError(`${location(runId)} could not be ${verb}: ${errorName(error)}`, { cause: error });
+  const failed = (verb: string, runId: string, error: unknown, signal: AbortSignal): unknown =>
+    signal.aborted
+      ? signal.reason
+      : new StoreError(`${location(runId)} could not be ${verb}: ${errorName(error)}`, { cause: error });
 
-  const get = async (runId: string, range?: string): Promise<{ text: string; totalBytes: number }> => {
-    const output = await client.send(new GetObjectCommand({ ...objectOf(runId), Range: range }));
+  const get = async (
+    runId: string,
+    abortSignal: AbortSignal,
+    range?: string,
+  ): Promise<{ text: string; totalBytes: number }> => {
+    const command = new GetObjectCommand({ ...objectOf(runId), Range: range });
+    const output = await client.send(command, { abortSignal });
     const text = (await output.Body?.transformToString()) ?? '';
     return { text, totalBytes: totalBytes(output) };
   };
 
-  const find = async (runId: string): Promise<StoredRun | undefined> => {
+  const find = async (runId: string, signal: AbortSignal): Promise<StoredRun | undefined> => {
     try {
       for (let bytes = TAIL_BYTES; ; bytes *= 8) {
-        const { text: tail, totalBytes } = await get(runId, `bytes=-${bytes}`);
+        const { text: tail, totalBytes } = await get(runId, signal, `bytes=-${bytes}`);
         const isWhole = totalBytes <= bytes;
-        const head = isWhole ? tail : (await get(runId, `bytes=0-${HEAD_BYTES - 1}`)).text;
+        const head = isWhole ? tail : (await get(runId, signal, `bytes=0-${HEAD_BYTES - 1}`)).text;
         const report = readReport(head, tail);
         if (report) return { ...report, documentBytes: totalBytes };
         if (isWhole) break;
@@ -85,7 +94,7 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     } catch (error) {
       if (errorName(error) === 'NoSuchKey') return undefined;
       // S3 has no last bytes of an object that is empty.
-      if (errorName(error) !== 'InvalidRange') throw failed('read', runId, error);
+      if (errorName(error) !== 'InvalidRange') throw failed('read', runId, error, signal);
     }
     throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
   };
@@ -106,9 +115,7 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
         const isCleanup = command instanceof AbortMultipartUploadCommand;
         return await client.send(command, isCleanup ? {} : { abortSignal: stopping.signal });
       } catch (error) {
-        failure ??= {
-          error: stopping.signal.aborted ? stopping.signal.reason : failed('written', runId, error),
-        };
+        failure ??= { error: failed('written', runId, error, stopping.signal) };
         // The other parts would be filled, sent and thrown away.
         stopping.abort(failure.error);
         throw error;
@@ -125,20 +132,23 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
       await upload.done();
       return true;
     } catch (error) {
-      stopping.abort(error);
-      if (isAlreadyThere(error)) return false;
-      throw failure?.error ?? error;
+      // What came first is why it failed: the last may be from cleaning up.
+      const { error: reason } = failure ?? { error: failed('written', runId, error, stopping.signal) };
+      stopping.abort(reason);
+      if (reason instanceof StoreError && isAlreadyThere(reason.cause)) return false;
+      throw reason;
     } finally {
       body.destroy();
-      if (!body.closed) await once(body, 'close');
+      // Not `once(…)` of node:events: a stream that was destroyed early has an AbortError to tell before it closes.
+      if (!body.closed) await new Promise((resolve) => body.once('close', resolve));
     }
   };
 
-  const read = async (runId: string): Promise<string> => {
+  const read = async (runId: string, signal: AbortSignal): Promise<string> => {
     try {
-      return (await get(runId)).text;
+      return (await get(runId, signal)).text;
     } catch (error) {
-      throw failed('read', runId, error);
+      throw failed('read', runId, error, signal);
     }
   };
 
@@ -175,17 +185,12 @@ function isAlreadyThere(error: unknown): boolean {
   return ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload'].includes(errorName(error));
 }
 
-function totalBytes({ ContentRange, ContentLength = 0 }: GetObjectCommandOutput): number {
-  return ContentRange === undefined
-    ? ContentLength
-    : Number(ContentRange.slice(ContentRange.indexOf('/') + 1));
+function totalBytes({ ContentRange, ContentLength }: GetObjectCommandOutput): number {
+  return Number(ContentRange?.slice(ContentRange.indexOf('/') + 1) ?? ContentLength);
 }
 
-/** The name that S3 gave its error, or the system's code where S3 was not reached. */
+/** The name that S3 gave its error, or the system's code where S3 did not answer: the SDK calls a reset a timeout. */
 function errorName(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const code: unknown = 'code' in error ? error.code : undefined;
-  return typeof code === 'string' && (error.name === 'Error' || error.name === 'AggregateError')
-    ? code
-    : error.name;
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

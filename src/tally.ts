@@ -21,7 +21,7 @@ export interface FirstError {
 }
 
 /** Milliseconds from a post's first attempt to its outcome, over the posts that were attempted; null where none was. */
-export interface Latency {
+interface Latency {
   readonly p50: number | null;
   readonly p90: number | null;
   readonly p99: number | null;
