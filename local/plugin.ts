@@ -89,11 +89,12 @@ export default class LocalWorld {
     );
     own.POST_URL ??= await this.#startPosts();
 
+    // The buckets of serverless.yml alone: one that a user makes up is missing here as it would be on AWS.
     const functions = service.getAllFunctions().map((name) => service.getFunction(name));
-    for (const definition of functions) definition.environment = { ...definition.environment, ...own };
     const buckets = functions.map(
       ({ environment }) => ({ ...service.provider.environment, ...environment }).RESULTS_BUCKET,
     );
+    for (const definition of functions) definition.environment = { ...definition.environment, ...own };
 
     const { startS3Store } = await import('./s3-store.ts');
     const store = await startS3Store({

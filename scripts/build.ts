@@ -33,6 +33,8 @@ export async function buildFunction(
     // The ES module builds of the packages tree-shake, their CommonJS builds don't.
     mainFields: ['module', 'main'],
     minify: true,
+    // What fails is reported by the name of its class, by `invoke local` say.
+    keepNames: true,
     sourcemap: 'external',
     legalComments: 'linked',
     banner: { js: requireBanner },

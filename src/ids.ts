@@ -15,7 +15,7 @@ export type IdList = readonly (Id | IdRange)[];
 
 const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
 const NAME_EXPECTED = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
-const INTEGER_EXPECTED = 'an integer >= 0';
+const INTEGER_EXPECTED = `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
 const ID_EXPECTED = `${INTEGER_EXPECTED}, a range {"from", "to"}, or ${NAME_EXPECTED}`;
 
 /** Whether two ids name the same post: `1` and `"1"` do. */
@@ -113,7 +113,7 @@ function parseDigits(digits: unknown, path: string, got: string): number {
 
 function parseInteger(value: unknown, path: string, expected = INTEGER_EXPECTED, got = value): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw badInput(path, `${expected} (integers up to ${Number.MAX_SAFE_INTEGER})`, got);
+    throw badInput(path, expected, got);
   // JSON has a -0, which names post 0.
   return value === 0 ? 0 : value;
 }

@@ -50,7 +50,7 @@ describe.each([
     ['5', `\`${root}\` to be an object with "ids", got 5`],
     ['{}', `\`${prefix}ids\` to be an array of ids, got nothing`],
     ['{"ids":null}', `\`${prefix}ids\` to be an array of ids, got null`],
-    ['{"ids":[1,[2]]}', `\`${prefix}ids[1]\` to be an integer >= 0, a range`],
+    ['{"ids":[1,[2]]}', `\`${prefix}ids[1]\` to be an integer from 0 to 9007199254740991, a range`],
     [
       '{"ids":[1],"returnExceptions":"false"}',
       `\`${prefix}returnExceptions\` to be true or false, got "false"`,

@@ -55,8 +55,7 @@ const failFast: Readonly<Record<string, unknown>> = {
 };
 
 const idExpected =
-  'an integer >= 0, a range {"from", "to"}, or 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
-const integersUpTo = '(integers up to 9007199254740991)';
+  'an integer from 0 to 9007199254740991, a range {"from", "to"}, or 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 
 const bad: Readonly<Record<string, unknown>> = {
@@ -65,11 +64,9 @@ const bad: Readonly<Record<string, unknown>> = {
   'ids-null': badInput('Expected `ids` to be an array of ids, got null'),
   'ids-object': badInput('Expected `ids` to be an array of ids, got {}'),
   'ids-text': badInput('Expected `ids` to be an array of ids, got "1"'),
-  'id-fraction': badInput(`Expected \`ids[0]\` to be ${idExpected} ${integersUpTo}, got 1.5`),
-  'id-negative': badInput(`Expected \`ids[0]\` to be ${idExpected} ${integersUpTo}, got -1`),
-  'id-unsafe-integer': badInput(
-    `Expected \`ids[0]\` to be ${idExpected} ${integersUpTo}, got 9007199254740992`,
-  ),
+  'id-fraction': badInput(`Expected \`ids[0]\` to be ${idExpected}, got 1.5`),
+  'id-negative': badInput(`Expected \`ids[0]\` to be ${idExpected}, got -1`),
+  'id-unsafe-integer': badInput(`Expected \`ids[0]\` to be ${idExpected}, got 9007199254740992`),
   'id-null': badInput(`Expected \`ids[1]\` to be ${idExpected}, got null`),
   'id-parent-folder': badInput(`Expected \`ids[1]\` to be ${nameExpected}, got "../admin"`),
   'id-slash': badInput(`Expected \`ids[0]\` to be ${nameExpected}, got "a/b"`),
@@ -77,7 +74,7 @@ const bad: Readonly<Record<string, unknown>> = {
   'range-reversed': badInput(
     'Expected `ids[0]` to be a range whose "from" is not above its "to", got {"from":5,"to":1}',
   ),
-  'range-open': badInput(`Expected \`ids[0].to\` to be an integer >= 0 ${integersUpTo}, got nothing`),
+  'range-open': badInput(`Expected \`ids[0].to\` to be an integer from 0 to 9007199254740991, got nothing`),
   'range-step': badInput(
     'Expected `ids[0]` to be a range with "from" and "to" alone, got {"from":1,"to":9,"step":2}',
   ),

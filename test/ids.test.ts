@@ -14,9 +14,9 @@ import {
 } from '../src/ids.ts';
 
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
-const idExpected = `an integer >= 0, a range {"from", "to"}, or ${nameExpected}`;
-const upTo = '(integers up to 9007199254740991)';
-const integerExpected = `an integer >= 0 ${upTo}`;
+const integerExpected = 'an integer from 0 to 9007199254740991';
+const idExpected = `${integerExpected}, a range {"from", "to"}, or ${nameExpected}`;
+
 const tooMany = (got: number) =>
   new TooLargeError(`Expected \`ids\` to hold at most 10 ids (MAX_IDS), got ${got}`);
 
@@ -50,10 +50,10 @@ describe('ids in JSON', () => {
     ['[1, null]', 'ids[1]', idExpected, 'null'],
     ['[true]', 'ids[0]', idExpected, 'true'],
     ['[[1]]', 'ids[0]', idExpected, 'an array of 1'],
-    ['[1.5]', 'ids[0]', `${idExpected} ${upTo}`, '1.5'],
-    ['[-1]', 'ids[0]', `${idExpected} ${upTo}`, '-1'],
-    ['[9007199254740993]', 'ids[0]', `${idExpected} ${upTo}`, '9007199254740992'],
-    ['[1e999]', 'ids[0]', `${idExpected} ${upTo}`, 'Infinity'],
+    ['[1.5]', 'ids[0]', idExpected, '1.5'],
+    ['[-1]', 'ids[0]', idExpected, '-1'],
+    ['[9007199254740993]', 'ids[0]', idExpected, '9007199254740992'],
+    ['[1e999]', 'ids[0]', idExpected, 'Infinity'],
     ['[""]', 'ids[0]', nameExpected, '""'],
     ['["."]', 'ids[0]', nameExpected, '"."'],
     ['[".."]', 'ids[0]', nameExpected, '".."'],
