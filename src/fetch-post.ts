@@ -54,25 +54,24 @@ type Failure = Reason & { readonly error?: Error; readonly retryAfterMs?: number
  */
 export function fetchPostWith(options: FetchPostOptions): FetchPost {
   const { requestPost, clock, random, maxAttempts, attemptTimeoutMs, startMs, deadlineMs } = options;
+  // Timers count whole milliseconds: less is no time.
+  const isOver = (): boolean => deadlineMs - clock.now() < 1;
+
   const fetchPost: FetchPost = async (id, signal) => {
     const firstMs = clock.now();
     let httpStatus: number | null = null;
-    let attempts = 0;
 
-    const record = (): FetchRecord => ({
-      httpStatus,
-      attempts,
-      startedMs: attempts === 0 ? null : Math.round(firstMs - startMs),
-      durationMs: attempts === 0 ? null : Math.round(clock.now() - firstMs),
-    });
-    const rejection = ({ error, retryAfterMs: _, ...reason }: Failure): PostError =>
-      new PostError(id, reason, record(), error && { cause: error });
+    for (let attempts = 1; ; attempts++) {
+      const record = (): FetchRecord => ({
+        httpStatus,
+        attempts,
+        startedMs: Math.round(firstMs - startMs),
+        durationMs: Math.round(clock.now() - firstMs),
+      });
+      const rejection = ({ error, retryAfterMs: _, ...reason }: Failure): PostError =>
+        new PostError(id, reason, record(), error && { cause: error });
 
-    for (;;) {
       const timeLeftMs = deadlineMs - clock.now();
-      // Timers count whole milliseconds: less is no time.
-      if (timeLeftMs < 1) throw rejection(deadlineReason(id));
-      attempts += 1;
       const attempt = await requestPost(id, Math.min(attemptTimeoutMs, timeLeftMs), signal);
       httpStatus = 'status' in attempt ? attempt.status : null;
       if (attempt.kind === 'timed-out' && timeLeftMs <= attemptTimeoutMs) throw rejection(deadlineReason(id));
@@ -84,15 +83,18 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
       if (clock.now() + waitMs >= deadlineMs)
         throw rejection(result.retryAfterMs === undefined ? deadlineReason(id) : result);
       await sleep(clock, waitMs, signal);
+      if (isOver()) throw rejection(deadlineReason(id));
     }
   };
-  const neverAttempted: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+
   return (id, signal) => {
     // Without a promise, which would be most of the cost of ninety thousand of them.
-    if (deadlineMs - clock.now() < 1) throw new PostError(id, deadlineReason(id), neverAttempted);
+    if (isOver()) throw new PostError(id, deadlineReason(id), NEVER_ATTEMPTED);
     return fetchPost(id, signal);
   };
 }
+
+const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
 
 /** The value of a post that came, or why it counts as failed. */
 function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {

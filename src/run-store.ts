@@ -11,7 +11,7 @@ import { type RunReport, readReport } from './document.ts';
 import { RunConflictError, StoreError } from './errors.ts';
 
 /** A run whose document is in the store. */
-export interface StoredRun extends RunReport {
+interface StoredRun extends RunReport {
   readonly documentBytes: number;
 }
 
@@ -43,6 +43,8 @@ export interface RunStoreOptions {
 const PART_BYTES = 5 * 1024 * 1024;
 /** One: while a part is sent, fetches go on into the reorder window. Each more would hold 10 MiB (docs/adr/0003). */
 const PARTS_IN_FLIGHT = 1;
+/** What is not cleaned up by then is left to the bucket's lifecycle rule. */
+const CLEANUP_TIMEOUT_MS = 2_000;
 const HEAD_BYTES = 16_384;
 const TAIL_BYTES = 65_536;
 
@@ -113,7 +115,8 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
       try {
         // Parts that are to be cleaned up are, even when all else is to stop.
         const isCleanup = command instanceof AbortMultipartUploadCommand;
-        return await client.send(command, isCleanup ? {} : { abortSignal: stopping.signal });
+        const abortSignal = isCleanup ? AbortSignal.timeout(CLEANUP_TIMEOUT_MS) : stopping.signal;
+        return await client.send(command, { abortSignal });
       } catch (error) {
         failure ??= { error: failed('written', runId, error, stopping.signal) };
         // The other parts would be filled, sent and thrown away.
