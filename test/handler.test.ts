@@ -1,0 +1,254 @@
+import type { Context } from 'aws-lambda';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
+import { type S3Store, startS3Store } from '../local/s3-store.ts';
+import {
+  accessDenied,
+  hold,
+  internalError,
+  type MisbehavingS3,
+  noSuchBucket,
+  startMisbehavingS3,
+} from './support/misbehaving-s3.ts';
+import { sampleEvent } from './support/sample-events.ts';
+
+const bucket = 'results';
+const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+const anyMs = expect.any(Number);
+
+let stub: PostsStub;
+let real: S3Store;
+let s3: MisbehavingS3;
+let requests = 0;
+
+beforeAll(async () => {
+  stub = await startPostsStub({ latencyMs: () => 0 });
+  real = await startS3Store({ buckets: [bucket] });
+  s3 = await startMisbehavingS3(real.endpoint);
+});
+afterAll(async () => {
+  await stub.close();
+  await s3.stop();
+  await real.close();
+});
+beforeEach(() => {
+  // No one waits for the SDK's retries.
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+  s3.behave();
+});
+
+const good = () => ({
+  RESULTS_BUCKET: bucket,
+  POST_URL: `${stub.url}/posts/{id}`,
+  AWS_ENDPOINT_URL_S3: s3.endpoint,
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+  AWS_SECRET_ACCESS_KEY: 'the-secret',
+});
+
+/** The handler of a cold start in this environment. */
+async function coldStart(env: Readonly<Record<string, string | undefined>> = good()) {
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+  vi.resetModules();
+  const { handler } = await import('../src/handler.ts');
+  return handler;
+}
+
+/** All of a context that the handler uses. */
+function contextOf(awsRequestId = `request-${++requests}`, remainingMs = 30_000): Context {
+  return { awsRequestId, getRemainingTimeInMillis: () => remainingMs } as Context;
+}
+
+function logged() {
+  return vi.spyOn(console, 'error').mockImplementation(() => {});
+}
+
+/** A problem, its body parsed. */
+async function problemOf(reply: Promise<unknown>) {
+  const { body, ...rest } = (await reply) as { statusCode: number; body: string };
+  return { ...rest, body: JSON.parse(body) };
+}
+
+function problem(status: number, title: string, detail: string, code: string) {
+  return {
+    statusCode: status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+    isBase64Encoded: false,
+    body: { type: 'about:blank', title, status, detail, code },
+  };
+}
+
+describe('an invocation', () => {
+  test('fetches the posts, stores the document, and says where', async () => {
+    const handler = await coldStart();
+    expect(await handler({ ids: [1, 99999, 3] }, contextOf('lesson'))).toStrictEqual({
+      runId: 'lesson',
+      location: 's3://results/runs/lesson.json',
+      replayed: false,
+      errors: {
+        total: 1,
+        byCode: { NOT_FOUND: 1 },
+        first: [{ index: 1, id: 99999, code: 'NOT_FOUND', message: 'No data for post 99999' }],
+        retryableIds: [],
+      },
+      summary: {
+        finishedAt: anyTime,
+        durationMs: anyMs,
+        requested: 3,
+        fulfilled: 2,
+        rejected: 1,
+        attempts: 3,
+        complete: true,
+        latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+      },
+    });
+    expect(s3.operations).toStrictEqual(['GetObject bytes=-65536', 'PutObject']);
+  });
+
+  test('over HTTP has the document in its reply', async () => {
+    const handler = await coldStart();
+    const { body, ...reply } = (await handler(sampleEvent('http-api-get'), contextOf('http'))) as {
+      body: string;
+    };
+    expect(reply).toStrictEqual({
+      statusCode: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      isBase64Encoded: false,
+    });
+    const { location, replayed, results } = JSON.parse(body);
+    expect([location, replayed, results.map(({ id }: { id: number }) => id)]).toStrictEqual([
+      's3://results/runs/http.json',
+      false,
+      [1, 2, 7, 8, 9],
+    ]);
+  });
+
+  test('has what is left of its time, less the reserve', async () => {
+    const handler = await coldStart();
+    expect(await handler({ ids: [1] }, contextOf('late', 3_000))).toMatchObject({
+      errors: { byCode: { DEADLINE: 1 }, retryableIds: [1] },
+      summary: { attempts: 0, complete: false },
+    });
+  });
+
+  test('that is warm does not read the environment again', async () => {
+    const handler = await coldStart();
+    await handler({ ids: [] }, contextOf());
+    vi.stubEnv('RESULTS_BUCKET', undefined);
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', 'http://127.0.0.1:1');
+    expect(await handler({ ids: [1] }, contextOf('warm'))).toMatchObject({
+      location: 's3://results/runs/warm.json',
+      summary: { fulfilled: 1 },
+    });
+  });
+});
+
+describe('what goes wrong inside', () => {
+  test('a bad environment throws one error that names each variable', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined, CONCURRENCY: '0' });
+    await expect(handler({ ids: [1] }, contextOf())).rejects.toMatchObject({
+      name: 'ConfigError',
+      message: expect.stringMatching(/`RESULTS_BUCKET`.*`CONCURRENCY`/),
+    });
+  });
+
+  test('over HTTP it is a 500 that tells nothing of it, and the log has the error', async () => {
+    const log = logged();
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    expect(await problemOf(handler(sampleEvent('http-api-get'), contextOf()))).toStrictEqual(
+      problem(500, 'Internal Server Error', 'The function failed; its log says why', 'BAD_CONFIG'),
+    );
+    expect(log.mock.calls).toStrictEqual([[expect.objectContaining({ name: 'ConfigError' })]]);
+  });
+
+  test('an environment that was put right is taken at the next invocation', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    await expect(handler({ ids: [1] }, contextOf())).rejects.toMatchObject({ name: 'ConfigError' });
+    vi.stubEnv('RESULTS_BUCKET', bucket);
+    expect(await handler({ ids: [1] }, contextOf())).toMatchObject({ summary: { fulfilled: 1 } });
+  });
+
+  test('an event of no known kind is thrown back, even before the environment is read', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    await expect(handler(sampleEvent('bad/sqs'), contextOf())).rejects.toMatchObject({
+      name: 'BadInputError',
+      message: expect.stringMatching(/^Expected `event` to be a batch/),
+    });
+  });
+
+  test('bad input over HTTP is the business of the caller, and not of the log', async () => {
+    const log = logged();
+    const handler = await coldStart();
+    const reply = await problemOf(handler(sampleEvent('bad/http-api-query-none'), contextOf()));
+    expect([reply.statusCode, log.mock.calls]).toStrictEqual([400, []]);
+  });
+});
+
+describe('an S3 that fails', () => {
+  test.each([
+    ['that refuses to be read', 'GetObject', accessDenied, 'read: AccessDenied'],
+    ['that refuses to be written', 'PutObject', accessDenied, 'written: AccessDenied'],
+    ['without the bucket', 'GetObject', noSuchBucket, 'read: NoSuchBucket'],
+    ['that has lost the bucket', 'PutObject', noSuchBucket, 'written: NoSuchBucket'],
+    ['with an error inside', 'PutObject', internalError, 'written: InternalError'],
+  ] as const)(
+    '%s is a StoreError, and over HTTP a 503 that has no policy text',
+    async (_, operation, fault, why) => {
+      const log = logged();
+      s3.always(operation, fault);
+      const handler = await coldStart();
+
+      const message = (runId: string): string => `s3://results/runs/${runId}.json could not be ${why}`;
+      const direct = contextOf();
+      await expect(handler({ ids: [1] }, direct)).rejects.toMatchObject({
+        name: 'StoreError',
+        message: message(direct.awsRequestId),
+      });
+      expect(log).not.toHaveBeenCalled();
+
+      const http = contextOf();
+      const reply = await problemOf(handler(sampleEvent('http-api-get'), http));
+      expect(reply).toStrictEqual(
+        problem(503, 'Service Unavailable', message(http.awsRequestId), 'STORE_FAILED'),
+      );
+      expect(JSON.stringify(reply)).not.toMatch(/arn:|policy|AKID|secret|\.js\b|\.ts\b/);
+      expect(log).toHaveBeenCalledTimes(1);
+    },
+  );
+
+  test('that is not there at all is one, too', async () => {
+    const log = logged();
+    const brief = await startMisbehavingS3(real.endpoint);
+    await brief.stop();
+    const handler = await coldStart({ ...good(), AWS_ENDPOINT_URL_S3: brief.endpoint });
+    const http = contextOf();
+    expect(await problemOf(handler(sampleEvent('http-api-get'), http))).toStrictEqual(
+      problem(
+        503,
+        'Service Unavailable',
+        `s3://results/runs/${http.awsRequestId}.json could not be read: ECONNREFUSED`,
+        'STORE_FAILED',
+      ),
+    );
+    expect(log).toHaveBeenCalledTimes(1);
+  });
+
+  test('that does not answer is one before the time of the function runs out', async () => {
+    logged();
+    s3.always('GetObject', hold(new Promise(() => {})));
+    const handler = await coldStart();
+    const http = contextOf('held', 300);
+    expect(await problemOf(handler(sampleEvent('http-api-get'), http))).toStrictEqual(
+      problem(
+        503,
+        'Service Unavailable',
+        "s3://results/runs/held.json could not be written before the function's time ran out",
+        'STORE_FAILED',
+      ),
+    );
+  });
+});

@@ -1,0 +1,111 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, expect, test } from 'vitest';
+
+const project = join(import.meta.dirname, '../..');
+const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+const anyMs = expect.any(Number);
+
+interface Reply {
+  readonly runId: string;
+  readonly location: string;
+}
+
+/** Runs `npx serverless invoke local` on an event of events/, as the README says. */
+async function invokeLocal(functionName: 'fetch' | 'api', event: string) {
+  const child = spawn(
+    'npx',
+    ['serverless', 'invoke', 'local', '-f', functionName, '--stage', 'local', '-p', `events/${event}.json`],
+    {
+      cwd: project,
+      // None of the settings that the environment of the tests may have.
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>,
+  ]);
+  return { code, out, err };
+}
+
+/** The document of a run, which is then removed. */
+async function takeDocument(runId: string): Promise<{ results: { id: number; status: string }[] }> {
+  const name = `batch-fetcher-local/runs/${runId}.json`;
+  const document = JSON.parse(await readFile(join(project, '.local/s3', name), 'utf8'));
+  await rm(join(project, '.local/s3', name));
+  await rm(join(project, '.local/s3/.headers', `${name}.json`));
+  return document;
+}
+
+describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
+  test('on an event with a failing post prints the reply, and the document stands in .local', async () => {
+    const { code, out } = await invokeLocal('fetch', 'direct');
+    const reply: Reply = JSON.parse(out);
+    expect([code, reply]).toStrictEqual([
+      0,
+      {
+        runId: expect.stringMatching(/./),
+        location: `s3://batch-fetcher-local/runs/${reply.runId}.json`,
+        replayed: false,
+        errors: {
+          total: 1,
+          byCode: { NOT_FOUND: 1 },
+          first: [{ index: 1, id: 99999, code: 'NOT_FOUND', message: 'No data for post 99999' }],
+          retryableIds: [],
+        },
+        summary: {
+          finishedAt: anyTime,
+          durationMs: anyMs,
+          requested: 3,
+          fulfilled: 2,
+          rejected: 1,
+          attempts: 3,
+          complete: true,
+          latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+        },
+      },
+    ]);
+    const { results } = await takeDocument(reply.runId);
+    expect(results.map(({ id, status }) => [id, status])).toStrictEqual([
+      [1, 'fulfilled'],
+      [99999, 'rejected'],
+      [3, 'fulfilled'],
+    ]);
+  });
+
+  test('on a request prints the HTTP reply, with the document as its body', async () => {
+    const { code, out } = await invokeLocal('api', 'http-api-get');
+    const { body, ...reply } = JSON.parse(out) as { body: string };
+    expect([code, reply]).toStrictEqual([
+      0,
+      {
+        statusCode: 200,
+        headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        isBase64Encoded: false,
+      },
+    ]);
+    const { location, replayed, ...document } = JSON.parse(body);
+    expect([location, replayed]).toStrictEqual([
+      `s3://batch-fetcher-local/runs/${document.run.id}.json`,
+      false,
+    ]);
+    expect(await takeDocument(document.run.id)).toStrictEqual(document);
+  });
+
+  test('on an event of no known kind fails, and names those that are', async () => {
+    const { code, out } = await invokeLocal('fetch', 'bad/sqs');
+    const { errorMessage } = JSON.parse(out) as { errorMessage: string };
+    expect([code, errorMessage]).toStrictEqual([
+      1,
+      expect.stringMatching(
+        /^Expected `event` to be a batch \{"ids": \[…\]\}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got \{"Records":/,
+      ),
+    ]);
+  });
+});

@@ -1,0 +1,963 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, test, vi } from 'vitest';
+import { startS3Store } from '../local/s3-store.ts';
+import { readReport } from '../src/document.ts';
+import { IdempotencyKeyReusedError, RunConflictError, StoreError } from '../src/errors.ts';
+import { parseEvent, type RunRequest } from '../src/event.ts';
+import type { Attempt, RequestPost } from '../src/fetch-post.ts';
+import type { Id } from '../src/ids.ts';
+import { PostError } from '../src/outcome.ts';
+import { type Run, type RunSettings, type RunTime, runBatch } from '../src/run-batch.ts';
+import { createRunStore, createS3Client, type RunStore } from '../src/run-store.ts';
+import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
+import { ValueSpool } from '../src/value-spool.ts';
+import { FakeClock } from './support/fake-clock.ts';
+import { quiet, watch } from './support/manual-mapper.ts';
+import {
+  accessDenied,
+  loseAnswer,
+  type MisbehavingS3,
+  startMisbehavingS3,
+} from './support/misbehaving-s3.ts';
+
+const MIB = 1024 ** 2;
+
+const settings: RunSettings = {
+  postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
+  concurrency: 5,
+  maxAttempts: 4,
+  attemptTimeoutMs: 5_000,
+  maxBodyBytes: MIB,
+  writeReserveMs: 3_000,
+};
+
+function requestFor(form: object, more: Partial<RunRequest> = {}): RunRequest {
+  const request = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
+  return { ...request, ...more };
+}
+
+/** Documents in memory, and what was asked of it. */
+class MemoryStore implements RunStore {
+  readonly documents = new Map<string, string>();
+  readonly asked: string[] = [];
+
+  location(runId: string): string {
+    return `s3://results/runs/${runId}.json`;
+  }
+
+  async find(runId: string) {
+    this.asked.push('find');
+    const text = this.documents.get(runId);
+    const report = text === undefined ? undefined : readReport(text, text);
+    return text && report ? { ...report, documentBytes: Buffer.byteLength(text) } : undefined;
+  }
+
+  async read(runId: string): Promise<string> {
+    this.asked.push('read');
+    return this.documents.get(runId) ?? expect.fail('There is no document');
+  }
+
+  async write(runId: string, chunks: AsyncIterable<Buffer>, stopping: AbortController): Promise<boolean> {
+    this.asked.push('write');
+    const written: Buffer[] = [];
+    for await (const chunk of chunks) written.push(chunk);
+    if (this.documents.has(runId)) {
+      stopping.abort(new Error('There is a document already'));
+      return false;
+    }
+    this.documents.set(runId, Buffer.concat(written).toString());
+    return true;
+  }
+}
+
+type Step = Attempt & { readonly tookMs?: number };
+
+const answer = (body: string, status = 200): Step => ({
+  kind: 'response',
+  status,
+  body: Buffer.from(body),
+});
+const post = (id: Id): Step => answer(`{"id":${JSON.stringify(id)}}`);
+const notFound = answer('{}', 404);
+
+/** A server by a script, on a clock: each answer takes 10 ms, or `tookMs`. */
+class ScriptedOrigin {
+  readonly requested: Id[] = [];
+  inFlight = 0;
+  mostInFlight = 0;
+  readonly #clock: FakeClock;
+  readonly #script: (id: Id, index: number) => Step | Promise<Step>;
+
+  constructor(clock: FakeClock, script: (id: Id, index: number) => Step | Promise<Step>) {
+    this.#clock = clock;
+    this.#script = script;
+  }
+
+  readonly requestPost: RequestPost = async (id, timeoutMs, signal) => {
+    const index = this.requested.push(id) - 1;
+    this.inFlight += 1;
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
+    try {
+      const { tookMs = 10, ...attempt } = await this.#script(id, index);
+      return await new Promise<Attempt>((resolve, reject) => {
+        const inTime = tookMs < timeoutMs;
+        const cancel = this.#clock.after(inTime ? tookMs : timeoutMs, () =>
+          resolve(inTime ? attempt : { kind: 'timed-out' }),
+        );
+        const onAbort = (): void => {
+          cancel();
+          reject(signal.reason);
+        };
+        if (signal.aborted) onAbort();
+        else signal.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      this.inFlight -= 1;
+    }
+  };
+}
+
+interface Given {
+  readonly store?: RunStore;
+  readonly clock?: FakeClock;
+  readonly settings?: Partial<RunSettings>;
+  readonly time?: Partial<RunTime>;
+}
+
+/** Starts a run against a script, on a clock that only the test moves. */
+function start(
+  request: RunRequest,
+  script: (id: Id, index: number) => Step | Promise<Step>,
+  { store = new MemoryStore(), clock = new FakeClock(), settings: more, time }: Given = {},
+) {
+  const origin = new ScriptedOrigin(clock, script);
+  const running = runBatch(
+    request,
+    { ...settings, ...more },
+    { store, requestPost: origin.requestPost, clock, random: () => 0 },
+    { remainingMs: 30_000, maxReplyBytes: 0, ...time },
+  );
+  return { running, origin, clock, store };
+}
+
+/** Runs a batch to its end, whichever that is; nothing of it is left then. */
+async function run(
+  request: RunRequest,
+  script: (id: Id, index: number) => Step | Promise<Step>,
+  given: Given = {},
+) {
+  const { running, origin, clock } = start(request, script, given);
+  const [settled] = await clock.runUntil(Promise.allSettled([running]));
+  expect([clock.pending, origin.inFlight]).toStrictEqual([0, 0]);
+  return { settled, origin, clock };
+}
+
+async function runOf(...given: Parameters<typeof run>) {
+  const { settled, ...rest } = await run(...given);
+  if (settled.status === 'rejected') throw settled.reason;
+  return { run: settled.value, ...rest };
+}
+
+async function errorOf(...given: Parameters<typeof run>) {
+  const { settled, ...rest } = await run(...given);
+  if (settled.status === 'fulfilled') expect.fail('The run did not fail');
+  const error: unknown = settled.reason;
+  return { error, ...rest };
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The document of an earlier delivery of the batch [1,99999,3]. */
+const earlierRun = {
+  id: 'run-1',
+  trigger: 'direct',
+  requestId: 'request-0',
+  startedAt: '2026-11-23T05:00:00.000Z',
+  urlTemplate: 'https://example.com/posts/{id}',
+  returnExceptions: true,
+  requested: 3,
+  idsSha256: sha256('[1,99999,3]'),
+} as const;
+const earlierErrors = {
+  total: 1,
+  byCode: { NOT_FOUND: 1 },
+  first: [{ index: 1, id: 99999, code: 'NOT_FOUND', message: 'No data for post 99999' }],
+  retryableIds: [],
+} as const;
+const earlierSummary = {
+  finishedAt: '2026-11-23T05:00:00.100Z',
+  durationMs: 100,
+  requested: 3,
+  fulfilled: 2,
+  rejected: 1,
+  attempts: 3,
+  complete: true,
+  latencyMs: { p50: 10, p90: 10, p99: 10, max: 10 },
+} as const;
+
+function earlierDocument(more: object = {}): string {
+  return `{"version":1,\n"run":${JSON.stringify({ ...earlierRun, ...more })},\n"results":[\n"what they were"\n],\n"errors":${JSON.stringify(earlierErrors)},\n"summary":${JSON.stringify(earlierSummary)}}\n`;
+}
+
+function storeWith(document: string): MemoryStore {
+  const store = new MemoryStore();
+  store.documents.set('run-1', document);
+  return store;
+}
+
+const lesson = requestFor({ ids: [1, 99999, 3], runId: 'run-1' });
+const noFetch = (): never => expect.fail('Something was fetched');
+
+describe('a batch', () => {
+  test('is fetched, and its outcomes are one document, in the order of the ids', async () => {
+    const store = new MemoryStore();
+    const { run } = await runOf(
+      lesson,
+      (id) => ({ ...(id === 99999 ? notFound : post(id)), tookMs: id === 1 ? 30 : 10 }),
+      { store, time: { maxReplyBytes: 10_000 } },
+    );
+    const errors = earlierErrors;
+    const summary = {
+      finishedAt: '2026-11-23T06:00:00.030Z',
+      durationMs: 30,
+      requested: 3,
+      fulfilled: 2,
+      rejected: 1,
+      attempts: 3,
+      complete: true,
+      latencyMs: { p50: 10, p90: 30, p99: 30, max: 30 },
+    };
+    const head = { ...earlierRun, requestId: 'request-1', startedAt: '2026-11-23T06:00:00.000Z' };
+    const document = `{"version":1,
+"run":${JSON.stringify(head)},
+"results":[
+{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":30,"value":{"id":1}},
+{"index":1,"id":99999,"status":"rejected","httpStatus":404,"attempts":1,"startedMs":0,"durationMs":10,"reason":{"code":"NOT_FOUND","message":"No data for post 99999","retryable":false}},
+{"index":2,"id":3,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"value":{"id":3}}
+],
+"errors":${JSON.stringify(errors)},
+"summary":${JSON.stringify(summary)}}
+`;
+    expect(store.documents.get('run-1')).toBe(document);
+    expect(run).toStrictEqual({
+      runId: 'run-1',
+      location: 's3://results/runs/run-1.json',
+      replayed: false,
+      run: head,
+      errors,
+      summary,
+      document,
+    });
+    expect(store.asked).toStrictEqual(['find', 'write']);
+  });
+
+  test('of no ids is an empty document', async () => {
+    const store = new MemoryStore();
+    const { run } = await runOf(requestFor({ ids: [], runId: 'run-1' }), noFetch, { store });
+    const head = {
+      ...earlierRun,
+      requestId: 'request-1',
+      startedAt: '2026-11-23T06:00:00.000Z',
+      requested: 0,
+      idsSha256: sha256('[]'),
+    };
+    const errors = { total: 0, byCode: {}, first: [], retryableIds: [] };
+    const summary = {
+      finishedAt: '2026-11-23T06:00:00.000Z',
+      durationMs: 0,
+      requested: 0,
+      fulfilled: 0,
+      rejected: 0,
+      attempts: 0,
+      complete: true,
+      latencyMs: { p50: null, p90: null, p99: null, max: null },
+    };
+    expect(run).toStrictEqual({
+      runId: 'run-1',
+      location: 's3://results/runs/run-1.json',
+      replayed: false,
+      run: head,
+      errors,
+      summary,
+      document: undefined,
+    });
+    expect(JSON.parse(store.documents.get('run-1') ?? '')).toStrictEqual({
+      version: 1,
+      run: head,
+      results: [],
+      errors,
+      summary,
+    });
+  });
+
+  test('keeps its order whatever finishes first, and has at most `concurrency` posts in flight', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.scheduler(),
+        fc.array(fc.record({ id: fc.integer({ min: 1, max: 12 }), fails: fc.boolean() }), { maxLength: 20 }),
+        fc.integer({ min: 1, max: 6 }),
+        fc.boolean(),
+        async (scheduler, posts, concurrency, asText) => {
+          const failing = new Set(posts.filter(({ fails }) => fails).map(({ id }) => id));
+          const ids = posts.map(({ id, fails }) => (asText && fails ? `${id}` : id));
+          const store = new MemoryStore();
+          let inFlight = 0;
+          let most = 0;
+          const running = runBatch(
+            requestFor({ ids, runId: 'run-1' }),
+            { ...settings, concurrency },
+            {
+              store,
+              clock: new FakeClock(),
+              random: () => 0,
+              requestPost: async (id) => {
+                most = Math.max(most, ++inFlight);
+                await scheduler.schedule(Promise.resolve(), `post ${id}`);
+                inFlight -= 1;
+                return failing.has(Number(id)) ? notFound : answer(`{"id":${id}}`);
+              },
+            },
+            { remainingMs: 30_000, maxReplyBytes: 0 },
+          );
+          await scheduler.waitFor(running);
+          const { results } = JSON.parse(store.documents.get('run-1') ?? '');
+          expect(
+            results.map(({ index, id, value, reason }: Record<string, unknown>) => [
+              index,
+              id,
+              value,
+              reason,
+            ]),
+          ).toStrictEqual(
+            ids.map((id, index) =>
+              failing.has(Number(id))
+                ? [
+                    index,
+                    id,
+                    undefined,
+                    { code: 'NOT_FOUND', message: `No data for post ${firstOf(ids, id)}`, retryable: false },
+                  ]
+                : [index, id, { id: Number(id) }, undefined],
+            ),
+          );
+          expect(most).toBeLessThanOrEqual(concurrency);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test('fetches an id that is repeated once, and has its outcome at each of its positions', async () => {
+    const store = new MemoryStore();
+    const { run, origin } = await runOf(
+      requestFor({ ids: [7, { from: 6, to: 8 }, '7', 404, '404', 7] }),
+      (id) => (id === 404 ? notFound : post(id)),
+      { store, settings: { concurrency: 1 } },
+    );
+    const { results } = JSON.parse(store.documents.get('request-1') ?? '');
+    expect(
+      results.map(({ id, value, reason }: Record<string, unknown>) => [id, value ?? reason]),
+    ).toStrictEqual([
+      [7, { id: 7 }],
+      [6, { id: 6 }],
+      [7, { id: 7 }],
+      [8, { id: 8 }],
+      ['7', { id: 7 }],
+      [404, { code: 'NOT_FOUND', message: 'No data for post 404', retryable: false }],
+      ['404', { code: 'NOT_FOUND', message: 'No data for post 404', retryable: false }],
+      [7, { id: 7 }],
+    ]);
+    expect(origin.requested).toStrictEqual([7, 6, 8, 404]);
+    expect(run.summary).toMatchObject({ requested: 8, fulfilled: 6, rejected: 2, attempts: 4 });
+  });
+
+  test('whose posts are many and large, all of them repeated, comes through whole', async () => {
+    const store = new MemoryStore();
+    const close = vi.spyOn(ValueSpool.prototype, 'close');
+    const value = (id: Id): string => `{"id":${id},"text":"${'é'.repeat(100_000)}"}`;
+    const ids = { from: 1, to: 60 };
+    // What does not fit into memory goes through a file, which no fake clock waits for.
+    const { running, origin, clock } = start(
+      requestFor({ ids: [ids, ids] }),
+      (id) => ({ ...answer(value(id)), tookMs: 0 }),
+      { store, settings: { concurrency: 60 } },
+    );
+    await quiet();
+    clock.advance(0);
+    await running;
+    expect([clock.pending, close.mock.calls.length]).toStrictEqual([0, 1]);
+    close.mockRestore();
+    const { results } = JSON.parse(store.documents.get('request-1') ?? '');
+    expect(results.map((outcome: { value: { id: number } }) => outcome.value.id)).toStrictEqual(
+      [...Array(120).keys()].map((i) => (i % 60) + 1),
+    );
+    expect(new Set(results.map((outcome: { value: { text: string } }) => outcome.value.text)).size).toBe(1);
+    expect(origin.requested).toHaveLength(60);
+  });
+});
+
+function firstOf(ids: readonly Id[], id: Id): Id {
+  return ids.find((other) => `${other}` === `${id}`) ?? id;
+}
+
+describe('the document comes back with the run', () => {
+  async function bytesOf(): Promise<number> {
+    const store = new MemoryStore();
+    await runOf(lesson, post, { store });
+    return Buffer.byteLength(store.documents.get('run-1') ?? '');
+  }
+
+  test.each([
+    ['where it is as large as may be', 0, true],
+    ['not where it is a byte larger', -1, false],
+  ])('%s', async (_, more, comes) => {
+    const store = new MemoryStore();
+    const time = { maxReplyBytes: (await bytesOf()) + more };
+    const first = await runOf(lesson, post, { store, time });
+    expect(first.run.document).toBe(comes ? store.documents.get('run-1') : undefined);
+    const second = await runOf(lesson, noFetch, { store, time });
+    expect(second.run).toStrictEqual({ ...first.run, replayed: true });
+    expect(store.asked).toStrictEqual(['find', 'write', 'find', ...(comes ? ['read'] : [])]);
+  });
+
+  test('not where it comes in many chunks that are too much together', async () => {
+    const { run } = await runOf(
+      requestFor({ ids: [{ from: 1, to: 40 }] }),
+      (id) => answer(`"${id}${'x'.repeat(20_000)}"`),
+      { time: { maxReplyBytes: 200_000 } },
+    );
+    expect([run.document, run.summary.fulfilled]).toStrictEqual([undefined, 40]);
+  });
+});
+
+describe('a run whose document is there already', () => {
+  const replay: Run = {
+    runId: 'run-1',
+    location: 's3://results/runs/run-1.json',
+    replayed: true,
+    run: earlierRun,
+    errors: earlierErrors as unknown as Run['errors'],
+    summary: earlierSummary,
+    document: undefined,
+  };
+
+  test('is replayed: nothing is fetched, read or written', async () => {
+    const store = storeWith(earlierDocument());
+    expect((await runOf(lesson, noFetch, { store })).run).toStrictEqual(replay);
+    expect(store.asked).toStrictEqual(['find']);
+  });
+
+  test.each([
+    ['of other ids', { ids: [1, 2, 3] }],
+    ['of other ids', { ids: [99999, 1, 3] }],
+    ['of other ids', { ids: ['1', 99999, 3] }],
+    ['of other ids', { ids: [1, 2, 3], returnExceptions: false }],
+    ['in another mode', { ids: [1, 99999, 3], returnExceptions: false }],
+  ])('is a conflict where it is one %s: %j', async (what, form) => {
+    const store = storeWith(earlierDocument());
+    for (const [isIdempotencyKey, expected] of [
+      [false, new RunConflictError(`The runId run-1 names an earlier run ${what}`)],
+      [true, new IdempotencyKeyReusedError(`The Idempotency-Key run-1 was used before for a batch ${what}`)],
+    ] as const) {
+      const request = requestFor({ ...form, runId: 'run-1' }, { isIdempotencyKey });
+      expect((await errorOf(request, noFetch, { store })).error).toStrictEqual(expected);
+    }
+    expect(store.asked).toStrictEqual(['find', 'find']);
+  });
+
+  test('is replayed whatever wrote the ids: a range is the ids that it stands for', async () => {
+    const store = storeWith(earlierDocument({ idsSha256: sha256('[1,2,3]') }));
+    const { run } = await runOf(requestFor({ ids: [{ from: 1, to: 3 }], runId: 'run-1' }), noFetch, {
+      store,
+    });
+    expect(run.replayed).toBe(true);
+  });
+});
+
+describe('a run whose document appears while it runs', () => {
+  const appearing = (store: MemoryStore, document: string) => (id: Id) => {
+    store.documents.set('run-1', document);
+    return post(id);
+  };
+
+  test.each([
+    ['by another invocation', {}],
+    ['by an earlier try of the same request', { requestId: 'request-1' }],
+    ['by another that started in the same millisecond', { startedAt: '2026-11-23T06:00:00.000Z' }],
+  ])('is replayed where it was written %s', async (_, more) => {
+    const store = new MemoryStore();
+    const document = earlierDocument(more);
+    const { run } = await runOf(lesson, appearing(store, document), {
+      store,
+      time: { maxReplyBytes: 10_000 },
+    });
+    expect(run).toStrictEqual({
+      runId: 'run-1',
+      location: 's3://results/runs/run-1.json',
+      replayed: true,
+      run: { ...earlierRun, ...more },
+      errors: earlierErrors,
+      summary: earlierSummary,
+      document,
+    });
+  });
+
+  test('is not, where it is its own, of which it had not heard', async () => {
+    const store = new MemoryStore();
+    const document = earlierDocument({ requestId: 'request-1', startedAt: '2026-11-23T06:00:00.000Z' });
+    const { run } = await runOf(lesson, appearing(store, document), { store });
+    expect(run.replayed).toBe(false);
+  });
+
+  test("is a conflict where it is another batch's", async () => {
+    const store = new MemoryStore();
+    const document = earlierDocument({ idsSha256: sha256('[1]') });
+    expect((await errorOf(lesson, appearing(store, document), { store })).error).toStrictEqual(
+      new RunConflictError('The runId run-1 names an earlier run of other ids'),
+    );
+  });
+
+  test('fails where there is nothing after all', async () => {
+    const store = new MemoryStore();
+    store.write = async () => false;
+    expect((await errorOf(lesson, post, { store })).error).toStrictEqual(
+      new StoreError('s3://results/runs/run-1.json could not be written: another write ran into it'),
+    );
+  });
+});
+
+describe('the deadline', () => {
+  const outOfTime = (id: Id) => ({
+    code: 'DEADLINE',
+    message: `The function's time ran out before post ${id} was fetched`,
+    retryable: true,
+  });
+
+  test('makes DEADLINE outcomes of what is in flight, backing off or queued, and the document is whole', async () => {
+    const store = new MemoryStore();
+    const { run, clock } = await runOf(
+      requestFor({ ids: [1, 2, 3, 4, 5], runId: 'run-1' }),
+      (id, index) => {
+        if (id === 2) return { ...post(2), tookMs: 60_000 };
+        if (id === 3) return { ...answer('', 500), tookMs: index < 3 ? 10 : 3_000 };
+        return { ...post(id), tookMs: 6_999 };
+      },
+      { store, settings: { concurrency: 3, attemptTimeoutMs: 20_000 }, time: { remainingMs: 10_000 } },
+    );
+    const document = JSON.parse(store.documents.get('run-1') ?? '');
+    expect(document.results).toStrictEqual([
+      {
+        index: 0,
+        id: 1,
+        status: 'fulfilled',
+        httpStatus: 200,
+        attempts: 1,
+        startedMs: 0,
+        durationMs: 6_999,
+        value: { id: 1 },
+      },
+      {
+        index: 1,
+        id: 2,
+        status: 'rejected',
+        httpStatus: null,
+        attempts: 1,
+        startedMs: 0,
+        durationMs: 7_000,
+        reason: outOfTime(2),
+      },
+      {
+        index: 2,
+        id: 3,
+        status: 'rejected',
+        httpStatus: null,
+        attempts: 4,
+        startedMs: 0,
+        durationMs: 7_000,
+        reason: outOfTime(3),
+      },
+      {
+        index: 3,
+        id: 4,
+        status: 'rejected',
+        httpStatus: null,
+        attempts: 1,
+        startedMs: 6_999,
+        durationMs: 1,
+        reason: outOfTime(4),
+      },
+      {
+        index: 4,
+        id: 5,
+        status: 'rejected',
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+        reason: outOfTime(5),
+      },
+    ]);
+    const { errors, summary } = document;
+    expect(errors).toStrictEqual({
+      total: 4,
+      byCode: { DEADLINE: 4 },
+      first: [2, 3, 4, 5].map((id) => ({
+        index: id - 1,
+        id,
+        code: 'DEADLINE',
+        message: outOfTime(id).message,
+      })),
+      retryableIds: [2, 3, 4, 5],
+    });
+    expect(summary).toStrictEqual({
+      finishedAt: '2026-11-23T06:00:07.000Z',
+      durationMs: 7_000,
+      requested: 5,
+      fulfilled: 1,
+      rejected: 4,
+      attempts: 7,
+      complete: false,
+      // The median is 6,999: quantiles are within 0.1 %.
+      latencyMs: { p50: 7_000, p90: 7_000, p99: 7_000, max: 7_000 },
+    });
+    expect([run.errors, run.summary]).toStrictEqual([errors, summary]);
+    expect(clock.now()).toBe(7_000);
+  });
+
+  test('that has passed when the run starts leaves a document of DEADLINE outcomes, and fetches nothing', async () => {
+    const store = new MemoryStore();
+    const { run } = await runOf(requestFor({ ids: [{ from: 1, to: 20_000 }] }), noFetch, {
+      store,
+      time: { remainingMs: 3_000 },
+    });
+    const { results } = JSON.parse(store.documents.get('request-1') ?? '');
+    expect(results).toStrictEqual(
+      Array.from({ length: 20_000 }, (_, index) => ({
+        index,
+        id: index + 1,
+        status: 'rejected',
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+        reason: outOfTime(index + 1),
+      })),
+    );
+    expect(run.summary).toMatchObject({ attempts: 0, rejected: 20_000, complete: false });
+  });
+
+  test('counts from the start of the run, the look for an earlier document included', async () => {
+    const clock = new FakeClock();
+    const store = new MemoryStore();
+    store.find = async () => {
+      clock.advance(6_000);
+      return undefined;
+    };
+    const { run } = await runOf(lesson, (id) => ({ ...post(id), tookMs: id === 1 ? 999 : 1_001 }), {
+      store,
+      clock,
+      time: { remainingMs: 10_000 },
+    });
+    expect(run.errors.byCode).toStrictEqual({ DEADLINE: 2 });
+    expect(run.summary).toMatchObject({ durationMs: 7_000, fulfilled: 1 });
+  });
+
+  test('is the failure, in fail-fast mode', async () => {
+    const request = requestFor({ ids: [1, 2], returnExceptions: false });
+    const { error } = await errorOf(request, (id) => ({ ...post(id), tookMs: id === 1 ? 10 : 60_000 }), {
+      settings: { attemptTimeoutMs: 60_000 },
+    });
+    expect(error).toMatchObject({ id: 2, reason: outOfTime(2) });
+  });
+});
+
+describe('without returnExceptions', () => {
+  const failFast = requestFor({ ids: [1, 2, 3, 4, 5, 6], runId: 'run-1', returnExceptions: false });
+
+  test('a batch without failures is stored and replayed as any other', async () => {
+    const store = new MemoryStore();
+    const { run } = await runOf(failFast, post, { store });
+    expect([run.run.returnExceptions, run.summary.fulfilled]).toStrictEqual([false, 6]);
+    expect((await runOf(failFast, noFetch, { store })).run).toStrictEqual({ ...run, replayed: true });
+  });
+
+  test('the first failure in time ends the run: the others are aborted, nothing is stored', async () => {
+    const store = new MemoryStore();
+    const { error, origin, clock } = await errorOf(
+      failFast,
+      (id) => {
+        if (id === 2) return { ...notFound, tookMs: 50 };
+        if (id === 3) return { ...answer('', 410), tookMs: 20 };
+        // The fifth backs off at that time, the sixth is queued.
+        return id === 5 ? { ...answer('', 500), tookMs: 20 } : { ...post(id), tookMs: 1_000 };
+      },
+      { store },
+    );
+    expect(error).toBeInstanceOf(PostError);
+    expect(error).toMatchObject({
+      id: 3,
+      reason: { code: 'NOT_FOUND', message: 'No data for post 3', retryable: false },
+      record: { httpStatus: 410, attempts: 1, startedMs: 0, durationMs: 20 },
+    });
+    expect(clock.now()).toBe(20);
+    expect(origin.requested).toStrictEqual([1, 2, 3, 4, 5]);
+    expect(store.documents.size).toBe(0);
+  });
+
+  test('it rejects once the others have settled, with the error of the post itself', async () => {
+    const clock = new FakeClock();
+    const store = new MemoryStore();
+    const cause = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    const cleanedUp = Promise.withResolvers<void>();
+    let aborted = false;
+    const running = runBatch(
+      failFast,
+      { ...settings, maxAttempts: 1 },
+      {
+        store,
+        clock,
+        random: () => 0,
+        requestPost: async (id, _timeoutMs, signal) => {
+          if (id === 3) return { kind: 'failed', code: 'ECONNRESET', error: cause };
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          aborted = true;
+          await cleanedUp.promise;
+          throw signal.reason;
+        },
+      },
+      { remainingMs: 30_000, maxReplyBytes: 0 },
+    );
+    const state = watch(running);
+    await quiet();
+    expect([aborted, state.settled]).toStrictEqual([true, false]);
+    cleanedUp.resolve();
+    const error = await running.catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ name: 'PostError', id: 3, code: 'NETWORK', cause });
+    expect([clock.pending, store.documents.size]).toStrictEqual([0, 0]);
+  });
+});
+
+test.each([
+  ['true', true],
+  ['false', false],
+])(
+  'a rejection that is no post’s failure ends the run, with returnExceptions %s',
+  async (_, returnExceptions) => {
+    const thrown = new TypeError('a bug');
+    const store = new MemoryStore();
+    const { error, origin } = await errorOf(
+      requestFor({ ids: [{ from: 1, to: 1_000 }], returnExceptions }),
+      (id) => {
+        if (id === 3) throw thrown;
+        return post(id);
+      },
+      { store },
+    );
+    expect(error).toBe(thrown);
+    expect(store.documents.size).toBe(0);
+    expect(origin.requested.length).toBeLessThan(20);
+  },
+);
+
+describe('the end of the function’s time', () => {
+  const givenUp = new StoreError(
+    "s3://results/runs/run-1.json could not be written before the function's time ran out",
+  );
+  const untilAborted = (signal: AbortSignal): Promise<never> =>
+    new Promise((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    });
+
+  test('writing gives up 250 ms before it', async () => {
+    const store = new MemoryStore();
+    store.write = (_runId, _chunks, stopping) => untilAborted(stopping.signal);
+    const { error, clock } = await errorOf(lesson, post, { store, time: { remainingMs: 10_000 } });
+    expect(error).toStrictEqual(givenUp);
+    expect(clock.now()).toBe(9_750);
+  });
+
+  test.each(['find', 'read'] as const)('so does the look for an earlier document, at %s', async (method) => {
+    const store = storeWith(earlierDocument());
+    store[method] = (_runId: string, signal?: AbortSignal) =>
+      untilAborted(signal ?? expect.fail('No signal'));
+    const time = { remainingMs: 10_000, maxReplyBytes: 10_000 };
+    const { error, clock } = await errorOf(lesson, noFetch, { store, time });
+    expect(error).toStrictEqual(givenUp);
+    expect(clock.now()).toBe(9_750);
+  });
+
+  test('so does the look for the document that came in between', async () => {
+    const store = new MemoryStore();
+    let looks = 0;
+    store.find = async (_runId: string, signal?: AbortSignal) =>
+      looks++ === 0 ? undefined : untilAborted(signal ?? expect.fail('No signal'));
+    store.write = async (_runId, _chunks, stopping) => {
+      stopping.abort(new Error('There is a document already'));
+      return false;
+    };
+    const { error, clock } = await errorOf(lesson, post, { store, time: { remainingMs: 10_000 } });
+    expect(error).toStrictEqual(givenUp);
+    expect(clock.now()).toBe(9_750);
+  });
+
+  test('a look that took all of it is followed by nothing', async () => {
+    const clock = new FakeClock();
+    const store = new MemoryStore();
+    store.find = async () => {
+      clock.advance(9_800);
+      return undefined;
+    };
+    const { error } = await errorOf(lesson, noFetch, { store, clock, time: { remainingMs: 10_000 } });
+    expect(error).toStrictEqual(givenUp);
+    expect(store.asked).toStrictEqual([]);
+  });
+});
+
+test('a store that cannot be read ends the run before anything is fetched', async () => {
+  const store = new MemoryStore();
+  const thrown = new StoreError('s3://results/runs/run-1.json could not be read: AccessDenied');
+  store.find = () => Promise.reject(thrown);
+  expect((await errorOf(lesson, noFetch, { store })).error).toBe(thrown);
+});
+
+describe('with S3', () => {
+  async function withS3(
+    body: (world: { s3: MisbehavingS3; store: RunStore; stored(): Promise<string[]> }) => Promise<void>,
+  ): Promise<void> {
+    await using stack = new AsyncDisposableStack();
+    const real = stack.adopt(await startS3Store({ buckets: ['results'] }), (it) => it.close());
+    const s3 = stack.adopt(await startMisbehavingS3(real.endpoint), (it) => it.stop());
+    const client = stack.adopt(
+      createS3Client({
+        endpoint: s3.endpoint,
+        region: 'us-east-1',
+        credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+      }),
+      (it) => it.destroy(),
+    );
+    const stored = async (): Promise<string[]> => {
+      const listing = await fetch(`${real.endpoint}/results?list-type=2`);
+      return [...(await listing.text()).matchAll(/<Key>(.*?)<\/Key>/g)].map(([, key]) => key ?? '');
+    };
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0);
+    stack.defer(() => random.mockRestore());
+    await body({ s3, store: createRunStore({ client, bucket: 'results', prefix: 'runs/' }), stored });
+    expect(real.openUploads()).toBe(0);
+  }
+
+  /** An origin that answers at once, without a clock. */
+  const atOnce = (script: (id: Id) => Attempt | Promise<Attempt>) => {
+    const origin = { requests: 0, inFlight: 0 };
+    const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
+      origin.requests += 1;
+      origin.inFlight += 1;
+      try {
+        const attempt = await script(id);
+        signal.throwIfAborted();
+        return attempt;
+      } finally {
+        origin.inFlight -= 1;
+      }
+    };
+    return { origin, requestPost };
+  };
+  const time = { remainingMs: 30_000, maxReplyBytes: 10_000 };
+  const large = (id: Id): Attempt => answer(`"${id}${'x'.repeat(MIB / 2)}"`);
+
+  test('a write whose answer was lost is our own, and no replay', async () => {
+    await withS3(async ({ s3, store, stored }) => {
+      s3.next('PutObject', loseAnswer);
+      const clock = new FakeClock();
+      const { requestPost } = atOnce(post);
+      const run = await runBatch(lesson, settings, { store, clock, requestPost, random: () => 0 }, time);
+      expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
+      expect(JSON.parse(run.document ?? '').results).toHaveLength(3);
+      expect(s3.operations).toStrictEqual([
+        'GetObject bytes=-65536',
+        'PutObject',
+        'PutObject',
+        'GetObject bytes=-65536',
+        'GetObject',
+      ]);
+      expect(await stored()).toStrictEqual(['runs/run-1.json']);
+      expect(clock.pending).toBe(0);
+    });
+  });
+
+  test('of two deliveries at once, one stores the document, and the other replays it', async () => {
+    await withS3(async ({ store, stored }) => {
+      const both = Promise.withResolvers<void>();
+      const deliver = (startedAfterMs: number, requests: { count: number }) => {
+        const clock = new FakeClock();
+        clock.advance(startedAfterMs);
+        const { requestPost } = atOnce(async (id) => {
+          requests.count += 1;
+          if (requests.count === 6) both.resolve();
+          await both.promise;
+          return post(id);
+        });
+        return runBatch(lesson, settings, { store, clock, requestPost, random: () => 0 }, time);
+      };
+      const requests = { count: 0 };
+      const [first, second] = await Promise.all([deliver(0, requests), deliver(1, requests)]);
+      const [own, replay] = first.replayed ? [second, first] : [first, second];
+      expect(own.replayed).toBe(false);
+      expect(replay).toStrictEqual({ ...own, replayed: true });
+      expect(await stored()).toStrictEqual(['runs/run-1.json']);
+    });
+  });
+
+  test('a failure in fail-fast mode, after parts were sent, leaves no part behind', async () => {
+    await withS3(async ({ s3, store, stored }) => {
+      const clock = new FakeClock();
+      const { origin, requestPost } = atOnce(async (id) => {
+        if (id !== 20) return large(id);
+        await s3.asked('UploadPart');
+        return notFound;
+      });
+      const request = requestFor({ ids: [{ from: 1, to: 100 }], returnExceptions: false });
+      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      await expect(running).rejects.toMatchObject({ name: 'PostError', id: 20, code: 'NOT_FOUND' });
+      expect(s3.operations).toContain('AbortMultipartUpload');
+      expect(s3.operations).not.toContain('CompleteMultipartUpload');
+      expect([await stored(), origin.inFlight, clock.pending]).toStrictEqual([[], 0, 0]);
+    });
+  });
+
+  test('a write that fails in the middle stops the fetching', async () => {
+    await withS3(async ({ s3, store, stored }) => {
+      s3.next('UploadPart', accessDenied);
+      const clock = new FakeClock();
+      const { origin, requestPost } = atOnce(large);
+      const request = requestFor({ ids: [{ from: 1, to: 50_000 }], runId: 'run-1' });
+      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      await expect(running).rejects.toStrictEqual(
+        new StoreError('s3://results/runs/run-1.json could not be written: AccessDenied'),
+      );
+      expect(origin.requests).toBeLessThan(200);
+      expect([await stored(), origin.inFlight, clock.pending]).toStrictEqual([[], 0, 0]);
+    });
+  });
+
+  test('the end of the time, while parts are sent, leaves nothing', async () => {
+    await withS3(async ({ s3, store, stored }) => {
+      const clock = new FakeClock();
+      s3.always('CompleteMultipartUpload', ({ gone }) => gone.then(() => {}));
+      const { origin, requestPost } = atOnce(large);
+      const request = requestFor({ ids: [{ from: 1, to: 14 }], runId: 'run-1' });
+      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      const result = expect(running).rejects.toStrictEqual(
+        new StoreError(
+          "s3://results/runs/run-1.json could not be written before the function's time ran out",
+        ),
+      );
+      await s3.asked('CompleteMultipartUpload');
+      clock.advance(29_750);
+      await result;
+      expect([await stored(), origin.inFlight, clock.pending]).toStrictEqual([[], 0, 0]);
+    });
+  });
+});

@@ -1,0 +1,175 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { buffer } from 'node:stream/consumers';
+
+/** The operations of S3 that a run store uses, by the names that the SDK has for them. */
+export type S3Operation =
+  | 'GetObject'
+  | 'PutObject'
+  | 'CreateMultipartUpload'
+  | 'UploadPart'
+  | 'CompleteMultipartUpload'
+  | 'AbortMultipartUpload';
+
+/** One request, its body read, and all that may be done with it. */
+interface S3Exchange {
+  /** Asks the store behind. Undefined where the client has gone in the meantime: then nobody asked. */
+  forward(): Promise<S3Answer | undefined>;
+  answer(answer: S3Answer): void;
+  /** Resolves when the client has gone. */
+  readonly gone: Promise<unknown>;
+  /** Ends the connection with a reset. */
+  reset(): void;
+}
+
+interface S3Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage['headers'];
+  readonly body: Buffer;
+}
+
+/** What is done with a request instead of passing it on. */
+export type S3Fault = (exchange: S3Exchange) => void | Promise<void>;
+
+export interface MisbehavingS3 {
+  /** For the SDK: `http://127.0.0.1:<port>`. */
+  readonly endpoint: string;
+  /** The operations that were asked for since the last `behave`, each try by itself; ranges as `GetObject bytes=-5`. */
+  readonly operations: readonly string[];
+  /** Does these with the next requests of an operation, one each. */
+  next(operation: S3Operation, ...faults: readonly S3Fault[]): void;
+  /** Does this with every request of an operation from now on. */
+  always(operation: S3Operation, fault: S3Fault): void;
+  /** Passes everything on again, and forgets the operations so far. */
+  behave(): void;
+  /** Resolves once an operation has been asked for `count` times. */
+  asked(operation: S3Operation, count?: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What AWS may put into the message of a refusal, and no reply may hand on. */
+export const POLICY_TEXT =
+  'User: arn:aws:sts::123456789012:assumed-role/fetch is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::results/runs/x.json" with an explicit deny in a resource-based policy';
+
+/** An error in S3's XML. */
+function s3Error(status: number, code: string, message = `The message of ${code}`): S3Fault {
+  const body = Buffer.from(
+    `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message.replaceAll('"', '&quot;')}</Message><RequestId>r</RequestId></Error>`,
+  );
+  return ({ answer }) => answer({ status, headers: { 'content-type': 'application/xml' }, body });
+}
+
+export const slowDown: S3Fault = s3Error(503, 'SlowDown');
+export const internalError: S3Fault = s3Error(500, 'InternalError');
+export const accessDenied: S3Fault = s3Error(403, 'AccessDenied', POLICY_TEXT);
+export const conflict: S3Fault = s3Error(409, 'ConditionalRequestConflict');
+export const noSuchUpload: S3Fault = s3Error(404, 'NoSuchUpload');
+export const noSuchBucket: S3Fault = s3Error(404, 'NoSuchBucket');
+export const reset: S3Fault = (exchange) => exchange.reset();
+
+/** The store does what it is asked, and the client never hears of it. */
+export const loseAnswer: S3Fault = async (exchange) => {
+  await exchange.forward();
+  exchange.reset();
+};
+
+/** Waits for `released` before it asks the store; not longer than the client waits. */
+export function hold(released: Promise<unknown>): S3Fault {
+  return async (exchange) => {
+    await Promise.race([released, exchange.gone]);
+    const answer = await exchange.forward();
+    if (answer) exchange.answer(answer);
+  };
+}
+
+/** A proxy on 127.0.0.1 before an S3 store, which passes requests on unless it was told to misbehave. */
+export async function startMisbehavingS3(storeEndpoint: string): Promise<MisbehavingS3> {
+  const faults = new Map<S3Operation, S3Fault[]>();
+  const constant = new Map<S3Operation, S3Fault>();
+  const waiting = new Set<() => void>();
+  const asked = new Map<S3Operation, number>();
+  let operations: string[] = [];
+
+  const passOn = hold(Promise.resolve());
+  const server = createServer((incoming, response) => {
+    void serve(incoming, response);
+  });
+  const serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const operation = operationOf(incoming);
+    operations.push(incoming.headers.range ? `${operation} ${incoming.headers.range}` : operation);
+    asked.set(operation, (asked.get(operation) ?? 0) + 1);
+    const fault = faults.get(operation)?.shift() ?? constant.get(operation) ?? passOn;
+    for (const check of waiting) check();
+    try {
+      const body = await buffer(incoming);
+      await fault({
+        forward: async () => (response.destroyed ? undefined : forward(storeEndpoint, incoming, body)),
+        answer: ({ status, headers, body }) => {
+          response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
+        },
+        gone: new Promise((resolve) => response.once('close', resolve)),
+        reset: () => incoming.socket.resetAndDestroy(),
+      });
+    } catch {
+      // The client went away while its request was read, or the store was stopped.
+      response.destroy();
+    }
+  };
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+
+  return {
+    // A server for TCP has that address.
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    get operations() {
+      return operations;
+    },
+    next: (operation, ...more) => faults.set(operation, [...(faults.get(operation) ?? []), ...more]),
+    always: (operation, fault) => constant.set(operation, fault),
+    behave() {
+      faults.clear();
+      constant.clear();
+      asked.clear();
+      operations = [];
+    },
+    asked: (operation, count = 1) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if ((asked.get(operation) ?? 0) < count) return;
+          waiting.delete(check);
+          resolve();
+        };
+        waiting.add(check);
+        check();
+      }),
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function operationOf({ method, url = '' }: IncomingMessage): S3Operation {
+  const query = new URLSearchParams(url.split('?')[1]);
+  switch (method) {
+    case 'PUT':
+      return query.has('partNumber') ? 'UploadPart' : 'PutObject';
+    case 'POST':
+      return query.has('uploads') ? 'CreateMultipartUpload' : 'CompleteMultipartUpload';
+    case 'DELETE':
+      return 'AbortMultipartUpload';
+    default:
+      return 'GetObject';
+  }
+}
+
+async function forward(endpoint: string, incoming: IncomingMessage, body: Buffer): Promise<S3Answer> {
+  const { expect: _, ...headers } = incoming.headers;
+  const outgoing = request(`${endpoint}${incoming.url}`, { method: incoming.method, headers });
+  outgoing.end(body);
+  const [answer] = (await once(outgoing, 'response')) as [IncomingMessage];
+  // It comes whole, with a length of its own.
+  const { 'transfer-encoding': _chunked, connection: _connection, ...answered } = answer.headers;
+  return { status: answer.statusCode ?? 500, headers: answered, body: await buffer(answer) };
+}
