@@ -98,6 +98,21 @@ describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
     expect(await takeDocument(document.run.id)).toStrictEqual(document);
   });
 
+  // One of each further kind: every file of events/ runs through the handler in events.test.ts, in less time.
+  test.each([
+    ['fetch', 'eventbridge-rule', { fulfilled: 100, rejected: 0 }],
+    ['fetch', 'scheduler', { fulfilled: 5, rejected: 0 }],
+    ['api', 'rest-api-post', { statusCode: 200, fulfilled: 1, rejected: 1 }],
+    ['api', 'alb-post', { statusCode: 200, fulfilled: 2, rejected: 0 }],
+    ['api', 'http-api-fail-fast', { statusCode: 502, detail: 'No data for post 99999' }],
+  ] as const)('with -f %s takes events/%s.json', async (functionName, event, expected) => {
+    const { code, out } = await invokeLocal(functionName, event);
+    const { statusCode, body, ...direct } = JSON.parse(out);
+    const { summary, detail } = statusCode === undefined ? direct : JSON.parse(body);
+    const { fulfilled, rejected } = summary ?? {};
+    expect([code, { statusCode, fulfilled, rejected, detail }]).toEqual([0, expected]);
+  });
+
   test('on an event of no known kind fails, and names those that are', async () => {
     const { code, out } = await invokeLocal('fetch', 'bad/sqs');
     const { errorMessage } = JSON.parse(out) as { errorMessage: string };
