@@ -1,0 +1,391 @@
+import { lookup } from 'node:dns/promises';
+import type { Socket } from 'node:net';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Clock } from '../../src/clock.ts';
+import type { Id } from '../../src/ids.ts';
+import { makeCertificate } from '../support/certificate.ts';
+import { http2Frames, startHttp2Server, startRawHttp2Server } from '../support/http2-server.ts';
+import { httpResponse, type RawRequest, startMisbehavingServer } from '../support/misbehaving-server.ts';
+import {
+  HEALTHY,
+  MAX_BODY_BYTES,
+  network,
+  type Outcome,
+  startWorld,
+  timedOut,
+  type World,
+  well,
+} from './world.ts';
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld();
+});
+afterEach(() => world.reset());
+afterAll(() => world.close());
+
+/** What the post at fault is answered with each time: bytes, or what is done with its socket. */
+type Answer = Buffer | string | ((socket: Socket, times: number, request: RawRequest) => void);
+type Row = readonly [name: string, answer: Answer, outcome: Outcome];
+
+const healthy = httpResponse(200, HEALTHY);
+
+/** Serves healthy posts, and the one at fault as `answer` says. */
+async function serve(answer: Answer) {
+  let times = 0;
+  return startMisbehavingServer((request) => {
+    const { path, socket } = request;
+    if (path !== '/posts/bad') socket.write(healthy);
+    else if (typeof answer === 'function') answer(socket, ++times, request);
+    else socket.write(answer);
+  });
+}
+
+/** Runs the batch, one post of which is answered so. */
+async function runWith(answer: Answer, more: Partial<Parameters<World['run']>[0]> = {}) {
+  const upstream = await serve(answer);
+  try {
+    const ran = await world.run({ origin: upstream.origin, ...more });
+    await upstream.idle();
+    return ran;
+  } finally {
+    await upstream.stop();
+  }
+}
+
+/** Misbehaves the first time, and is healthy the second. */
+const once =
+  (first: Buffer): Answer =>
+  (socket, times) =>
+    socket.write(times === 1 ? first : healthy);
+const thenReset =
+  (text: string): Answer =>
+  (socket) =>
+    socket.write(text, () => socket.resetAndDestroy());
+const thenEnd =
+  (text: string): Answer =>
+  (socket) =>
+    socket.end(text);
+
+const bad = (
+  httpStatus: number,
+  code: 'HTTP_ERROR' | 'RATE_LIMITED',
+  message: string,
+  retryable: boolean,
+  attempts: number,
+): Outcome => ({ attempts, httpStatus, reason: { code, message: `Post bad ${message}`, retryable } });
+const httpError = (status: number, rest = ''): Outcome =>
+  bad(status, 'HTTP_ERROR', `answered HTTP ${status}${rest}`, status >= 500, status >= 500 ? 2 : 1);
+const limited = (status: number, attempts: number): Outcome =>
+  bad(status, 'RATE_LIMITED', `was rate limited: HTTP ${status}`, true, attempts);
+const notJson: Outcome = {
+  attempts: 1,
+  httpStatus: 200,
+  reason: { code: 'BAD_JSON', message: 'Post bad is not JSON in UTF-8', retryable: false },
+};
+const noData: Outcome = {
+  attempts: 1,
+  httpStatus: 200,
+  reason: { code: 'NO_DATA', message: 'No data for post bad', retryable: false },
+};
+const tooLarge: Outcome = {
+  attempts: 1,
+  httpStatus: 200,
+  reason: { code: 'TOO_LARGE', message: `Post bad is larger than ${MAX_BODY_BYTES} bytes`, retryable: false },
+};
+
+const HEAD = 'HTTP/1.1 200 OK\r\n';
+const LONG = `${HEAD}content-length: 100\r\n\r\n`;
+const CHUNKED = `${HEAD}transfer-encoding: chunked\r\n\r\n`;
+const nested = '['.repeat(10_000) + ']'.repeat(10_000);
+const proto = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}';
+const compressed = (encoding: string, body: Buffer): Buffer =>
+  httpResponse(200, body, { 'content-encoding': encoding });
+const stringOf = (bytes: number): string => `"${'x'.repeat(bytes - 2)}"`;
+const redirect = (location: string): Buffer => httpResponse(302, '', { location });
+const elsewhere = (target: string): Outcome => httpError(302, `, a redirect to another origin (${target})`);
+
+const rows: readonly Row[] = [
+  ['a request that is never answered has timed out', () => {}, timedOut()],
+  ['a reset before the headers', (socket) => socket.resetAndDestroy(), network('ECONNRESET')],
+  ['a reset within the headers', thenReset(`${HEAD}content-le`), network('ECONNRESET')],
+  ['a reset after the headers', thenReset(LONG), network('ECONNRESET')],
+  ['a reset within the body', thenReset(`${LONG}{"half"`), network('ECONNRESET')],
+  [
+    'one reset is passed by the second attempt',
+    (socket, times) => (times === 1 ? socket.resetAndDestroy() : socket.write(healthy)),
+    well(HEALTHY, 2),
+  ],
+  ['an end before the headers', (socket) => socket.end(), network('ECONNRESET')],
+  ['half the headers, then nothing', `${HEAD}content-le`, timedOut()],
+  ['half the body, then the end', thenEnd(`${LONG}{"half"`), network('ECONNRESET')],
+  ['half the body, then nothing', `${LONG}{"half"`, timedOut()],
+  ['a byte of the body now and then', drip(LONG), timedOut()],
+  ['a header line a byte at a time that has no end', drip(`${HEAD}x-slow: `), timedOut()],
+  ['a chunk whose length is no number', `${CHUNKED}zz\r\n{"half"\r\n`, network('EPROTO')],
+  ['a chunk that is longer than its length', `${CHUNKED}2\r\n{"half"\r\n`, network('EPROTO')],
+  ['an end within a chunk', thenEnd(`${CHUNKED}64\r\n{"half"`), network('ECONNRESET')],
+  ['an end before the last chunk', thenEnd(`${CHUNKED}7\r\n{"half"\r\n`), network('ECONNRESET')],
+  ['chunks without the last one', `${CHUNKED}7\r\n{"half"\r\n`, timedOut()],
+  ['a Content-Length too large', httpResponse(200, HEALTHY, { 'content-length': 99 }), timedOut()],
+  [
+    'a Content-Length too large, and the end',
+    (socket) => socket.end(httpResponse(200, HEALTHY, { 'content-length': 99 })),
+    network('ECONNRESET'),
+  ],
+  [
+    'a Content-Length too small ends the body there',
+    httpResponse(200, `${HEALTHY}garbage`, { 'content-length': HEALTHY.length }),
+    well(),
+  ],
+  ['a Content-Length too small for the JSON', httpResponse(200, HEALTHY, { 'content-length': 9 }), notJson],
+  ['two Content-Lengths', `${HEAD}content-length: 3\r\ncontent-length: 4\r\n\r\n[1]`, network('ECONNRESET')],
+  ['what is no HTTP', thenEnd('SSH-2.0-OpenSSH_9.6\r\n'), network('EPROTO')],
+  ['102 and 103 before the answer', `${early(102)}${early(103)}${healthy}`, well()],
+  ['103, and no answer', early(103), timedOut()],
+  // undici has it so, though RFC 9110, 15.2.1 lets a client that expected no 100 discard it.
+  ['100, which nobody asked for', `${early(100)}${healthy}`, network('ECONNRESET')],
+  [
+    '101, which nobody asked for',
+    `${early(101, 'upgrade: x\r\nconnection: upgrade\r\n')}`,
+    network('ECONNRESET'),
+  ],
+  ['500 each time', httpResponse(500, 'oops'), httpError(500)],
+  ['500 once', once(httpResponse(500, 'oops')), well(HEALTHY, 2)],
+  ['500 whose body has no end', 'HTTP/1.1 500 Oops\r\ncontent-length: 9\r\n\r\noops', httpError(500)],
+  ['429 without Retry-After, each time', httpResponse(429), limited(429, 2)],
+  ['429 without Retry-After, once', once(httpResponse(429)), well(HEALTHY, 2)],
+  ['429 with Retry-After 0, once', once(retryAfter(429, '0')), well(HEALTHY, 2)],
+  ['429 with Retry-After 0, each time', retryAfter(429, '0'), limited(429, 2)],
+  ['429 with Retry-After 3600, which is past the deadline', retryAfter(429, '3600'), limited(429, 1)],
+  ['429 with a Retry-After beyond all numbers', retryAfter(429, '9'.repeat(400)), limited(429, 1)],
+  ['429 with a date in an hour', retryAfter(429, dateIn(3_600_000)), limited(429, 1)],
+  ['429 with a date that has passed, once', once(retryAfter(429, dateIn(-9_000))), well(HEALTHY, 2)],
+  ...['soon', '-1', '1.5', '1e3', 'Mon, 99 Foo 2026 99:99:99 GMT'].map(
+    (nonsense): Row => [
+      `429 with Retry-After ${nonsense}`,
+      once(retryAfter(429, nonsense)),
+      well(HEALTHY, 2),
+    ],
+  ),
+  ['503 without Retry-After', httpResponse(503), httpError(503)],
+  ['503 with Retry-After 0, once', once(retryAfter(503, '0')), well(HEALTHY, 2)],
+  ['503 with Retry-After 0, each time', retryAfter(503, '0'), limited(503, 2)],
+  ['503 with Retry-After 3600', retryAfter(503, '3600'), limited(503, 1)],
+  ['503 with nonsense as Retry-After', retryAfter(503, 'soon'), httpError(503)],
+  ['a redirect to itself', redirect('/posts/bad'), httpError(302, ', more than 3 redirects')],
+  ['a redirect to another host', redirect('http://evil.invalid/'), elsewhere('http://evil.invalid')],
+  ['a redirect to a file', redirect('file:///etc/passwd'), elsewhere('file:')],
+  [
+    'a redirect to a private address',
+    redirect('http://169.254.169.254/latest/meta-data/'),
+    elsewhere('http://169.254.169.254'),
+  ],
+  ['a redirect to another port', redirect('http://127.0.0.1:1/'), elsewhere('http://127.0.0.1:1')],
+  ['gzip is undone', compressed('gzip', gzipSync(HEALTHY)), well()],
+  ['br is undone', compressed('br', brotliCompressSync(HEALTHY)), well()],
+  ['a truncated gzip', compressed('gzip', gzipSync(HEALTHY).subarray(0, -6)), network('ECONNRESET')],
+  ['what is no gzip', compressed('gzip', Buffer.from(HEALTHY)), network('Z_DATA_ERROR')],
+  ['a gzip bomb', compressed('gzip', gzipSync(Buffer.alloc(50_000_000, ' '))), tooLarge],
+  ['a br bomb', compressed('br', brotliCompressSync(Buffer.alloc(5_000_000, ' '))), tooLarge],
+  ['1 MiB and a byte', httpResponse(200, stringOf(MAX_BODY_BYTES + 1)), tooLarge],
+  ['1 MiB', httpResponse(200, stringOf(MAX_BODY_BYTES)), well(stringOf(MAX_BODY_BYTES))],
+  ['invalid UTF-8', httpResponse(200, Buffer.from([0x22, 0xc3, 0x28, 0x22])), notJson],
+  ['a byte order mark goes', httpResponse(200, `\u{feff}${HEALTHY}`), well()],
+  ['nothing but a byte order mark', httpResponse(200, '\u{feff}'), noData],
+  ['a NUL byte in a string', httpResponse(200, '"a\0b"'), notJson],
+  ['NUL bytes after the JSON', httpResponse(200, `${HEALTHY}\0\0`), notJson],
+  ['an escaped NUL stays', httpResponse(200, '"a\\u0000b"'), well('"a\\u0000b"')],
+  ['10,000 nested arrays', httpResponse(200, nested), well(nested)],
+  ['10,000 nested arrays without an end', httpResponse(200, '['.repeat(10_000)), notJson],
+  ['__proto__ as a key', httpResponse(200, proto), well(proto)],
+  ['NaN', httpResponse(200, '{"a":NaN}'), notJson],
+  [
+    'headers of 64 KB',
+    httpResponse(200, HEALTHY, { 'x-large': 'x'.repeat(65_536) }),
+    network('HPE_HEADER_OVERFLOW'),
+  ],
+  [
+    'a login page',
+    httpResponse(200, '<!doctype html><title>Log in</title>', { 'content-type': 'text/html' }),
+    notJson,
+  ],
+];
+
+test.each(rows)(
+  '%s: the post has its outcome, and the others are untouched',
+  async (_name, answer, outcome) => {
+    await world.expectDocument(await runWith(answer), outcome);
+    expect('polluted' in {}).toBe(false);
+  },
+);
+
+test.each<[string, number, () => string, number, number]>([
+  ['429 with Retry-After 1', 429, () => '1', 1_000, 1_000],
+  // Dates have whole seconds.
+  ['429 with an HTTP date', 429, () => dateIn(4_000), 2_000, 4_000],
+  ['503 with Retry-After 2', 503, () => '2', 2_000, 2_000],
+])('%s is asked again when that is over, not sooner', async (_name, status, header, leastMs, mostMs) => {
+  const clock = new SkippingClock();
+  await world.expectDocument(await runWith(once(retryAfter(status, header())), { clock }), well(HEALTHY, 2));
+  expect(clock.skipped).toHaveLength(1);
+  expect(clock.skipped[0]).toBeGreaterThanOrEqual(leastMs);
+  expect(clock.skipped[0]).toBeLessThanOrEqual(mostMs);
+});
+
+test('a burst of 500 costs each post an attempt', async () => {
+  // Held until all have come: the burst is the first attempt of each.
+  const first: Socket[] = [];
+  const upstream = await startMisbehavingServer(({ socket }, index) => {
+    if (index >= 5) socket.write(healthy);
+    else if (first.push(socket) === 5) for (const each of first) each.write(httpResponse(500, 'oops'));
+  });
+  const ids = [1, 2, 3, 4, 5];
+  const settings = { concurrency: 5, attemptTimeoutMs: 2_000 };
+  const ran = await world.run({ origin: upstream.origin, ids, settings });
+  await upstream.stop();
+  await world.expectDocument(
+    ran,
+    ids.map(() => well(HEALTHY, 2)),
+  );
+});
+
+test('a keep-alive that closes under a reused connection is passed by the second attempt', async () => {
+  const answer: Answer = (socket, times, { connection }) => {
+    if (times === 1) socket.end();
+    else socket.write(httpResponse(200, `{"connection":${connection}}`));
+  };
+  const ran = await runWith(answer, { settings: { concurrency: 1 } });
+  await world.expectDocument(ran, well('{"connection":1}', 2));
+});
+
+describe('an origin', () => {
+  const ids = [1, 2, 3];
+  const each = (outcome: (id: Id) => Outcome) => ids.map(outcome);
+
+  test('that refuses from the third post on has given the first two', async () => {
+    const upstream = await startMisbehavingServer(({ path, socket }) => {
+      if (path === '/posts/1') socket.write(healthy);
+      else socket.end(httpResponse(200, HEALTHY, { connection: 'close' }), () => void upstream.stop());
+    });
+    const ran = await world.run({ origin: upstream.origin, ids, settings: { concurrency: 1 } });
+    await world.expectDocument(ran, [well(), well(), network('ECONNREFUSED', 3)]);
+  });
+
+  test('whose name does not exist', async () => {
+    // EAI_AGAIN where there is no DNS server to ask.
+    const { code } = await lookup('posts.invalid').catch((error) => error);
+    // Its time is for a DNS server that is slow to say so.
+    const ran = await world.run({
+      origin: 'http://posts.invalid',
+      ids,
+      settings: { attemptTimeoutMs: 3_000 },
+    });
+    await world.expectDocument(
+      ran,
+      each((id) => network(code, id)),
+    );
+  });
+
+  test.each([
+    ['expired', { notAfter: new Date(Date.now() - 60_000) }, true, 'CERT_HAS_EXPIRED'],
+    ['self-signed', {}, false, 'DEPTH_ZERO_SELF_SIGNED_CERT'],
+    ["another host's", { dnsName: 'other.test' }, true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ])('whose certificate is %s gets no request', async (_name, options, trusted, code) => {
+    const tls = makeCertificate(options);
+    const upstream = await startMisbehavingServer(({ socket }) => void socket.write(healthy), { tls });
+    const ran = await world.run({ origin: upstream.origin, ids, ...(trusted && { ca: tls.cert }) });
+    await upstream.stop();
+    expect(upstream.requests).toStrictEqual([]);
+    await world.expectDocument(
+      ran,
+      each((id) => network(code, id)),
+    );
+  });
+});
+
+describe('over HTTP/2', () => {
+  const certificate = makeCertificate();
+  const { headers, data, end, reset, goAway } = http2Frames;
+  const [NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM] = [0, 2, 7];
+  type Frames = (stream: number) => readonly (Buffer | 'end')[];
+
+  test.each<[string, Frames, Outcome]>([
+    ['a stream that is reset', (stream) => [reset(stream, INTERNAL_ERROR)], well(HEALTHY, 2)],
+    ['a stream that is refused', (stream) => [reset(stream, REFUSED_STREAM)], well()],
+    [
+      'a stream that is reset within the body',
+      (stream) => [headers(stream), data(stream, '{"half"'), reset(stream, INTERNAL_ERROR)],
+      well(HEALTHY, 2),
+    ],
+    ['GOAWAY with an error', (stream) => [goAway(stream, INTERNAL_ERROR), 'end'], well(HEALTHY, 2)],
+    ['GOAWAY that says the request was not looked at', () => [goAway(0, NO_ERROR), 'end'], well()],
+    ['a connection that ends', () => ['end'], well(HEALTHY, 2)],
+  ])('%s, once: the post comes all the same, and the others are untouched', async (_name, fault, outcome) => {
+    const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+      index === 2 ? fault(stream) : [headers(stream), data(stream, HEALTHY), end(stream)],
+    );
+    // One at a time: a connection that ends takes those in flight with it.
+    const settings = { concurrency: 1, attemptTimeoutMs: 1_000 };
+    const ran = await world.run({ origin: upstream.origin, ca: certificate.cert, settings });
+    await upstream.stop();
+    await world.expectDocument(ran, outcome);
+  });
+
+  test('a stream that is reset each time has failed, and those beside it on the connection have not', async () => {
+    const upstream = await startHttp2Server(certificate, (stream, path) => {
+      if (path === '/posts/bad') return stream.close(INTERNAL_ERROR);
+      stream.respond({ ':status': 200 });
+      stream.end(HEALTHY);
+    });
+    const ran = await world.run({ origin: upstream.origin, ca: certificate.cert });
+    await upstream.stop();
+    expect(upstream.sessions).toHaveLength(1);
+    await world.expectDocument(ran, network('ECONNRESET'));
+  });
+});
+
+/** Time that passes, except for waits of a second and more up to the deadline, which are over at once. */
+class SkippingClock implements Clock {
+  readonly skipped: number[] = [];
+  #skippedMs = 0;
+
+  now(): number {
+    return performance.now() + this.#skippedMs;
+  }
+
+  date(): Date {
+    return new Date(Date.now() + this.#skippedMs);
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    const isSkipped = ms >= 1_000 && ms < 10_000;
+    if (isSkipped) {
+      this.skipped.push(ms);
+      this.#skippedMs += ms;
+    }
+    const timer = setTimeout(callback, isSkipped ? 0 : ms);
+    return () => clearTimeout(timer);
+  }
+}
+
+function drip(text: string): Answer {
+  return (socket) => {
+    socket.write(text);
+    const timer = setInterval(() => socket.write('x'), 20);
+    socket.on('close', () => clearInterval(timer));
+  };
+}
+
+function early(status: number, headers = ''): string {
+  return `HTTP/1.1 ${status} Early\r\n${headers}\r\n`;
+}
+
+function retryAfter(status: number, value: string): Buffer {
+  return httpResponse(status, 'wait', { 'retry-after': value });
+}
+
+function dateIn(ms: number): string {
+  return new Date(Date.now() + ms).toUTCString();
+}

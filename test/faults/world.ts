@@ -1,0 +1,290 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { globalAgent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
+import { parseEvent, type RunRequest } from '../../src/event.ts';
+import type { Id } from '../../src/ids.ts';
+import { openOrigin } from '../../src/origin.ts';
+import type { Reason } from '../../src/outcome.ts';
+import { type Run, type RunSettings, runBatch } from '../../src/run-batch.ts';
+import { createRunStore, createS3Client } from '../../src/run-store.ts';
+import { parseUrlTemplate, type UrlTemplate } from '../../src/url-template.ts';
+import { unhandledRejectionsIn } from '../support/manual-mapper.ts';
+import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts';
+import { documentFaults } from '../support/schemas.ts';
+
+const ATTEMPT_TIMEOUT_MS = 150;
+export const MAX_BODY_BYTES = 1_048_576;
+/** A batch waits for two attempts at most; the rest is for a machine that is busy. */
+const MOST_MS = 4_000;
+const BUCKET = 'results';
+const IDS: readonly Id[] = [1, 2, 'bad', 3, 4];
+
+/** What the posts beside the one at fault are. */
+export const HEALTHY = '{"healthy":true}';
+
+/** What is to become of a post: its line in the document without its place and its times. */
+export type Outcome =
+  | { readonly attempts: number; readonly value: string }
+  | { readonly attempts: number; readonly httpStatus: number | null; readonly reason: Reason };
+
+export const well = (value = HEALTHY, attempts = 1): Outcome => ({ attempts, value });
+export const timedOut = (id: Id = 'bad'): Outcome => ({
+  attempts: 2,
+  httpStatus: null,
+  reason: {
+    code: 'TIMEOUT',
+    message: `Post ${id} did not come within ${ATTEMPT_TIMEOUT_MS} ms`,
+    retryable: true,
+  },
+});
+export const network = (cause: string, id: Id = 'bad'): Outcome => ({
+  attempts: 2,
+  httpStatus: null,
+  reason: { code: 'NETWORK', message: `Post ${id} could not be fetched: ${cause}`, retryable: true, cause },
+});
+export const deadline = (attempts: number, httpStatus: number | null = null, id: Id = 'bad'): Outcome => ({
+  attempts,
+  httpStatus,
+  reason: {
+    code: 'DEADLINE',
+    message: `The function's time ran out before post ${id} was fetched`,
+    retryable: true,
+  },
+});
+
+/** How a batch is run; what is left out is as in the other tests here. */
+export interface Given {
+  readonly origin: string;
+  readonly ids?: readonly Id[];
+  readonly settings?: Partial<RunSettings>;
+  /** @default as many as the concurrency */
+  readonly connections?: number;
+  readonly clock?: Clock;
+  readonly random?: () => number;
+  readonly remainingMs?: number;
+  readonly ca?: string;
+  /** How long S3 may take for an answer. */
+  readonly s3TimeoutMs?: number;
+}
+
+/** A batch that ran. */
+interface Ran {
+  readonly run: Run;
+  readonly given: Given;
+}
+
+export interface World {
+  readonly s3: MisbehavingS3;
+  /**
+   * Runs a batch through the pipeline, with a real origin and a real store, and holds it to what every batch is
+   * held to: it is bounded in time, rejects nothing unseen, and once the origin is closed, nothing of it is left.
+   */
+  run(given: Given): Promise<Ran>;
+  /** Holds the stored document to these outcomes, one an id; by default those of healthy posts, and `bad`. */
+  expectDocument(ran: Ran, bad: Outcome | readonly Outcome[]): Promise<void>;
+  /** The keys of what is stored. */
+  stored(): Promise<readonly string[]>;
+  /** Ends a test: S3 behaves again, and is empty. */
+  reset(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startWorld(): Promise<World> {
+  const home = await mkdtemp(join(tmpdir(), 'batch-fetcher-faults-'));
+  const store: S3Store = await startS3Store({ directory: home, buckets: [BUCKET] });
+  const s3 = await startMisbehavingS3(store.endpoint);
+  const runs = join(home, BUCKET, 'runs');
+  const stored = async (): Promise<string[]> =>
+    (await readdir(runs).catch(() => [])).map((key) => `runs/${key}`);
+  let count = 0;
+
+  return {
+    s3,
+    stored,
+    async run(given) {
+      const runId = `run-${++count}`;
+      let settled: PromiseSettledResult<Run> | undefined;
+      const before = await resources();
+      const startedMs = performance.now();
+      const rejections = await unhandledRejectionsIn(async () => {
+        [settled] = await Promise.allSettled([runOnce(s3.endpoint, runId, given)]);
+      });
+      expect(performance.now() - startedMs).toBeLessThan(MOST_MS);
+      expect(rejections).toStrictEqual([]);
+      await expectNoneBut(before);
+      expect(store.openUploads()).toBe(0);
+      if (settled?.status !== 'fulfilled') throw settled?.reason;
+      return { run: settled.value, given };
+    },
+    async expectDocument({ run, given }, bad) {
+      const { ids = IDS } = given;
+      const outcomes = Array.isArray(bad) ? bad : ids.map((id) => (id === 'bad' ? bad : well()));
+      const text = await readFile(join(runs, `${run.runId}.json`), 'utf8');
+      expect(timeless(text)).toStrictEqual(ids.map((id, i) => line(i, id, outcomes[i])));
+      const document = JSON.parse(text);
+      expect(documentFaults(document)).toStrictEqual([]);
+      const { results, ...report } = document;
+      expect(results).toHaveLength(ids.length);
+      const expected = reportOf(run.runId, given, ids, outcomes);
+      expect(report).toStrictEqual({ version: 1, ...expected });
+      const location = `s3://${BUCKET}/runs/${run.runId}.json`;
+      expect(run).toStrictEqual({ ...expected, runId: run.runId, location, replayed: false, document: text });
+    },
+    async reset() {
+      s3.behave();
+      await rm(runs, { recursive: true, force: true });
+    },
+    async close() {
+      await s3.stop();
+      globalAgent.destroy();
+      await store.close();
+      await rm(home, { recursive: true });
+    },
+  };
+}
+
+async function runOnce(endpoint: string, runId: string, given: Given): Promise<Run> {
+  const { origin: url, ids = IDS, random = () => 0, remainingMs = 30_000, ca } = given;
+  const timers = new Set<object>();
+  const clock = counted(given.clock ?? systemClock, timers);
+  const settings: RunSettings = {
+    // The origin of a server, and so a good template.
+    postUrl: parseUrlTemplate(`${url}/posts/{id}`) as UrlTemplate,
+    concurrency: 3,
+    maxAttempts: 2,
+    attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
+    maxBodyBytes: MAX_BODY_BYTES,
+    writeReserveMs: 3_000,
+    ...given.settings,
+  };
+  const { connections = settings.concurrency } = given;
+  const origin = openOrigin({ ...settings, connections, clock, ...(ca !== undefined && { tls: { ca } }) });
+  const client = createS3Client({
+    endpoint,
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    requestHandler: { requestTimeout: given.s3TimeoutMs ?? 5_000, throwOnRequestTimeout: true },
+  });
+  const request = requestFor(ids, runId);
+  const store = createRunStore({ client, bucket: BUCKET, prefix: 'runs/' });
+  const ports = { store, requestPost: origin.requestPost, clock, random };
+  try {
+    return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
+  } finally {
+    const timersLeft = timers.size;
+    await origin.close();
+    client.destroy();
+    expect(timersLeft).toBe(0);
+  }
+}
+
+/** A clock that keeps the timers that have yet to go off in `timers`: the test runner has timers of its own. */
+function counted(clock: Clock, timers: Set<object>): Clock {
+  return {
+    now: () => clock.now(),
+    date: () => clock.date(),
+    after(ms, callback) {
+      const timer = {};
+      timers.add(timer);
+      const cancel = clock.after(ms, () => {
+        timers.delete(timer);
+        callback();
+      });
+      return () => {
+        timers.delete(timer);
+        cancel();
+      };
+    },
+  };
+}
+
+function requestFor(ids: readonly Id[], runId: string): RunRequest {
+  return parseEvent({ trigger: 'direct', form: { ids, runId } }, { maxIds: 1_000, postIds: [] }, 'request-1');
+}
+
+/** How many there are of each kind of what keeps a process: sockets, servers, timers; and of its listeners. */
+async function resources(): Promise<Map<string, number>> {
+  // Those of the proxy before the store.
+  globalAgent.destroy();
+  await setImmediate();
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo())
+    if (kind !== 'Immediate') counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  for (const name of process.eventNames())
+    counts.set(`on ${String(name)}`, process.listenerCount(name as NodeJS.Signals));
+  return counts;
+}
+
+/** Waits until there is no more than there was; a socket that was closed takes a turn or two to be gone. */
+async function expectNoneBut(before: ReadonlyMap<string, number>): Promise<void> {
+  for (const startMs = performance.now(); ; ) {
+    const left = [...(await resources())].filter(([kind, count]) => count > (before.get(kind) ?? 0));
+    if (left.length === 0) return;
+    if (performance.now() - startMs > 2_000) expect(left).toStrictEqual([]);
+  }
+}
+
+/** The lines of the results, with 0 for their times. */
+function timeless(text: string): string[] {
+  const [, results = ''] = /"results":\[\n(.*)\n\],\n"errors":/s.exec(text) ?? [];
+  return results
+    .split(',\n')
+    .map((each) => each.replace(/"startedMs":\d+,"durationMs":\d+,/, '"startedMs":0,"durationMs":0,'));
+}
+
+function line(index: number, id: Id, outcome: Outcome | undefined): string {
+  if (!outcome) return expect.fail(`Expected an outcome of ids[${index}]`);
+  const { attempts } = outcome;
+  const isGood = 'value' in outcome;
+  const [status, httpStatus] = isGood ? ['fulfilled', 200] : ['rejected', outcome.httpStatus];
+  const ms = attempts === 0 ? null : 0;
+  const head = { index, id, status, httpStatus, attempts, startedMs: ms, durationMs: ms };
+  const rest = isGood ? `"value":${outcome.value}` : `"reason":${JSON.stringify(outcome.reason)}`;
+  return `${JSON.stringify(head).slice(0, -1)},${rest}}`;
+}
+
+const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+const anyMs = expect.any(Number);
+
+/** What a document says besides the results, reckoned from them. */
+function reportOf(runId: string, given: Given, ids: readonly Id[], outcomes: readonly Outcome[]) {
+  const failures = outcomes.flatMap((outcome, index) =>
+    'reason' in outcome ? [{ index, id: ids[index], ...outcome.reason }] : [],
+  );
+  const byCode: Record<string, number> = {};
+  for (const { code } of failures) byCode[code] = (byCode[code] ?? 0) + 1;
+  const ms = outcomes.some(({ attempts }) => attempts > 0) ? anyMs : null;
+  return {
+    run: {
+      id: runId,
+      trigger: 'direct',
+      requestId: 'request-1',
+      startedAt: anyTime,
+      urlTemplate: `${given.origin}/posts/{id}`,
+      returnExceptions: true,
+      requested: ids.length,
+      idsSha256: requestFor(ids, runId).batch.idsSha256,
+    },
+    errors: {
+      total: failures.length,
+      byCode,
+      first: failures.slice(0, 10).map(({ index, id, code, message }) => ({ index, id, code, message })),
+      retryableIds: failures.filter(({ retryable }) => retryable).map(({ id }) => id),
+    },
+    summary: {
+      finishedAt: anyTime,
+      durationMs: anyMs,
+      requested: ids.length,
+      fulfilled: ids.length - failures.length,
+      rejected: failures.length,
+      attempts: outcomes.reduce((sum, { attempts }) => sum + attempts, 0),
+      complete: byCode.DEADLINE === undefined,
+      latencyMs: { p50: ms, p90: ms, p99: ms, max: ms },
+    },
+  };
+}
