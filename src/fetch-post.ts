@@ -1,29 +1,9 @@
+import type { Attempt, RequestPost } from './attempt.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
 import { isNoData, postJson } from './post-json.ts';
 import { backoffMs, retryAfterMs } from './retry.ts';
-
-/** What came of one request. */
-export type Attempt =
-  | {
-      readonly kind: 'response';
-      readonly status: number;
-      /** Empty unless the status is 2xx. */
-      readonly body: Buffer;
-      readonly retryAfter?: string | undefined;
-      /** Why a redirect was not followed. */
-      readonly redirect?: string | undefined;
-    }
-  | { readonly kind: 'too-large'; readonly status: number }
-  | { readonly kind: 'timed-out' }
-  | { readonly kind: 'failed'; readonly code: string; readonly error: Error };
-
-/**
- * Asks the origin for a post once. Its clock, `timeoutMs`, starts when the attempt does.
- * Resolves with whatever came of it; rejects only with the signal's reason, once it has aborted.
- */
-export type RequestPost = (id: Id, timeoutMs: number, signal: AbortSignal) => Promise<Attempt>;
 
 export interface FetchPostOptions {
   readonly requestPost: RequestPost;

@@ -7,8 +7,8 @@ import {
   createZstdDecompress,
 } from 'node:zlib';
 import { type Dispatcher, Pool } from 'undici';
+import type { Attempt, RequestPost } from './attempt.ts';
 import type { Clock } from './clock.ts';
-import type { Attempt, RequestPost } from './fetch-post.ts';
 import type { UrlTemplate } from './url-template.ts';
 
 export interface OriginOptions {

@@ -1,9 +1,10 @@
+import type { RequestPost } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import { type RunHead, type RunReport, writeDocument } from './document.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from './errors.ts';
 import type { RunRequest } from './event.ts';
 import { fetchOnceWith } from './fetch-once.ts';
-import { fetchPostWith, type RequestPost } from './fetch-post.ts';
+import { fetchPostWith } from './fetch-post.ts';
 import { gatherStream } from './gather.ts';
 import { eachId } from './ids.ts';
 import type { Post } from './outcome.ts';

@@ -1,7 +1,8 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { type Attempt, type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
+import type { Attempt } from '../src/attempt.ts';
+import { type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
 import type { Id } from '../src/ids.ts';
 import { PostError } from '../src/outcome.ts';
 import { FakeClock } from './support/fake-clock.ts';

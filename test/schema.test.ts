@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { Attempt } from '../src/attempt.ts';
 import { parseBatch } from '../src/batch.ts';
 import { systemClock } from '../src/clock.ts';
 import { BadInputError } from '../src/errors.ts';
 import { parseEvent, type Trigger } from '../src/event.ts';
-import type { Attempt } from '../src/fetch-post.ts';
 import { parseIds } from '../src/ids.ts';
 import type { ReasonCode } from '../src/outcome.ts';
 import { type RunSettings, runBatch } from '../src/run-batch.ts';
