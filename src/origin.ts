@@ -6,9 +6,10 @@ import {
   createInflate,
   createZstdDecompress,
 } from 'node:zlib';
-import { type Dispatcher, Pool } from 'undici';
-import type { Attempt, RequestPost } from './attempt.ts';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
+import type { Attempt, RateLimitFields, RequestPost } from './attempt.ts';
 import type { Clock } from './clock.ts';
+import { Connector, type ConnectorOptions } from './connector.ts';
 import type { UrlTemplate } from './url-template.ts';
 
 export interface OriginOptions {
@@ -21,6 +22,12 @@ export interface OriginOptions {
   readonly clock: Clock;
   /** More options for the TLS sockets: a CA, say. @default {} */
   readonly tls?: { readonly ca?: string };
+  /**
+   * More header fields, such as credentials. They replace the default ones of the same name, and are not sent with the
+   * request that follows a redirect.
+   * @default {}
+   */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The server that the posts come from, and the connections to it, which outlive a run. */
@@ -42,18 +49,39 @@ const MAX_ERROR_BODY_BYTES = 65_536;
  * keep-alive. Bodies are decompressed. Redirects are followed, at most 3, within the origin alone.
  */
 export function openOrigin(options: OriginOptions): Origin {
-  const { postUrl: url, connections, attemptTimeoutMs, maxBodyBytes, clock, tls = {} } = options;
-  const pool = new Pool(url.origin, {
+  const {
+    postUrl: url,
     connections,
-    connect: { ...tls, timeout: attemptTimeoutMs },
-    // The attempt has a clock of its own, which counts connecting and the body as well.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    // Ending a stream tells nothing of its connection, which many share: one that has died is found out by this.
-    h2Options: { pingInterval: attemptTimeoutMs },
+    attemptTimeoutMs,
+    maxBodyBytes,
+    clock,
+    tls = {},
+    headers = {},
+  } = options;
+  const connector = new Connector({
+    // It returns its socket, though its type does not say so. Its own timeout is left out: it is a second late.
+    open: buildConnector({ ...tls, timeout: 0 }) as ConnectorOptions<buildConnector.Options>['open'],
+    isTls: url.origin.startsWith('https:'),
+    // Later than the attempt that asks for the connection: that has then timed out, and has not failed.
+    timeoutMs: attemptTimeoutMs + 1,
+    clock,
   });
+  const openPool = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Pool =>
+    new Pool(url.origin, {
+      connections,
+      connect: connector.connect,
+      // The attempt has a clock of its own, which counts connecting and the body as well.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      // Ending a stream tells nothing of its connection, which many share: one that has died is found out by this.
+      h2Options: { pingInterval: attemptTimeoutMs, ...streams },
+    });
+  const pool = openPool(connections);
+  /** For the requests that share no connection where the others do. */
+  const unshared = openPool(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
+  const firstFields = fieldsWith(headers);
 
-  const requestPost: RequestPost = (id, timeoutMs, signal) =>
+  const requestPost: RequestPost = (id, timeoutMs, signal, onOtherConnection = false) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       let exchange: Exchange;
@@ -73,42 +101,85 @@ export function openOrigin(options: OriginOptions): Origin {
       });
       signal.addEventListener('abort', onAbort, { once: true });
 
-      const request = (path: string, redirectsLeft: number): void => {
-        exchange = new Exchange(maxBodyBytes, (attempt, location) => {
-          if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
-          const target = URL.parse(location, url.origin + path);
-          if (target?.origin !== url.origin)
-            finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
-          else if (redirectsLeft === 0)
-            finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
-          else request(target.pathname + target.search, redirectsLeft - 1);
-        });
-        pool.dispatch({ path, method: 'GET', headers: HEADERS }, exchange);
+      // Over HTTP/1.1 no request shares a connection.
+      const dispatcher = onOtherConnection && connector.mayShare ? unshared : pool;
+      const request = (path: string, fields: string[], redirectsLeft: number): void => {
+        exchange = new Exchange(
+          { path, method: 'GET', headers: fields },
+          maxBodyBytes,
+          connector,
+          (attempt, location) => {
+            if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
+            const target = URL.parse(location, url.origin + path);
+            if (target?.origin !== url.origin)
+              finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
+            else if (redirectsLeft === 0)
+              finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
+            else request(target.pathname + target.search, DEFAULT_FIELDS, redirectsLeft - 1);
+          },
+        );
+        exchange.start(dispatcher);
       };
-      request(url.pathOf(id), MAX_REDIRECTS);
+      request(url.pathOf(id), firstFields, MAX_REDIRECTS);
     });
 
-  return { requestPost, close: () => pool.close() };
+  return {
+    requestPost,
+    async close() {
+      await Promise.all([pool.close(), unshared.close()]);
+    },
+  };
 }
 
 const TIMED_OUT: Attempt = { kind: 'timed-out' };
-const HEADERS = ['accept', 'application/json', 'accept-encoding', 'gzip, br, zstd', 'user-agent', USER_AGENT];
+const UNSENT = new Error('The attempt had ended before it was sent');
+
+const DEFAULTS = {
+  accept: 'application/json',
+  'accept-encoding': 'gzip, br, zstd',
+  'user-agent': USER_AGENT,
+};
+const DEFAULT_FIELDS = fieldsWith({});
+
+/** The header fields of a request: names and values in turn, which costs undici least. */
+function fieldsWith(headers: Readonly<Record<string, string>>): string[] {
+  const fields = new Map(Object.entries(DEFAULTS));
+  for (const [name, value] of Object.entries(headers)) fields.set(name.toLowerCase(), value);
+  return [...fields].flat();
+}
 
 /** One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed. */
 class Exchange implements Dispatcher.DispatchHandler {
+  readonly #request: Dispatcher.DispatchOptions;
   readonly #maxBodyBytes: number;
+  readonly #connector: Connector<buildConnector.Options>;
   readonly #onEnd: (attempt: Attempt, location?: string) => void;
   readonly #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | undefined;
+  #isWaiting = false;
   #ended = false;
   #status = 0;
   #headers: Record<string, string | string[] | undefined> = {};
   #decoder: Transform | undefined;
   #bytes = 0;
 
-  constructor(maxBodyBytes: number, onEnd: (attempt: Attempt, location?: string) => void) {
+  constructor(
+    request: Dispatcher.DispatchOptions,
+    maxBodyBytes: number,
+    connector: Connector<buildConnector.Options>,
+    onEnd: (attempt: Attempt, location?: string) => void,
+  ) {
+    this.#request = request;
     this.#maxBodyBytes = maxBodyBytes;
+    this.#connector = connector;
     this.#onEnd = onEnd;
+  }
+
+  /** To be called once. */
+  start(dispatcher: Dispatcher): void {
+    this.#connector.startWaiting();
+    this.#isWaiting = true;
+    dispatcher.dispatch(this.#request, this);
   }
 
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
@@ -116,6 +187,9 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#ended = true;
     this.#decoder?.destroy();
     this.#controller?.abort(new Error('The attempt has ended'));
+    // undici takes nothing out of its queue: when this one's turn comes, it is refused, instead of connected for.
+    this.#request.path = '';
+    this.#stopWaiting();
   }
 
   /** The answer, where the status is all of it: an error that is still sending its body. */
@@ -124,9 +198,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // It was aborted while it waited for its connection, which this leaves to the next request.
+    if (this.#ended) throw UNSENT;
     this.#controller = controller;
-    // It was still waiting for its connection when it was aborted.
-    if (this.#ended) this.abort();
   }
 
   onResponseStart(
@@ -136,6 +210,8 @@ class Exchange implements Dispatcher.DispatchHandler {
   ): void {
     // 1xx: the response proper is still to come.
     if (status < 200) return;
+    // Not sooner: until then undici may send the request again, on another connection.
+    this.#stopWaiting();
     this.#status = status;
     this.#headers = headers;
   }
@@ -187,7 +263,14 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     this.#ended = true;
     if (abort) this.abort();
+    this.#stopWaiting();
     this.#onEnd(attempt, this.#redirect());
+  }
+
+  #stopWaiting(): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#connector.stopWaiting();
   }
 
   /** Where the response sends us, if it does. */
@@ -197,12 +280,23 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #response(): Attempt {
     const [first, ...rest] = this.#chunks;
+    const rateLimit = this.#rateLimit();
     return {
       kind: 'response',
       status: this.#status,
       body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
       retryAfter: this.#header('retry-after'),
+      ...(rateLimit && { rateLimit }),
     };
+  }
+
+  #rateLimit(): RateLimitFields | undefined {
+    const limit = this.#headers.ratelimit;
+    const remaining = this.#header('ratelimit-remaining');
+    const reset = this.#header('ratelimit-reset');
+    if (limit === undefined && remaining === undefined && reset === undefined) return undefined;
+    // A list that came in several lines is one list (RFC 9110, 5.3).
+    return { limit: Array.isArray(limit) ? limit.join(', ') : limit, remaining, reset };
   }
 
   #header(name: string): string | undefined {

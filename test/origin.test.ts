@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { getEventListeners, once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import type { ServerHttp2Stream } from 'node:http2';
 import { connect, createServer, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { brotliCompressSync, createGzip, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Attempt } from '../src/attempt.ts';
@@ -49,20 +51,26 @@ async function serve(
 const serveBytes = (bytes: string | Buffer, options: Partial<OriginOptions> = {}) =>
   serve(({ socket }) => void socket.write(bytes), { options });
 
+const optionsFor = (origin: string): OriginOptions => ({
+  postUrl: parseUrlTemplate(`${origin}/posts/{id}`) as UrlTemplate,
+  connections: 1,
+  attemptTimeoutMs: 5_000,
+  maxBodyBytes: MAX_BODY_BYTES,
+  clock: systemClock,
+});
+
 /** Opens an origin, closed before its server is stopped. */
 function open(origin: string, options: Partial<OriginOptions> = {}) {
-  const { requestPost, close } = openOrigin({
-    postUrl: parseUrlTemplate(`${origin}/posts/{id}`) as UrlTemplate,
-    connections: 1,
-    attemptTimeoutMs: 5_000,
-    maxBodyBytes: MAX_BODY_BYTES,
-    clock: systemClock,
-    ...options,
-  });
+  const { requestPost, close } = openOrigin({ ...optionsFor(origin), ...options });
   /** With a signal of its own, unless one is given. */
-  const get = async (id: Id = 1, timeoutMs = 5_000, given?: AbortSignal): Promise<unknown> => {
+  const get = async (
+    id: Id = 1,
+    timeoutMs = 5_000,
+    given?: AbortSignal,
+    onOtherConnection?: boolean,
+  ): Promise<unknown> => {
     const signal = given ?? new AbortController().signal;
-    const attempt = await requestPost(id, timeoutMs, signal);
+    const attempt = await requestPost(id, timeoutMs, signal, onOtherConnection);
     if (!given) expect(getEventListeners(signal, 'abort')).toStrictEqual([]);
     return plain(attempt);
   };
@@ -175,6 +183,121 @@ describe('a request', () => {
       else socket.end('HTTP/1.1 200 OK\r\n\r\n{"a":1}');
     });
     expect([await get(), await get()]).toStrictEqual([response(200, '{"a":1}'), response(200, '{"a":1}')]);
+  });
+});
+
+describe('the fields of a quota', () => {
+  test.each<[string, object, object]>([
+    [
+      'all of them',
+      { ratelimit: '"default";r=50;t=30', 'ratelimit-remaining': '50', 'RateLimit-Reset': '30' },
+      { limit: '"default";r=50;t=30', remaining: '50', reset: '30' },
+    ],
+    [
+      'RateLimit alone',
+      { RateLimit: 'limit=9' },
+      { limit: 'limit=9', remaining: undefined, reset: undefined },
+    ],
+    [
+      'RateLimit-Remaining alone',
+      { 'ratelimit-remaining': '' },
+      { limit: undefined, remaining: '', reset: undefined },
+    ],
+    [
+      'RateLimit-Reset alone',
+      { 'ratelimit-reset': 'x' },
+      { limit: undefined, remaining: undefined, reset: 'x' },
+    ],
+    [
+      'each twice: a list in two lines, and the first of the others',
+      {
+        ratelimit: '"a";r=1\r\nratelimit: "b";r=2',
+        'ratelimit-remaining': '1\r\nratelimit-remaining: 2',
+        'ratelimit-reset': '3\r\nratelimit-reset: 4',
+      },
+      { limit: '"a";r=1, "b";r=2', remaining: '1', reset: '3' },
+    ],
+  ])('come with a post and with an error: %s', async (_name, headers, rateLimit) => {
+    const { get } = await serve(({ socket }, index) => {
+      socket.write(httpResponse(index === 0 ? 200 : 429, POST, { ...headers }));
+    });
+    expect(await get()).toStrictEqual(response(200, POST, { rateLimit }));
+    expect(await get()).toStrictEqual(response(429, '', { rateLimit }));
+  });
+
+  test('are left out where there are none of them', async () => {
+    const upstream = await startMisbehavingServer(
+      ({ socket }) =>
+        void socket.write(httpResponse(200, POST, { 'ratelimit-policy': '"default";q=100;w=60' })),
+    );
+    stops.push(upstream.stop);
+    const { requestPost, close } = openOrigin(optionsFor(upstream.origin));
+    stops.unshift(close);
+    const attempt = await requestPost(1, 5_000, new AbortController().signal);
+    expect(attempt.kind).toBe('response');
+    expect('rateLimit' in attempt).toBe(false);
+  });
+});
+
+describe('more header fields', () => {
+  const SECRET = 'Bearer 3f1c9e';
+  const headers = { Authorization: SECRET, ACCEPT: 'application/vnd.posts+json' };
+
+  test('are sent with each request, and replace the default ones', async () => {
+    const { get, upstream } = await serve(({ socket }) => void socket.write(httpResponse(200, POST)), {
+      options: { headers: { ...headers, 'user-agent': 'acme/1' } },
+    });
+    await get();
+    await get();
+    for (const { head } of upstream.requests)
+      expect(head.split('\r\n').slice(3)).toStrictEqual([
+        'accept: application/vnd.posts+json',
+        'accept-encoding: gzip, br, zstd',
+        'user-agent: acme/1',
+        `authorization: ${SECRET}`,
+      ]);
+    expect(upstream.requests).toHaveLength(2);
+  });
+
+  test('are not sent with the request that follows a redirect', async () => {
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path === '/end') socket.write(httpResponse(200, POST));
+        else socket.write(httpResponse(307, '', { location: '/end' }));
+      },
+      { options: { headers } },
+    );
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.requests.map(({ head }) => head.includes(SECRET))).toStrictEqual([true, false]);
+    expect(upstream.requests[1]?.head).toContain('\r\naccept: application/json\r\n');
+  });
+
+  test('are in nothing that comes of a request', async () => {
+    const answers: ((socket: Socket) => void)[] = [
+      (socket) => socket.write(httpResponse(200, POST)),
+      (socket) => socket.write(httpResponse(500, 'oops')),
+      (socket) => socket.write(httpResponse(302, '', { location: 'http://elsewhere.test/' })),
+      (socket) => socket.write(httpResponse(200, 'x'.repeat(MAX_BODY_BYTES + 1))),
+      (socket) => socket.resetAndDestroy(),
+      (socket) => socket.end('SSH-2.0-OpenSSH_9.6\r\n'),
+      (socket) => socket.write(httpResponse(200, POST, { 'x-large': 'x'.repeat(65_536) })),
+      (socket) => socket.write(httpResponse(200, 'not gzip', { 'content-encoding': 'gzip' })),
+    ];
+    const upstream = await startMisbehavingServer(({ socket }, index) => answers[index]?.(socket));
+    stops.push(upstream.stop);
+    const { requestPost, close } = openOrigin({ ...optionsFor(upstream.origin), headers });
+    stops.unshift(close);
+    const kinds: string[] = [];
+    for (const _ of answers) {
+      const attempt = await requestPost(1, 5_000, new AbortController().signal);
+      kinds.push(attempt.kind);
+      expect(inspect(attempt, { depth: Infinity, showHidden: true })).not.toContain('3f1c9e');
+    }
+    expect(kinds).toStrictEqual([
+      ...['response', 'response', 'response', 'too-large'],
+      ...['failed', 'failed', 'failed', 'failed'],
+    ]);
+    expect(upstream.requests.every(({ head }) => head.includes(SECRET))).toBe(true);
   });
 });
 
@@ -632,7 +755,7 @@ describe('the time of an attempt', () => {
     const silent = await startMisbehavingServer(() => {});
     stops.push(silent.stop);
     const clock = new FakeClock();
-    const { get } = open(silent.origin.replace('http', 'https'), { clock, attemptTimeoutMs: 100 });
+    const { get } = open(silent.origin.replace('http', 'https'), { clock });
     const attempt = get();
     await silent.connected(1);
     clock.advance(5_000);
@@ -644,7 +767,7 @@ describe('the time of an attempt', () => {
     const silent = await startMisbehavingServer(() => {});
     stops.push(silent.stop);
     const clock = new FakeClock();
-    const { get } = open(silent.origin.replace('http', 'https'), { clock, attemptTimeoutMs: 100 });
+    const { get } = open(silent.origin.replace('http', 'https'), { clock });
     for (let connections = 1; connections <= 2; connections++) {
       const attempt = get();
       await silent.connected(connections);
@@ -652,6 +775,213 @@ describe('the time of an attempt', () => {
       expect(await attempt).toStrictEqual(timedOut);
     }
     await silent.idle();
+  });
+});
+
+describe('connecting', () => {
+  const SPARE_AFTER_MS = 1_251;
+
+  /** A server over TLS that has a post for every request. */
+  const startPosts = async (version: string) => {
+    const posts =
+      version === 'HTTP/2'
+        ? await startHttp2Server(certificate, (stream) => {
+            stream.respond({ ':status': 200 });
+            stream.end(POST);
+          })
+        : await startMisbehavingServer(({ socket }) => void socket.write(httpResponse(200, POST)), {
+            tls: certificate,
+          });
+    stops.push(posts.stop);
+    return Number(new URL(posts.origin).port);
+  };
+
+  /** Opens the origin of a server behind a network, which does with each connection what `onConnection` says. */
+  const openBehind = async (
+    onConnection: (near: Socket, index: number) => void,
+    options: Partial<OriginOptions> = {},
+  ) => {
+    let connections = 0;
+    const network = await startMisbehavingServer(() => {}, {
+      onConnection: (near) => onConnection(near, connections++),
+    });
+    stops.push(network.stop);
+    const clock = new FakeClock();
+    const origin = network.origin.replace('http', 'https');
+    const tls = { ca: certificate.cert };
+    return { network, clock, ...open(origin, { clock, tls, connections: 10, ...options }) };
+  };
+  const pass = (near: Socket, port: number): void => {
+    const far = connect(port, '127.0.0.1');
+    near.pipe(far).pipe(near);
+    far.on('error', () => {});
+    near.on('close', () => far.destroy());
+    far.on('close', () => near.destroy());
+  };
+  const getAll = (get: (id: Id) => Promise<unknown>) => Promise.all([1, 2, 3, 4, 5].map((id) => get(id)));
+  const all = [1, 2, 3, 4, 5].map(() => response(200, POST));
+
+  test.each(['HTTP/1.1', 'HTTP/2'])(
+    'a first handshake that hangs costs no post an attempt, over %s: they come on a spare connection',
+    async (version) => {
+      const port = await startPosts(version);
+      const { get, network, clock } = await openBehind((near, index) => {
+        if (index > 0) pass(near, port);
+      });
+      const attempts = getAll(get);
+      await network.connected(1);
+      clock.advance(SPARE_AFTER_MS);
+      expect(await attempts).toStrictEqual(all);
+      expect(clock.pending).toBe(0);
+    },
+  );
+
+  test('a handshake that hangs after an HTTP/2 connection has ended costs no post an attempt either', async () => {
+    const port = await startPosts('HTTP/2');
+    const first: Socket[] = [];
+    const { get, network, clock } = await openBehind((near, index) => {
+      if (index === 0) first.push(near);
+      if (index !== 1) pass(near, port);
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    first[0]?.destroy();
+    await network.idle();
+    await setImmediate();
+    const attempts = getAll(get);
+    await network.connected(2);
+    clock.advance(SPARE_AFTER_MS);
+    expect(await attempts).toStrictEqual(all);
+  });
+
+  test('a handshake that is slow is left to the others, when the request that it was made for has gone', async () => {
+    const port = await startPosts('HTTP/1.1');
+    const held: Socket[] = [];
+    const { get, network, clock } = await openBehind((near) => void held.push(near.pause()), {
+      connections: 1,
+    });
+    const first = get(1, 1_000);
+    const second = get(2);
+    await network.connected(1);
+    clock.advance(1_000);
+    expect(await first).toStrictEqual(timedOut);
+    for (const near of held) pass(near, port);
+    expect(await second).toStrictEqual(response(200, POST));
+    expect(network.connections).toBe(1);
+  });
+
+  test.each(['an abort', 'the time of the attempts'])(
+    '%s ends it once no request waits: no connection is left, none is opened any more, and close is done',
+    async (end) => {
+      const { get, close, network, clock } = await openBehind(() => {});
+      const stopping = new AbortController();
+      const attempts = Promise.allSettled([1, 2, 3, 4, 5].map((id) => get(id, 5_000, stopping.signal)));
+      await network.connected(1);
+      clock.advance(SPARE_AFTER_MS);
+      await network.connected(2);
+      if (end === 'an abort') stopping.abort(new Error('another post failed'));
+      else clock.advance(5_000);
+      const expected = end === 'an abort' ? { status: 'rejected' } : { status: 'fulfilled', value: timedOut };
+      expect(await attempts).toMatchObject(all.map(() => expected));
+      expect(clock.pending).toBe(0);
+      await network.idle();
+      await close();
+      expect(network.connections).toBe(2);
+    },
+  );
+
+  test.each<[string, (start: () => Promise<unknown>) => Promise<unknown>]>([
+    ['in the same tick', (start) => start()],
+    ['a microtask later', (start) => Promise.resolve().then(start)],
+    ['a turn later', (start) => setImmediate().then(start)],
+  ])(
+    'a request that comes as the last one is aborted takes a connection of its own: %s',
+    async (_name, at) => {
+      for (const version of ['HTTP/1.1', 'HTTP/2']) {
+        const port = await startPosts(version);
+        const sockets: Socket[] = [];
+        const { get, network } = await openBehind((near, index) => {
+          sockets.push(near);
+          if (index % 2 === 1) pass(near, port);
+        });
+        // The second round is that of a client that connects again.
+        for (const connections of [1, 3]) {
+          const stopping = new AbortController();
+          const aborted = get(1, 5_000, stopping.signal);
+          await network.connected(connections);
+          stopping.abort(new Error('another post failed'));
+          const next = at(() => get(2));
+          await expect(aborted).rejects.toThrow('another post failed');
+          expect(await next).toStrictEqual(response(200, POST));
+          expect(network.connections).toBe(connections + 1);
+          sockets[connections]?.destroy();
+          await network.idle();
+          await setImmediate();
+        }
+      }
+    },
+  );
+});
+
+describe('a request on another connection', () => {
+  test.each(['HTTP/1.1', 'HTTP/1.1 over TLS'])('has one of its own over %s', async (version) => {
+    const held: Socket[] = [];
+    const isTls = version !== 'HTTP/1.1';
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path === '/posts/held') held.push(socket);
+        else socket.write(httpResponse(200, POST));
+      },
+      {
+        options: { connections: 2, ...(isTls && { tls: { ca: certificate.cert } }) },
+        server: isTls ? { tls: certificate } : {},
+      },
+    );
+    expect(await get()).toStrictEqual(response(200, POST));
+    const first = get('held');
+    await upstream.requested(2);
+    expect(await get('other', 5_000, undefined, true)).toStrictEqual(response(200, POST));
+    held[0]?.write(httpResponse(200, POST));
+    expect(await first).toStrictEqual(response(200, POST));
+    const [, slow, other] = upstream.requests;
+    expect(other?.connection).not.toBe(slow?.connection);
+  });
+
+  test.each([
+    ['HTTP/2', true],
+    ['HTTP/2, before anything is known of the server', false],
+  ])('shares none, not even with one of its kind, over %s', async (_name, isKnown) => {
+    const paths: string[] = [];
+    const sessionOf = new Map<string, unknown>();
+    const held: ServerHttp2Stream[] = [];
+    const upstream = await startHttp2Server(certificate, (stream, path) => {
+      paths.push(path);
+      sessionOf.set(path, stream.session);
+      if (path === '/posts/moved')
+        return stream.respond({ ':status': 302, location: '/end' }, { endStream: true });
+      if (path !== '/posts/known' && held.push(stream) < 4) return;
+      // All are in flight at once.
+      for (const each of path === '/posts/known' ? [stream] : held) {
+        each.respond({ ':status': 200 });
+        each.end(POST);
+      }
+    });
+    stops.push(upstream.stop);
+    const { get, close } = open(upstream.origin, { connections: 11, tls: { ca: certificate.cert } });
+    if (isKnown) await get('known');
+    const attempts = await Promise.all([
+      get(1),
+      get(2),
+      get(3, 5_000, undefined, true),
+      get('moved', 5_000, undefined, true),
+    ]);
+    expect(attempts).toStrictEqual(attempts.map(() => response(200, POST)));
+    expect(upstream.sessions).toHaveLength(3);
+    expect(sessionOf.get('/posts/1')).toBe(sessionOf.get('/posts/2'));
+    expect(sessionOf.get('/end')).toBe(sessionOf.get('/posts/moved'));
+    expect(new Set(['/posts/1', '/posts/3', '/end'].map((path) => sessionOf.get(path))).size).toBe(3);
+    const ended = Promise.all(upstream.sessions.map((session) => once(session, 'close')));
+    await close();
+    await ended;
   });
 });
 
@@ -795,13 +1125,7 @@ describe('failures of the network', () => {
   test('keep the error of the system as it was', async () => {
     const server = await startMisbehavingServer(() => {});
     await server.stop();
-    const { requestPost, close } = openOrigin({
-      postUrl: parseUrlTemplate(`${server.origin}/{id}`) as UrlTemplate,
-      connections: 1,
-      attemptTimeoutMs: 1_000,
-      maxBodyBytes: 10,
-      clock: systemClock,
-    });
+    const { requestPost, close } = openOrigin(optionsFor(server.origin));
     stops.unshift(close);
     const attempt = await requestPost(1, 1_000, new AbortController().signal);
     expect(attempt.kind === 'failed' && attempt.error.message).toMatch(/^connect ECONNREFUSED 127\.0\.0\.1:/);
@@ -840,7 +1164,7 @@ describe('an abort', () => {
   test('while connecting rejects with its reason at once', async () => {
     const silent = await startMisbehavingServer(() => {});
     stops.push(silent.stop);
-    const { get } = open(silent.origin.replace('http', 'https'), { attemptTimeoutMs: 100 });
+    const { get } = open(silent.origin.replace('http', 'https'));
     const stopping = new AbortController();
     const attempt = get(1, 5_000, stopping.signal);
     await silent.connected(1);
@@ -865,7 +1189,30 @@ describe('an abort', () => {
     await upstream.idle();
     expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
     expect(await get('last')).toStrictEqual(response(200, POST));
-    expect(upstream.requests).toHaveLength(6);
+    expect([upstream.requests.length, upstream.connections]).toStrictEqual([6, 6]);
+  });
+
+  test('of all but one opens no connection for those that waited', async () => {
+    const held: Socket[] = [];
+    const { get, upstream } = await serve(
+      ({ socket, path }) => {
+        if (path === '/posts/0') held.push(socket);
+        if (path === '/posts/last') socket.write(httpResponse(200, POST));
+      },
+      { options: { connections: 5 } },
+    );
+    const stopping = new AbortController();
+    const first = get(0);
+    const attempts = Array.from({ length: 49 }, (_, i) => get(i + 1, 5_000, stopping.signal));
+    const settled = Promise.allSettled(attempts);
+    await upstream.requested(5);
+    stopping.abort(reason);
+    await settled;
+    // Connected after any that the others could have had.
+    expect(await get('last')).toStrictEqual(response(200, POST));
+    expect([upstream.requests.length, upstream.connections]).toStrictEqual([6, 6]);
+    held[0]?.write(httpResponse(200, POST));
+    expect(await first).toStrictEqual(response(200, POST));
   });
 
   test('after the answer changes nothing', async () => {
@@ -1110,7 +1457,8 @@ describe('HTTP/2', () => {
     let attempts = 1;
     for (; attempts < 10; attempts++) if (isDeepEqual(await get(1, 200), response(200, POST))) break;
     expect(attempts).toBeLessThan(6);
-    expect(connections).toBe(2);
+    // A machine that is busy may take one more, the spare.
+    expect(connections).toBeGreaterThan(1);
   });
 });
 
