@@ -20,6 +20,9 @@ type Environment = Record<string, unknown>;
 /** Where the local store keeps its objects, as `<bucket>/<key>`. */
 export const storeDirectory: string = join(import.meta.dirname, '../.local/s3');
 
+/** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
+const parameterDirectory = join(import.meta.dirname, '../.local/parameters');
+
 // The function's settings, which the user's own environment may change for a local run.
 const settings = [
   'RESULTS_BUCKET',
@@ -32,11 +35,22 @@ const settings = [
   'ATTEMPT_TIMEOUT_MS',
   'MAX_BODY_BYTES',
   'WRITE_RESERVE_MS',
+  'ADAPTIVE',
+  'RATE_LIMIT',
+  'RETRY_BUDGET',
+  'HEDGE',
+  'POST_HEADERS_PARAMETER',
+  'POWERTOOLS_LOG_LEVEL',
+  'POWERTOOLS_METRICS_DISABLED',
 ];
+
+// The output of a local run is for the reply alone.
+const quiet: Environment = { POWERTOOLS_LOG_LEVEL: 'SILENT', POWERTOOLS_METRICS_DISABLED: 'true' };
 
 /**
  * A Serverless plugin: for the stage `local`, `invoke local` and `offline` find the function built, the posts
- * API (unless `POST_URL` names another) and an S3-compatible store running, and its environment pointing there.
+ * API (unless `POST_URL` names another), an S3-compatible store and, where `POST_HEADERS_PARAMETER` names one, a
+ * store of parameters running, and its environment pointing there.
  */
 export default class LocalWorld {
   readonly #serverless: Serverless;
@@ -84,17 +98,26 @@ export default class LocalWorld {
 
   async #startServers(): Promise<void> {
     const { service } = this.#serverless;
-    const own = Object.fromEntries(
-      settings.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : [])),
-    );
+    const own: Environment = {
+      ...quiet,
+      ...Object.fromEntries(
+        settings.flatMap((name) => (name in process.env ? [[name, process.env[name]]] : [])),
+      ),
+    };
     own.POST_URL ??= await this.#startPosts();
 
     // The buckets of serverless.yml alone: one that a user makes up is missing here as it would be on AWS.
     const functions = service.getAllFunctions().map((name) => service.getFunction(name));
-    const buckets = functions.map(
-      ({ environment }) => ({ ...service.provider.environment, ...environment }).RESULTS_BUCKET,
-    );
+    const environments = functions.map(({ environment }) => ({
+      ...service.provider.environment,
+      ...environment,
+    }));
+    const buckets = environments.map(({ RESULTS_BUCKET }) => RESULTS_BUCKET);
     for (const definition of functions) definition.environment = { ...definition.environment, ...own };
+
+    if (environments.some((environment) => ({ ...environment, ...own }).POST_HEADERS_PARAMETER)) {
+      process.env.AWS_ENDPOINT_URL_SSM = await this.#startParameters();
+    }
 
     const { startS3Store } = await import('./s3-store.ts');
     const store = await startS3Store({
@@ -123,5 +146,12 @@ export default class LocalWorld {
     const posts = await startPostsStub();
     this.#world.defer(() => posts.close());
     return `${posts.url}/posts/{id}`;
+  }
+
+  async #startParameters(): Promise<string> {
+    const { startParameterStore } = await import('./parameter-store.ts');
+    const parameters = await startParameterStore({ directory: parameterDirectory });
+    this.#world.defer(() => parameters.close());
+    return parameters.endpoint;
   }
 }

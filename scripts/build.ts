@@ -1,6 +1,6 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { build, type Metafile } from 'esbuild';
 
 const projectDir = join(import.meta.dirname, '..');
@@ -24,9 +24,12 @@ export async function buildFunction(
 ): Promise<Metafile> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: projectDir,
-    entryPoints: [entryPoint],
-    outfile: join(outDir, 'handler.js'),
+    entryPoints: { handler: entryPoint },
+    outdir: outDir,
     bundle: true,
+    // What is imported dynamically is a chunk of its own: a function that has no use for it does not load it.
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
     platform: 'node',
     target: 'node24',
     format: 'esm',
@@ -51,7 +54,10 @@ export async function buildFunction(
   await rm(outDir, { recursive: true, force: true });
   await mkdir(outDir, { recursive: true });
   await Promise.all([
-    ...outputFiles.map(({ path, contents }) => writeFile(path, contents)),
+    ...outputFiles.map(async ({ path, contents }) => {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, contents);
+    }),
     writeFile(join(outDir, 'package.json'), '{"type":"module"}\n'),
     writeFile(join(outDir, 'meta.json'), `${JSON.stringify(metafile)}\n`),
   ]);

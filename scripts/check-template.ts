@@ -26,17 +26,20 @@ export function checkTemplate(template: Template): { findings: Finding[]; allowa
 
 /**
  * Packages a stage of the service in `serviceDir` into `outDir`, with neither credentials nor a network, and
- * returns its template. Needs dist/. Throws an Error with what `serverless` printed if that fails.
+ * returns its template. Needs dist/. `params` are those of the command line. Throws an Error with what `serverless`
+ * printed if that fails.
  */
 export async function packageStage(
   stage: string,
   outDir: string,
   serviceDir: string = projectDir,
+  params: Readonly<Record<string, string>> = {},
 ): Promise<Template> {
   const cli = join(projectDir, 'node_modules/.bin/serverless');
+  const options = Object.entries(params).map(([name, value]) => `--param=${name}=${value}`);
   const { status, stdout, stderr, error } = spawnSync(
     cli,
-    ['package', '--stage', stage, '--package', outDir],
+    ['package', '--stage', stage, '--package', outDir, ...options],
     {
       cwd: serviceDir,
       encoding: 'utf8',

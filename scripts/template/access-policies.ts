@@ -1,3 +1,4 @@
+import { withConditionsApplied } from './conditions.ts';
 import { asText, type Finding, getAttTarget, intrinsic, isObject, show, type Template } from './template.ts';
 
 interface ActionTarget {
@@ -6,6 +7,8 @@ interface ActionTarget {
   readonly expected: string;
   /** The resource type that `${LogicalId.Arn}` at its start must have. */
   readonly type?: string;
+  /** What a statement's Condition must say at least, under `StringEquals`: its keys, and what their values look like. */
+  readonly onlyIf?: Readonly<Record<string, RegExp>>;
 }
 
 const s3Bucket: ActionTarget = {
@@ -29,6 +32,21 @@ const queue: ActionTarget = {
   expected: 'the Arn of a queue',
 };
 
+const PARAMETER_ARN =
+  /^arn:\$\{AWS::Partition\}:ssm:\$\{AWS::Region\}:\$\{AWS::AccountId\}:parameter(\/[A-Za-z0-9_.-]+)+$/;
+const parameter: ActionTarget = {
+  pattern: PARAMETER_ARN,
+  expected: 'the Arn of one parameter of this account and region',
+};
+const parameterKey: ActionTarget = {
+  pattern: /^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+$/,
+  expected: 'the Arn of one key',
+  onlyIf: {
+    'kms:ViaService': /^ssm\.\$\{AWS::Region\}\.\$\{AWS::URLSuffix\}$/,
+    'kms:EncryptionContext:PARAMETER_ARN': PARAMETER_ARN,
+  },
+};
+
 // Every action that a role may have, with the narrowest resource it works on. A new permission needs its
 // line here, so that it is looked at once.
 const grantable: Readonly<Record<string, ActionTarget>> = {
@@ -39,6 +57,8 @@ const grantable: Readonly<Record<string, ActionTarget>> = {
   'logs:CreateLogStream': logStreams,
   'logs:PutLogEvents': logStreams,
   'sqs:SendMessage': queue,
+  'ssm:GetParameter': parameter,
+  'kms:Decrypt': parameterKey,
 };
 
 // Actions for which AWS knows no narrower resource than `*`, with the reason to print.
@@ -67,7 +87,8 @@ interface Policy {
 }
 
 /** Finds statements that let in more than they have to, or that IAM would refuse. */
-export function checkAccess(template: Template): { findings: Finding[]; allowances: string[] } {
+export function checkAccess(declared: Template): { findings: Finding[]; allowances: string[] } {
+  const template = withConditionsApplied(declared);
   const allowances: string[] = [];
   const findings = [
     ...policies(template).flatMap((policy) => {
@@ -85,6 +106,7 @@ export function checkAccess(template: Template): { findings: Finding[]; allowanc
     }),
     ...checkInvokers(template),
     ...checkFailureDestinations(template),
+    ...checkParameterReaders(template),
   ];
   return { findings, allowances };
 }
@@ -142,7 +164,7 @@ function checkStatement(
       allowances.push(`${policy.logicalId}: ${String(action)} on ${show(Resource)}: ${reason}`);
       continue;
     }
-    findings.push(...checkGrant(policy, at, action, [Resource].flat(), template));
+    findings.push(...checkGrant(policy, at, action, statement, template));
   }
   return findings;
 }
@@ -151,7 +173,7 @@ function checkGrant(
   policy: Policy,
   at: string,
   action: unknown,
-  resources: readonly unknown[],
+  { Resource, Condition }: Readonly<Record<string, unknown>>,
   template: Template,
 ): Finding[] {
   const target = typeof action === 'string' ? grantable[action] : undefined;
@@ -159,15 +181,23 @@ function checkGrant(
     const expected = `one of ${Object.keys(grantable).join(', ')} (or a new line in access-policies.ts)`;
     return [finding(policy, `${at}.Action`, expected, action)];
   }
-  return resources
-    .filter((resource) => {
-      const text = asText(resource) ?? '';
-      const logicalId = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
-      return !target.pattern.test(text) || template.Resources[logicalId]?.Type !== target.type;
-    })
-    .map((resource) =>
+  const wide = [Resource].flat().filter((resource) => {
+    const text = asText(resource) ?? '';
+    const logicalId = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
+    return !target.pattern.test(text) || template.Resources[logicalId]?.Type !== target.type;
+  });
+  const equals = isObject(Condition) && isObject(Condition.StringEquals) ? Condition.StringEquals : {};
+  const unheld = Object.entries(target.onlyIf ?? {}).filter(
+    ([key, value]) => !value.test(asText(equals[key]) ?? ''),
+  );
+  return [
+    ...wide.map((resource) =>
       finding(policy, `${at}.Resource`, `${target.expected} for ${String(action)}`, resource),
-    );
+    ),
+    ...unheld.map(([key, value]) =>
+      finding(policy, `${at}.Condition.StringEquals.${key}`, `a match of ${value}`, equals[key]),
+    ),
+  ];
 }
 
 /** A permission without a source lets every account's rules and APIs invoke the function. */
@@ -204,20 +234,44 @@ function checkFailureDestinations(template: Template): Finding[] {
       if (destination === undefined) return [{ logicalId, path, expected: 'a queue', got: 'nothing' }];
       const functionId = targetOf(Properties.FunctionName);
       const roleId = targetOf(template.Resources[functionId]?.Properties?.Role);
-      const maySend = policies(template)
-        .filter((policy) => policy.logicalId === roleId)
-        .flatMap(({ document }) => [document.Statement].flat())
-        .some(
-          (statement) =>
-            isObject(statement) &&
-            statement.Effect === 'Allow' &&
-            [statement.Action].flat().includes('sqs:SendMessage') &&
-            [statement.Resource].flat().some((resource) => asText(resource) === asText(destination)),
-        );
-      return maySend
+      return may(roleId, 'sqs:SendMessage', template, (queue) => queue === asText(destination))
         ? []
         : [{ logicalId, path, expected: `a queue that ${roleId} may write to`, got: show(destination) }];
     });
+}
+
+/** A function finds out that it may not read its parameter at its first invocation. */
+function checkParameterReaders(template: Template): Finding[] {
+  return Object.entries(template.Resources)
+    .filter(([, { Type }]) => Type === 'AWS::Lambda::Function')
+    .flatMap(([logicalId, { Properties = {} }]) => {
+      const name = at(Properties, 'Environment', 'Variables', 'POST_HEADERS_PARAMETER');
+      if (name === undefined || name === '') return [];
+      const path = 'Properties.Environment.Variables.POST_HEADERS_PARAMETER';
+      const roleId = targetOf(Properties.Role);
+      const suffix = `:parameter/${String(name).replace(/^\//, '')}`;
+      return may(roleId, 'ssm:GetParameter', template, (parameter) => parameter.endsWith(suffix))
+        ? []
+        : [{ logicalId, path, expected: `a parameter that ${roleId} may read`, got: show(name) }];
+    });
+}
+
+function may(
+  roleId: string,
+  action: string,
+  template: Template,
+  isMeant: (resource: string) => boolean,
+): boolean {
+  return policies(template)
+    .filter((policy) => policy.logicalId === roleId)
+    .flatMap(({ document }) => [document.Statement].flat())
+    .some(
+      (statement) =>
+        isObject(statement) &&
+        statement.Effect === 'Allow' &&
+        [statement.Action].flat().includes(action) &&
+        [statement.Resource].flat().some((resource) => isMeant(asText(resource) ?? '')),
+    );
 }
 
 function at(value: unknown, ...keys: readonly string[]): unknown {

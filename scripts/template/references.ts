@@ -36,6 +36,10 @@ export function checkReferences(template: Template): Finding[] {
       references.map(({ target }) => target),
     );
   }
+  for (const [name, expression] of Object.entries(template.Conditions ?? {})) {
+    const references = referencesIn(expression, 'Conditions');
+    findings.push(...references.flatMap((found) => missing(name, found, template)));
+  }
   for (const [name, output] of Object.entries(template.Outputs ?? {})) {
     const references = referencesIn(output, 'Outputs');
     findings.push(...references.flatMap((found) => missing(name, found, template)));
@@ -50,8 +54,8 @@ function dependencies(dependsOn: string | readonly string[] | undefined): Refere
   return [dependsOn ?? []].flat().map((target) => ({ path: 'DependsOn', kind: 'DependsOn', target }));
 }
 
-function condition(name: string | undefined): Reference[] {
-  return name === undefined ? [] : [{ path: 'Condition', kind: 'Condition', target: name }];
+function condition(name: string | undefined, path = 'Condition'): Reference[] {
+  return name === undefined ? [] : [{ path, kind: 'Condition', target: name }];
 }
 
 function referencesIn(value: unknown, path: string): Reference[] {
@@ -65,7 +69,7 @@ function referencesIn(value: unknown, path: string): Reference[] {
   }
   if (name === 'Fn::Sub') return referencesInSub(argument, path);
   if (name === 'Fn::If' && Array.isArray(argument)) {
-    return [...condition(String(argument[0])), ...referencesIn(argument.slice(1), path)];
+    return [...condition(String(argument[0]), path), ...referencesIn(argument.slice(1), path)];
   }
   return Object.entries(value).flatMap(([key, item]) => referencesIn(item, `${path}.${key}`));
 }

@@ -45,7 +45,8 @@ export function getAttTarget(argument: unknown): readonly [logicalId: string, at
 
 /**
  * `value` as one string, with `${LogicalId}` for a Ref and `${LogicalId.Attribute}` for a GetAtt, so that
- * `Fn::Sub`, `Fn::Join` and a literal that mean the same read the same. Undefined for anything else.
+ * `Fn::Sub`, `Fn::Join` (of an `Fn::Split` too) and a literal that mean the same read the same. Undefined for
+ * anything else.
  */
 export function asText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
@@ -56,11 +57,18 @@ export function asText(value: unknown): string | undefined {
     return target === undefined ? undefined : `\${${target.join('.')}}`;
   }
   if (name === 'Fn::Sub' && typeof argument === 'string') return argument;
-  if (name === 'Fn::Join' && Array.isArray(argument) && Array.isArray(argument[1])) {
-    const parts = argument[1].map(asText);
-    return parts.includes(undefined) ? undefined : parts.join(String(argument[0]));
+  if (name === 'Fn::Join' && Array.isArray(argument)) {
+    const parts = Array.isArray(argument[1]) ? argument[1].map(asText) : splitText(argument[1]);
+    return parts?.includes(undefined) ? undefined : parts?.join(String(argument[0]));
   }
   return undefined;
+}
+
+function splitText(value: unknown): (string | undefined)[] | undefined {
+  const [name, argument] = intrinsic(value) ?? [];
+  return name === 'Fn::Split' && Array.isArray(argument)
+    ? asText(argument[1])?.split(String(argument[0]))
+    : undefined;
 }
 
 /** A value in one short line, for a finding. */

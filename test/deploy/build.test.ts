@@ -1,6 +1,6 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assertDeployable, buildFunction } from '../../scripts/build.ts';
@@ -21,16 +21,40 @@ describe('the build', () => {
     const [first, second] = [join(dir, 'first'), join(dir, 'second')];
     await buildFunction(handler, first);
     await buildFunction(handler, second);
-    expect(await readFile(join(first, 'handler.js'))).toStrictEqual(
-      await readFile(join(second, 'handler.js')),
-    );
+    const files = await codeOf(first);
+    expect(await codeOf(second)).toStrictEqual(files);
     expect((await readdir(first)).sort()).toStrictEqual([
+      'chunks',
       'handler.js',
       'handler.js.LEGAL.txt',
       'handler.js.map',
       'meta.json',
       'package.json',
     ]);
+    expect(await readdir(join(first, 'chunks'))).toContainEqual(
+      expect.stringMatching(/^post-headers-[A-Z0-9]{8}\.js$/),
+    );
+  });
+
+  it('loads the client for SSM on demand alone', async () => {
+    const { outputs } = await buildFunction(handler, join(dir, 'split'));
+    const atStart = reachedFrom(/\/handler\.js$/, outputs);
+    const onDemand = reachedFrom(/\/post-headers-\w+\.js$/, outputs);
+    const forHeaders =
+      /^(src\/post-headers\.ts|node_modules\/(@aws-sdk\/client-ssm|@aws-lambda-powertools\/parameters)\/)/;
+    expect(atStart).toContain('src/handler.ts');
+    expect(atStart.filter((input) => forHeaders.test(input))).toStrictEqual([]);
+    expect(onDemand).toEqual(
+      expect.arrayContaining(['src/post-headers.ts', expect.stringContaining('@aws-sdk/client-ssm/')]),
+    );
+  });
+
+  it('gives chunks that run, each by itself', async () => {
+    const outDir = join(dir, 'run');
+    await buildFunction(handler, outDir);
+    const chunks = (await readdir(join(outDir, 'chunks'))).filter((name) => name.endsWith('.js'));
+    await Promise.all(chunks.map((name) => import(join(outDir, 'chunks', name))));
+    expect((await import(join(outDir, 'handler.js'))).handler).toBeTypeOf('function');
   });
 
   it('rejects a bundle that reaches outside of src/, and leaves the last build in place', async () => {
@@ -50,6 +74,28 @@ describe('the build', () => {
     await expect(buildFunction(broken, join(dir, 'broken'))).rejects.toThrow(/broken\.ts:1:24: ERROR/);
   });
 });
+
+/** Every deployable file under `outDir`, by its path in it. Source maps hold the way back to src/, which differs. */
+async function codeOf(outDir: string): Promise<Readonly<Record<string, string>>> {
+  const entries = await readdir(outDir, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile() && !/\.map$|^meta\.json$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+  const read = files.map(async (file) => [relative(outDir, file), await readFile(file, 'utf8')] as const);
+  return Object.fromEntries(await Promise.all(read));
+}
+
+/** The inputs that are loaded as soon as the output that `entry` matches is. */
+function reachedFrom(entry: RegExp, outputs: Metafile['outputs']): string[] {
+  const reached = new Set(Object.keys(outputs).filter((path) => entry.test(path)));
+  // A set's iteration also visits what is added meanwhile.
+  for (const path of reached) {
+    for (const { path: imported, kind, external } of outputs[path]?.imports ?? []) {
+      if (kind === 'import-statement' && external !== true) reached.add(imported);
+    }
+  }
+  return [...reached].flatMap((path) => Object.keys(outputs[path]?.inputs ?? {}));
+}
 
 describe('what may be in the bundle', () => {
   const lockfile = {

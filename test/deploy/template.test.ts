@@ -4,12 +4,20 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildFunction } from '../../scripts/build.ts';
 import { checkTemplate, packageStage } from '../../scripts/check-template.ts';
-import type { Template } from '../../scripts/template/template.ts';
+import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { asText, type Template } from '../../scripts/template/template.ts';
 
 const projectDir = join(import.meta.dirname, '../..');
 let dir: string;
 let prod: Template;
 let dev: Template;
+let withHeaders: Template;
+
+const headers = {
+  postHeadersParameter: '/batch-fetcher/post-headers',
+  postHeadersKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab',
+};
+const headersArn = `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/batch-fetcher/post-headers`;
 
 // A copy of the service, so that the test neither needs nor touches the project's own dist/ and .serverless/.
 beforeAll(async () => {
@@ -21,6 +29,7 @@ beforeAll(async () => {
   }
   prod = await packageStage('prod', join(dir, 'prod'), dir);
   dev = await packageStage('dev', join(dir, 'dev'), dir);
+  withHeaders = await packageStage('prod', join(dir, 'with-headers'), dir, headers);
 }, 60_000);
 
 afterAll(async () => {
@@ -28,9 +37,10 @@ afterAll(async () => {
 });
 
 describe('the packaged service', () => {
-  it('has no findings in prod and in dev', () => {
-    expect(checkTemplate(prod)).toStrictEqual({ findings: [], allowances: [] });
-    expect(checkTemplate(dev)).toStrictEqual({ findings: [], allowances: [] });
+  it('has no findings in prod, in dev and with headers for the origin', () => {
+    for (const template of [prod, dev, withHeaders]) {
+      expect(checkTemplate(template)).toStrictEqual({ findings: [], allowances: [] });
+    }
   });
 
   it('runs its schedule in prod only', () => {
@@ -39,26 +49,56 @@ describe('the packaged service', () => {
   });
 
   it('lets each role do what its function does, and only that', () => {
-    expect(grants('FetchRole')).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on {"Fn::Sub":"\${ResultsBucket.Arn}/runs/*"}`,
-      's3:ListBucket on {"Fn::GetAtt":["ResultsBucket","Arn"]}',
-      'logs:CreateLogStream,logs:PutLogEvents on {"Fn::GetAtt":["FetchLogGroup","Arn"]}',
-      'sqs:SendMessage on {"Fn::GetAtt":["FailedRuns","Arn"]}',
+    expect(grants('FetchRole', prod)).toStrictEqual([
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/*`,
+      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `logs:CreateLogStream,logs:PutLogEvents on \${FetchLogGroup.Arn}`,
+      `sqs:SendMessage on \${FailedRuns.Arn}`,
     ]);
-    expect(grants('ApiRole')).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on {"Fn::Sub":"\${ResultsBucket.Arn}/runs/*"}`,
-      's3:ListBucket on {"Fn::GetAtt":["ResultsBucket","Arn"]}',
-      'logs:CreateLogStream,logs:PutLogEvents on {"Fn::GetAtt":["ApiLogGroup","Arn"]}',
+    expect(grants('ApiRole', prod)).toStrictEqual([
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/*`,
+      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `logs:CreateLogStream,logs:PutLogEvents on \${ApiLogGroup.Arn}`,
+    ]);
+  });
+
+  it('lets both roles read the parameter that is set, and use its key for that', () => {
+    for (const role of ['FetchRole', 'ApiRole']) {
+      expect(grants(role, withHeaders)).toStrictEqual([
+        ...grants(role, prod),
+        `ssm:GetParameter on ${headersArn}`,
+        `kms:Decrypt on ${headers.postHeadersKeyArn}`,
+      ]);
+    }
+  });
+
+  it('names the parameter by the same Arn without the slash at its start', () => {
+    const { postHeadersParameter: name } = headers;
+    const text = JSON.stringify(withHeaders).replaceAll(name, name.slice(1));
+    expect(grants('ApiRole', JSON.parse(text))).toStrictEqual(grants('ApiRole', withHeaders));
+  });
+
+  it('needs no key where the parameter has that of AWS', () => {
+    const text = JSON.stringify(withHeaders).replaceAll(headers.postHeadersKeyArn, '');
+    expect(checkTemplate(JSON.parse(text)).findings).toStrictEqual([]);
+    expect(grants('ApiRole', JSON.parse(text))).toStrictEqual([
+      ...grants('ApiRole', prod),
+      `ssm:GetParameter on ${headersArn}`,
     ]);
   });
 
   it('holds the bundle and nothing else', async () => {
     const zip = await readFile(join(dir, 'prod/batch-fetcher.zip'));
-    expect(entryNames(zip)).toStrictEqual([
+    const names = entryNames(zip);
+    expect(names.filter((name) => !name.startsWith('dist/chunks/'))).toStrictEqual([
       'dist/handler.js',
       'dist/handler.js.LEGAL.txt',
       'dist/package.json',
     ]);
+    expect(
+      names.filter((name) => !/^dist\/(chunks\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json)$/.test(name)),
+    ).toEqual([]);
+    expect(names).toContainEqual(expect.stringMatching(/^dist\/chunks\/post-headers-\w+\.js$/));
   });
 });
 
@@ -317,12 +357,121 @@ const faults: readonly Fault[] = [
   },
 ];
 
+const headersPolicy = 'FetchRole.Properties.Policies.3.Fn::If.1.PolicyDocument.Statement';
+const keyStatement = `${headersPolicy}.1.Fn::If.1`;
+const headersPolicyFound = 'FetchRole.Properties.Policies[3].PolicyDocument.Statement';
+const readersFound = 'FetchLambdaFunction.Properties.Environment.Variables.POST_HEADERS_PARAMETER';
+
+const headerFaults: readonly Fault[] = [
+  {
+    fault: 'every parameter of the account',
+    at: `${headersPolicy}.0.Resource`,
+    put: { 'Fn::Sub': `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/*` },
+    found: [`${headersPolicyFound}[0].Resource`, readersFound],
+  },
+  {
+    fault: 'the parameters below a path',
+    at: `${headersPolicy}.0.Resource`,
+    put: { 'Fn::Sub': `${headersArn}/*` },
+    found: [`${headersPolicyFound}[0].Resource`, readersFound],
+  },
+  {
+    fault: 'a parameter with its slash doubled',
+    at: `${headersPolicy}.0.Resource`,
+    put: { 'Fn::Sub': headersArn.replace('parameter/', 'parameter//') },
+    found: [`${headersPolicyFound}[0].Resource`, readersFound],
+  },
+  {
+    fault: 'every way to read a parameter',
+    at: `${headersPolicy}.0.Action`,
+    put: 'ssm:GetParameter*',
+    found: [`${headersPolicyFound}[0].Action`, readersFound],
+  },
+  {
+    fault: 'another parameter than the function reads',
+    at: 'ApiLambdaFunction.Properties.Environment.Variables.POST_HEADERS_PARAMETER',
+    put: '/batch-fetcher/others',
+  },
+  {
+    fault: 'a parameter that the role may not read',
+    at: 'FetchRole.Properties.Policies.3',
+    put: undefined,
+    found: [readersFound],
+  },
+  {
+    fault: 'every use of a key',
+    at: `${keyStatement}.Action`,
+    put: 'kms:*',
+    found: [`${headersPolicyFound}[1].Action`],
+  },
+  {
+    fault: 'every key',
+    at: `${keyStatement}.Resource`,
+    put: '*',
+    found: [`${headersPolicyFound}[1].Resource`],
+  },
+  {
+    fault: 'a key for whatever it encrypts',
+    at: `${keyStatement}.Condition`,
+    put: undefined,
+    found: ['kms:EncryptionContext:PARAMETER_ARN', 'kms:ViaService'].map(
+      (key) => `${headersPolicyFound}[1].Condition.StringEquals.${key}`,
+    ),
+  },
+  {
+    fault: 'a key for every parameter',
+    at: `${keyStatement}.Condition.StringEquals.kms:EncryptionContext:PARAMETER_ARN`,
+    put: { 'Fn::Sub': headersArn.replace(/[^/]+$/, '*') },
+    found: [`${headersPolicyFound}[1].Condition.StringEquals.kms:EncryptionContext:PARAMETER_ARN`],
+  },
+  {
+    fault: 'a branch on a condition of nothing',
+    at: 'FetchRole.Properties.Policies.3.Fn::If.0',
+    put: 'HeadersAreSet',
+    found: ['FetchRole.Properties.Policies[3]'],
+  },
+];
+
 describe('the template check finds', () => {
   it.each(faults)('$fault', ({ at, put, found = [at] }) => {
-    const { findings } = checkTemplate(seeded(at, put));
-    expect(
-      findings.map(({ logicalId, path }) => (path === '' ? logicalId : `${logicalId}.${path}`)).sort(),
-    ).toStrictEqual([...found].sort());
+    expect(placesIn(seeded(at, put))).toStrictEqual([...found].sort());
+  });
+
+  it.each(headerFaults)('$fault, with headers for the origin', ({ at, put, found = [at] }) => {
+    expect(placesIn(seeded(at, put, withHeaders))).toStrictEqual([...found].sort());
+  });
+
+  it('a permission for no parameter, where its condition is left out', () => {
+    const template = {
+      ...prod,
+      Conditions: {
+        PostHeadersAreSet: { 'Fn::Equals': ['', ''] },
+        PostHeadersKeyIsSet: prod.Conditions?.PostHeadersKeyIsSet,
+      },
+    };
+    expect(placesIn(template)).toStrictEqual([
+      'ApiRole.Properties.Policies[2].PolicyDocument.Statement[0].Resource',
+      `${headersPolicyFound}[0].Resource`,
+    ]);
+  });
+
+  it('a wide permission under a condition that only the deployment decides', () => {
+    const template = {
+      ...seeded(`${headersPolicy}.0.Resource`, '*', withHeaders),
+      Parameters: { Headers: { Type: 'String' } },
+      Conditions: {
+        ...withHeaders.Conditions,
+        PostHeadersAreSet: { 'Fn::Not': [{ 'Fn::Equals': [{ Ref: 'Headers' }, ''] }] },
+      },
+    };
+    expect(placesIn(template)).toContain(
+      'FetchRole.Properties.Policies[3].Fn::If[1].PolicyDocument.Statement[0].Resource',
+    );
+  });
+
+  it('a condition on nothing', () => {
+    const Conditions = { ...prod.Conditions, IsProd: { 'Fn::Equals': [{ Ref: 'Stage' }, 'prod'] } };
+    expect(placesIn({ ...prod, Conditions })).toStrictEqual(['IsProd.Conditions.Fn::Equals[0]']);
   });
 
   it('an output of nothing', () => {
@@ -348,8 +497,14 @@ describe('the template check finds', () => {
   });
 });
 
-function seeded(at: string, put: unknown): Template {
-  const template = structuredClone(prod);
+function placesIn(template: Template): string[] {
+  return checkTemplate(template)
+    .findings.map(({ logicalId, path }) => (path === '' ? logicalId : `${logicalId}.${path}`))
+    .sort();
+}
+
+function seeded(at: string, put: unknown, sound: Template = prod): Template {
+  const template = structuredClone(sound);
   const keys = at.split('.');
   const last = keys.pop() ?? '';
   // The path leads through objects and lists of JSON alone, which a record of strings stands for.
@@ -361,14 +516,16 @@ function seeded(at: string, put: unknown): Template {
   return template;
 }
 
-function grants(roleId: string): string[] {
-  interface Policy {
-    readonly PolicyDocument: { readonly Statement: readonly { Action: unknown; Resource: unknown }[] };
-  }
-  const policies = prod.Resources[roleId]?.Properties?.Policies as readonly Policy[];
-  return policies
+interface Policy {
+  readonly PolicyDocument: { readonly Statement: readonly { Action: unknown; Resource: unknown }[] };
+}
+
+/** What a role may do once it is deployed. */
+function grants(roleId: string, template: Template): string[] {
+  const policies = withConditionsApplied(template).Resources[roleId]?.Properties?.Policies;
+  return (policies as readonly Policy[])
     .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
-    .map(({ Action, Resource }) => `${String(Action)} on ${JSON.stringify(Resource)}`);
+    .map(({ Action, Resource }) => `${String(Action)} on ${asText(Resource)}`);
 }
 
 /** The names in a zip archive's central directory, whose records start with PK\x01\x02. */
