@@ -38,3 +38,13 @@ export type RequestPost = (
   signal: AbortSignal,
   onOtherConnection?: boolean,
 ) => Promise<Attempt>;
+
+/** Whether another try may get another answer than this. */
+export function isRetryable(status: number): boolean {
+  return status === 429 || status === 408 || status === 425 || status >= 500;
+}
+
+/** Whether an answer of this status says that there are too many requests. */
+export function isThrottled(status: number): boolean {
+  return status === 429 || status === 503;
+}

@@ -17,6 +17,34 @@ export const systemClock: Clock = {
   },
 };
 
+/**
+ * One timer for a time that keeps moving. It calls back by the time that was set last, and now and then before:
+ * to look once too often costs less than a timer anew for each post.
+ */
+export class Alarm {
+  readonly #clock: Clock;
+  readonly #callback: () => void;
+  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
+
+  constructor(clock: Clock, callback: () => void) {
+    this.#clock = clock;
+    this.#callback = callback;
+  }
+
+  /** By the clock; Infinity for never. */
+  set(atMs: number): void {
+    if (atMs !== Infinity && this.#timer && this.#timer.atMs <= atMs) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (atMs === Infinity) return;
+    const cancel = this.#clock.after(Math.max(0, atMs - this.#clock.now()), () => {
+      this.#timer = undefined;
+      this.#callback();
+    });
+    this.#timer = { atMs, cancel };
+  }
+}
+
 /** Resolves after `ms`. Rejects with the signal's reason as soon as it aborts; leaves no timer or listener behind. */
 export function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

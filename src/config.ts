@@ -14,6 +14,12 @@ export interface Config {
   readonly attemptTimeoutMs: number;
   readonly maxBodyBytes: number;
   readonly writeReserveMs: number;
+  readonly adaptive: boolean;
+  /** Infinity where there is no such limit. */
+  readonly ratePerSecond: number;
+  readonly retryBudgetPercent: number;
+  readonly hedge: boolean;
+  readonly postHeadersParameter: string | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -21,6 +27,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** The characters that S3 calls safe; a key that starts with a slash has an empty first folder. */
 const PREFIX = /^(?!\/)[A-Za-z0-9!_.*'()/-]{0,512}$/;
+
+/** Nothing, or a name, whose parts are set off by slashes. */
+const PARAMETER = /^(?:\/?[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*)?$/;
 
 /** Reads and checks the environment. Throws one ConfigError that names every variable that is missing or wrong. */
 export function readConfig(env: Environment): Config {
@@ -46,6 +55,9 @@ export function readConfig(env: Environment): Config {
       return /^\d+$/.test(text) && value >= min && value <= max ? value : undefined;
     });
 
+  const onOff = (name: string, fallback: 'on' | 'off'): boolean =>
+    read(name, fallback, 'on or off', (text) => match(/^(on|off)$/, text)) === 'on';
+
   const maxIds = integer('MAX_IDS', 10_000, 1, 10_000_000);
   const config: Config = {
     resultsBucket: read('RESULTS_BUCKET', '', 'the name of an S3 bucket', (text) => match(BUCKET, text)),
@@ -70,9 +82,28 @@ export function readConfig(env: Environment): Config {
     attemptTimeoutMs: integer('ATTEMPT_TIMEOUT_MS', 5_000, 1, 900_000),
     maxBodyBytes: integer('MAX_BODY_BYTES', 1_048_576, 1, 104_857_600),
     writeReserveMs: integer('WRITE_RESERVE_MS', 3_000, 500, 60_000),
+    adaptive: onOff('ADAPTIVE', 'on'),
+    ratePerSecond: read(
+      'RATE_LIMIT',
+      '',
+      'a number of posts a second from 0.001 to 100000, or empty',
+      parseRate,
+    ),
+    retryBudgetPercent: integer('RETRY_BUDGET', 20, 0, 1_900),
+    hedge: onOff('HEDGE', 'off'),
+    postHeadersParameter:
+      read('POST_HEADERS_PARAMETER', '', 'the name of an SSM parameter, or empty', (text) =>
+        match(PARAMETER, text),
+      ) || undefined,
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
   return config;
+}
+
+function parseRate(text: string): number | undefined {
+  if (text === '') return Infinity;
+  const rate = Number(text);
+  return /^\d+(\.\d+)?$/.test(text) && rate >= 0.001 && rate <= 100_000 ? rate : undefined;
 }
 
 function match(pattern: RegExp, text: string): string | undefined {

@@ -1,12 +1,15 @@
-import type { Attempt, RequestPost } from './attempt.ts';
+import { type Attempt, isRetryable } from './attempt.ts';
+import type { AttemptPost, Refusal } from './attempt-post.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
 import { isNoData, postJson } from './post-json.ts';
 import { backoffMs, retryAfterMs } from './retry.ts';
+import type { RetryBudget } from './retry-budget.ts';
 
 export interface FetchPostOptions {
-  readonly requestPost: RequestPost;
+  readonly attemptPost: AttemptPost;
+  readonly retryBudget: RetryBudget;
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
@@ -21,25 +24,25 @@ export interface FetchPostOptions {
 
 /**
  * Fetches one post. Resolves with it, or rejects with a PostError, or with the signal's reason when that aborts.
- * Throws the PostError, as a mapper of `gather` may, when the deadline has passed already.
+ * Throws the PostError, as a mapper of `gather` may, where no attempt can be made any more.
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
-type Failure = Reason & { readonly error?: Error; readonly retryAfterMs?: number | undefined };
+type Failure = Reason & { readonly error?: Error };
 
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
- * backoff with full jitter, and never sooner than Retry-After allows. What cannot be tried again before the
- * deadline ends at once, so that no time is spent on waiting for nothing.
+ * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
+ * before the deadline ends at once, so that no time is spent on waiting for nothing.
  */
 export function fetchPostWith(options: FetchPostOptions): FetchPost {
-  const { requestPost, clock, random, maxAttempts, attemptTimeoutMs, startMs, deadlineMs } = options;
-  // Timers count whole milliseconds: less is no time.
-  const isOver = (): boolean => deadlineMs - clock.now() < 1;
+  const { attemptPost, retryBudget, clock, random, maxAttempts, startMs, deadlineMs } = options;
 
   const fetchPost: FetchPost = async (id, signal) => {
-    const firstMs = clock.now();
+    let firstMs = 0;
     let httpStatus: number | null = null;
+    let isHedged = false;
+    let failed: Failure | undefined;
 
     for (let attempts = 1; ; attempts++) {
       const record = (): FetchRecord => ({
@@ -47,34 +50,70 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
         attempts,
         startedMs: Math.round(firstMs - startMs),
         durationMs: Math.round(clock.now() - firstMs),
+        ...(isHedged && { hedged: true }),
       });
-      const rejection = ({ error, retryAfterMs: _, ...reason }: Failure): PostError =>
-        new PostError(id, reason, record(), error && { cause: error });
+      const rejection = ({ error, ...reason }: Failure, of = record()): PostError =>
+        new PostError(id, reason, of, error && { cause: error });
 
-      const timeLeftMs = deadlineMs - clock.now();
-      const attempt = await requestPost(id, Math.min(attemptTimeoutMs, timeLeftMs), signal);
+      const made = await attemptPost.attempt(id, attempts > 1, signal);
+      if (typeof made === 'string') {
+        if (!failed) throw rejection(refused(id, made), NEVER_ATTEMPTED);
+        retryBudget.putBack();
+        attempts -= 1;
+        throw rejection(refused(id, made, failed));
+      }
+      const { attempt, startedMs, hedged, cutShort } = made;
+      if (attempts === 1) firstMs = startedMs;
+      isHedged ||= hedged;
       httpStatus = 'status' in attempt ? attempt.status : null;
-      if (attempt.kind === 'timed-out' && timeLeftMs <= attemptTimeoutMs) throw rejection(deadlineReason(id));
+      if (attempt.kind === 'timed-out' && cutShort) throw rejection(deadlineReason(id));
 
       const result = judge(id, attempt, options);
       if (Buffer.isBuffer(result)) return { value: result, ...record() };
+      failed = result;
       if (!result.retryable || attempts >= maxAttempts) throw rejection(result);
-      const waitMs = (result.retryAfterMs ?? 0) + backoffMs(attempts, random);
-      if (clock.now() + waitMs >= deadlineMs)
-        throw rejection(result.retryAfterMs === undefined ? deadlineReason(id) : result);
+      const refusal = attemptPost.refusal();
+      if (refusal) throw rejection(refused(id, refusal, result));
+      const waitMs = backoffMs(attempts, random);
+      if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
+      if (!retryBudget.take()) throw rejection(result);
       await sleep(clock, waitMs, signal);
-      if (isOver()) throw rejection(deadlineReason(id));
     }
   };
 
   return (id, signal) => {
     // Without a promise, which would be most of the cost of ninety thousand of them.
-    if (isOver()) throw new PostError(id, deadlineReason(id), NEVER_ATTEMPTED);
+    const refusal = attemptPost.refusal();
+    if (refusal) throw new PostError(id, refused(id, refusal), NEVER_ATTEMPTED);
     return fetchPost(id, signal);
   };
 }
 
 const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+
+/** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
+function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
+  switch (refusal) {
+    case 'deadline':
+      return deadlineReason(id);
+    case 'rate-limited':
+      return (
+        failed ??
+        failure(
+          'RATE_LIMITED',
+          `Post ${id} was not asked for: the origin wants a longer wait than there is time`,
+          true,
+        )
+      );
+    case 'circuit-open':
+      return (
+        failed ?? {
+          ...failure('NETWORK', `Post ${id} was not asked for: the origin cannot be reached`, true),
+          cause: 'CIRCUIT_OPEN',
+        }
+      );
+  }
+}
 
 /** The value of a post that came, or why it counts as failed. */
 function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
@@ -108,17 +147,12 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
 }
 
 function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Failure {
-  const { status, redirect } = response;
+  const { status, redirect, retryAfter } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
-  const afterMs = retryAfterMs(response.retryAfter, date);
-  if (status === 429 || (status === 503 && afterMs !== undefined))
-    return {
-      ...failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true),
-      retryAfterMs: afterMs,
-    };
-  const retryable = status === 408 || status === 425 || status >= 500;
+  if (status === 429 || (status === 503 && retryAfterMs(retryAfter, date) !== undefined))
+    return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
   const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
-  return { ...failure('HTTP_ERROR', message, retryable), retryAfterMs: retryable ? afterMs : undefined };
+  return failure('HTTP_ERROR', message, isRetryable(status));
 }
 
 function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {

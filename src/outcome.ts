@@ -16,12 +16,14 @@ export type ReasonCode =
 export interface FetchRecord {
   /** The status that the last attempt was answered with; null where it got no answer. */
   readonly httpStatus: number | null;
-  /** Requests made, redirects not counted. */
+  /** Attempts made; redirects and hedges are none of their own. */
   readonly attempts: number;
   /** Milliseconds from the start of the run to the first attempt; null where there was none. */
   readonly startedMs: number | null;
   /** Milliseconds from the first attempt to the outcome, waits included; null where there was none. */
   readonly durationMs: number | null;
+  /** Whether a second request was sent for an attempt that was late; it is no attempt of its own. */
+  readonly hedged?: true;
 }
 
 /** A post that was fetched. */
@@ -36,7 +38,7 @@ export interface Reason {
   readonly message: string;
   /** Whether another run may succeed. */
   readonly retryable: boolean;
-  /** For NETWORK: the system's code, `ECONNRESET` say. */
+  /** For NETWORK: the system's code, `ECONNRESET` say; `CIRCUIT_OPEN` where the post was not asked for. */
   readonly cause?: string;
 }
 
@@ -70,7 +72,7 @@ export function outcomeHead(
   status: 'fulfilled' | 'rejected',
   record: FetchRecord,
 ): string {
-  const { httpStatus, attempts, startedMs, durationMs } = record;
+  const { httpStatus, attempts, startedMs, durationMs, hedged } = record;
   const idText = typeof id === 'number' ? id : `"${id}"`;
-  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},`;
+  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},${hedged ? '"hedged":true,' : ''}`;
 }

@@ -9,8 +9,10 @@ import { gatherStream } from './gather.ts';
 import { eachId } from './ids.ts';
 import type { Post } from './outcome.ts';
 import { countRepeats } from './repeats.ts';
+import type { RunObserver } from './run-observer.ts';
 import type { RunStore } from './run-store.ts';
 import { Tally } from './tally.ts';
+import { startTraffic } from './traffic.ts';
 import type { UrlTemplate } from './url-template.ts';
 import { ValueSpool } from './value-spool.ts';
 
@@ -21,11 +23,16 @@ export interface RunPorts {
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
+  readonly observer: RunObserver;
 }
 
 export interface RunSettings {
   readonly postUrl: UrlTemplate;
   readonly concurrency: number;
+  readonly adaptive: boolean;
+  readonly ratePerSecond: number;
+  readonly retryBudgetPercent: number;
+  readonly hedge: boolean;
   readonly maxAttempts: number;
   readonly attemptTimeoutMs: number;
   readonly maxBodyBytes: number;
@@ -74,7 +81,7 @@ export async function runBatch(
   ports: RunPorts,
   time: RunTime,
 ): Promise<Run> {
-  const { store, clock } = ports;
+  const { store, clock, observer } = ports;
   const outOfTime = new AbortController();
   const cancelGiveUp = clock.after(time.remainingMs - GIVE_UP_MS, () =>
     outOfTime.abort(
@@ -88,9 +95,16 @@ export async function runBatch(
     run: headOf(request, settings, clock.date()),
     outOfTime: outOfTime.signal,
   };
+  observer.runStarted(start.run);
   try {
     const earlier = await findEarlier(request, store, time.maxReplyBytes, start.outOfTime);
-    return earlier ?? (await fetchAndStore(request, settings, ports, time, start));
+    const run = earlier ?? (await fetchAndStore(request, settings, ports, time, start));
+    if (run.replayed) observer.runReplayed(run);
+    else observer.runEnded(run);
+    return run;
+  } catch (error) {
+    observer.runFailed(start.run, error);
+    throw error;
   } finally {
     cancelGiveUp();
   }
@@ -113,16 +127,17 @@ async function fetchAndStore(
 ): Promise<Run> {
   outOfTime.throwIfAborted();
   const { runId } = request;
-  const { store, clock } = ports;
-  const { ids, returnExceptions } = request.batch;
+  const { store, clock, observer } = ports;
+  const { ids, requested, returnExceptions } = request.batch;
   const countOccurrences = countRepeats(ids);
-  const tally = new Tally(countOccurrences);
+  const tally = new Tally(countOccurrences, observer);
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
   const stopping = new AbortController();
   outOfTime.addEventListener('abort', () => stopping.abort(outOfTime.reason), { once: true });
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
+  const traffic = startTraffic({ ...settings, ...ports, deadlineMs, requested });
   const fetchPost = fetchOnceWith(
-    fetchPostWith({ ...settings, ...ports, startMs, deadlineMs }),
+    fetchPostWith({ ...settings, ...ports, ...traffic, startMs, deadlineMs }),
     countOccurrences,
     spool,
   );
@@ -138,7 +153,8 @@ async function fetchAndStore(
   const conclude = (): RunReport => {
     const durationMs = clock.now() - startMs;
     const finishedAt = new Date(Date.parse(run.startedAt) + durationMs);
-    const concluded = { run, errors: tally.errors(), summary: tally.summary(finishedAt, durationMs) };
+    const summary = { ...tally.summary(finishedAt, durationMs), ...traffic.report() };
+    const concluded = { run, errors: tally.errors(), summary };
     resolve(concluded);
     return concluded;
   };

@@ -2,6 +2,8 @@ import { createHistogram } from 'node:perf_hooks';
 import { type Id, idKey } from './ids.ts';
 import type { FetchRecord, PostError, ReasonCode } from './outcome.ts';
 import type { CountOccurrences } from './repeats.ts';
+import type { RunObserver } from './run-observer.ts';
+import type { TrafficReport } from './traffic.ts';
 
 /** The errors of a run, as they stand in the document and in replies. */
 export interface ErrorSummary {
@@ -28,28 +30,32 @@ interface Latency {
   readonly max: number | null;
 }
 
-/** What a run came to. */
-export interface RunSummary {
+/** What the outcomes of a run add up to. */
+interface OutcomeSummary {
   /** ISO 8601. */
   readonly finishedAt: string;
   readonly durationMs: number;
   readonly requested: number;
   readonly fulfilled: number;
   readonly rejected: number;
-  /** Requests made for posts, each repeated post counted once. */
+  /** Attempts made for posts, each repeated post counted once; hedges are counted apart. */
   readonly attempts: number;
-  /** false where the deadline left posts unfetched. */
+  /** false where the deadline, or a wait past it, left posts unfetched. */
   readonly complete: boolean;
   readonly latencyMs: Latency;
 }
+
+/** What a run came to, and what it did for that. */
+export type RunSummary = OutcomeSummary & TrafficReport;
 
 const FIRST_ERRORS = 10;
 /** Above any that a function lives to see. */
 const MAX_LATENCY_MS = 2 ** 31;
 
-/** Counts outcomes as they pass. What it holds does not grow with them, but for the ids to redrive. */
+/** Counts outcomes as they pass, and tells `observer` of those that are rejected. What it holds does not grow with them, but for the ids to redrive. */
 export class Tally {
   readonly #countOccurrences: CountOccurrences;
+  readonly #observer: Pick<RunObserver, 'postRejected'> | undefined;
   readonly #repeatsSeen = new Set<string>();
   readonly #byCode: Partial<Record<ReasonCode, number>> = {};
   readonly #first: FirstError[] = [];
@@ -60,9 +66,11 @@ export class Tally {
   #rejected = 0;
   #attempts = 0;
   #maxMs = 0;
+  #isComplete = true;
 
-  constructor(countOccurrences: CountOccurrences) {
+  constructor(countOccurrences: CountOccurrences, observer?: Pick<RunObserver, 'postRejected'>) {
     this.#countOccurrences = countOccurrences;
+    this.#observer = observer;
   }
 
   addFulfilled(id: Id, record: FetchRecord): void {
@@ -73,6 +81,9 @@ export class Tally {
   addRejected(index: number, error: PostError, id: Id): void {
     const { code, message, retryable } = error.reason;
     this.#rejected += 1;
+    this.#observer?.postRejected(index, id, code);
+    if (code === 'DEADLINE' || (code === 'RATE_LIMITED' && error.record.attempts === 0))
+      this.#isComplete = false;
     this.#byCode[code] = (this.#byCode[code] ?? 0) + 1;
     if (this.#first.length < FIRST_ERRORS) this.#first.push({ index, id, code, message });
     if (this.#addFetch(id, error.record) && retryable) this.#retryableIds.push(id);
@@ -87,7 +98,7 @@ export class Tally {
     };
   }
 
-  summary(finishedAt: Date, durationMs: number): RunSummary {
+  summary(finishedAt: Date, durationMs: number): OutcomeSummary {
     return {
       finishedAt: finishedAt.toISOString(),
       durationMs: Math.round(durationMs),
@@ -95,7 +106,7 @@ export class Tally {
       fulfilled: this.#fulfilled,
       rejected: this.#rejected,
       attempts: this.#attempts,
-      complete: this.#byCode.DEADLINE === undefined,
+      complete: this.#isComplete,
       latencyMs: {
         p50: this.#quantile(50),
         p90: this.#quantile(90),

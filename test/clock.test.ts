@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { sleep, systemClock } from '../src/clock.ts';
+import { Alarm, sleep, systemClock } from '../src/clock.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 describe('the system clock', () => {
@@ -35,6 +35,68 @@ describe('the system clock', () => {
     expect(vi.getTimerCount()).toBe(0);
     vi.advanceTimersByTime(1_000);
     expect(callback).not.toHaveBeenCalled();
+  });
+});
+
+describe('an alarm', () => {
+  const alarmOn = (clock: FakeClock) => {
+    const rings: number[] = [];
+    const alarm = new Alarm(clock, () => rings.push(clock.now()));
+    return { alarm, rings };
+  };
+
+  test('calls back once, at the time that it was set to', () => {
+    const clock = new FakeClock();
+    clock.advance(50);
+    const { alarm, rings } = alarmOn(clock);
+    alarm.set(150);
+    clock.advance(1_000);
+    expect([rings, clock.pending]).toStrictEqual([[150], 0]);
+  });
+
+  test('may be set to an earlier time', () => {
+    const clock = new FakeClock();
+    const { alarm, rings } = alarmOn(clock);
+    alarm.set(500);
+    alarm.set(100);
+    expect(clock.pending).toBe(1);
+    clock.advance(1_000);
+    expect(rings).toStrictEqual([100]);
+  });
+
+  test('that is set to a later time keeps its timer, and calls back too early, for who is called to set it anew', () => {
+    const clock = new FakeClock();
+    const rings: number[] = [];
+    const alarm = new Alarm(clock, () => {
+      rings.push(clock.now());
+      if (clock.now() < 500) alarm.set(500);
+    });
+    alarm.set(100);
+    alarm.set(300);
+    alarm.set(500);
+    expect(clock.pending).toBe(1);
+    clock.advance(1_000);
+    expect([rings, clock.pending]).toStrictEqual([[100, 500], 0]);
+  });
+
+  test('that is set to never keeps no timer, until it is set again', () => {
+    const clock = new FakeClock();
+    const { alarm, rings } = alarmOn(clock);
+    alarm.set(Infinity);
+    alarm.set(100);
+    alarm.set(Infinity);
+    expect(clock.pending).toBe(0);
+    clock.advance(200);
+    alarm.set(300);
+    clock.advance(100);
+    expect([rings, clock.pending]).toStrictEqual([[300], 0]);
+  });
+
+  test('keeps one timer, however often it is set', () => {
+    const clock = new FakeClock();
+    const { alarm } = alarmOn(clock);
+    for (let i = 0; i < 1_000; i++) alarm.set(1 + ((i * 7_919) % 1_000));
+    expect(clock.pending).toBe(1);
   });
 });
 

@@ -17,6 +17,11 @@ test('everything but the bucket has a default', () => {
     attemptTimeoutMs: 5_000,
     maxBodyBytes: 1_048_576,
     writeReserveMs: 3_000,
+    adaptive: true,
+    ratePerSecond: Infinity,
+    retryBudgetPercent: 20,
+    hedge: false,
+    postHeadersParameter: undefined,
   } satisfies Omit<Config, 'postUrl'>);
 });
 
@@ -32,6 +37,11 @@ test('every variable is read, and others are none of its business', () => {
     ATTEMPT_TIMEOUT_MS: '250',
     MAX_BODY_BYTES: '4096',
     WRITE_RESERVE_MS: '500',
+    ADAPTIVE: 'off',
+    RATE_LIMIT: '0.5',
+    RETRY_BUDGET: '0',
+    HEDGE: 'on',
+    POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers',
     HOME: undefined,
     MAX_SOMETHING: 'else',
   });
@@ -46,6 +56,11 @@ test('every variable is read, and others are none of its business', () => {
     attemptTimeoutMs: 250,
     maxBodyBytes: 4_096,
     writeReserveMs: 500,
+    adaptive: false,
+    ratePerSecond: 0.5,
+    retryBudgetPercent: 0,
+    hedge: true,
+    postHeadersParameter: '/batch-fetcher/post-headers',
   } satisfies Omit<Config, 'postUrl'>);
 });
 
@@ -65,6 +80,11 @@ test('one error names every variable that is wrong', () => {
       ATTEMPT_TIMEOUT_MS: '5s',
       MAX_BODY_BYTES: '1e6',
       WRITE_RESERVE_MS: '',
+      ADAPTIVE: 'true',
+      RATE_LIMIT: '0',
+      RETRY_BUDGET: '20%',
+      HEDGE: '',
+      POST_HEADERS_PARAMETER: 'a b',
     }),
   ).toThrow(
     new ConfigError(
@@ -79,6 +99,11 @@ test('one error names every variable that is wrong', () => {
         'Expected `ATTEMPT_TIMEOUT_MS` to be an integer from 1 to 900000, got "5s"',
         'Expected `MAX_BODY_BYTES` to be an integer from 1 to 104857600, got "1e6"',
         'Expected `WRITE_RESERVE_MS` to be an integer from 500 to 60000, got nothing',
+        'Expected `ADAPTIVE` to be on or off, got "true"',
+        'Expected `RATE_LIMIT` to be a number of posts a second from 0.001 to 100000, or empty, got "0"',
+        'Expected `RETRY_BUDGET` to be an integer from 0 to 1900, got "20%"',
+        'Expected `HEDGE` to be on or off, got nothing',
+        'Expected `POST_HEADERS_PARAMETER` to be the name of an SSM parameter, or empty, got "a b"',
       ].join('; '),
     ),
   );
@@ -95,6 +120,14 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   ['ATTEMPT_TIMEOUT_MS', ['0', '900001']],
   ['MAX_BODY_BYTES', ['0', '104857601']],
   ['WRITE_RESERVE_MS', ['499', '60001']],
+  ['ADAPTIVE', ['', 'ON', 'yes', '1', 'on ']],
+  ['RATE_LIMIT', ['0', '0.0001', '100001', '-1', '1e3', 'Infinity', '.5', '5/s', ' 5']],
+  ['RETRY_BUDGET', ['', '-1', '1901', '0.2', '20%']],
+  ['HEDGE', ['', 'off\n', 'true']],
+  [
+    'POST_HEADERS_PARAMETER',
+    ['/', 'a//b', 'a/', 'a b', 'secret:value', 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'],
+  ],
 ])('%s', (variable, wrong) => {
   test.each(wrong)('cannot be %j', (text) => {
     const read = () => readConfig({ ...required, [variable]: text });

@@ -6,6 +6,7 @@ import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
 import { type S3Store, startS3Store } from '../local/s3-store.ts';
+import { anyTraffic } from './support/plain-traffic.ts';
 import { sampleEvent, sampleNames } from './support/sample-events.ts';
 import { documentFaults, eventFaults } from './support/schemas.ts';
 
@@ -427,6 +428,7 @@ async function expectedResults(ids: Expected['ids']) {
       attempts: new Set(ids.map(String)).size,
       complete: true,
       latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+      ...anyTraffic(),
     },
   };
 }

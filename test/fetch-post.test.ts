@@ -5,7 +5,9 @@ import type { Attempt } from '../src/attempt.ts';
 import { type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
 import type { Id } from '../src/ids.ts';
 import { PostError } from '../src/outcome.ts';
+import { startTraffic, type TrafficOptions } from '../src/traffic.ts';
 import { FakeClock } from './support/fake-clock.ts';
+import { plainTraffic } from './support/plain-traffic.ts';
 
 const START_MS = 1_000;
 const ALMOST_ONE = 1 - Number.EPSILON / 2;
@@ -24,16 +26,35 @@ const answer = (
 });
 const reset: Step = { kind: 'failed', code: 'ECONNRESET', error: new Error('read ECONNRESET') };
 
+type Options = Omit<FetchPostOptions, 'attemptPost' | 'retryBudget'> & TrafficOptions;
+
+/** A `fetchPost` with the traffic control that a run has. */
+function fetchPostOver(options: Pick<Options, 'requestPost' | 'clock'> & Partial<Options>) {
+  const all: Options = {
+    ...plainTraffic,
+    random: () => 0.5,
+    concurrency: 1,
+    maxAttempts: 4,
+    attemptTimeoutMs: 5_000,
+    maxBodyBytes: 1_048_576,
+    startMs: 0,
+    deadlineMs: 60_000,
+    requested: 10,
+    ...options,
+  };
+  return fetchPostWith({ ...all, ...startTraffic(all) });
+}
+
 /**
  * Fetches post 7 against a script: each attempt takes 10 ms, or `tookMs`, and the last step is repeated.
  * The run started at START_MS, and the post 3 ms later.
  */
-async function run(steps: readonly Step[], options: Partial<FetchPostOptions> = {}, id: Id = 7) {
+async function run(steps: readonly Step[], options: Partial<Options> = {}, id: Id = 7) {
   const clock = new FakeClock();
   clock.advance(START_MS + 3);
   const requests: { readonly atMs: number; readonly timeoutMs: number }[] = [];
   const { signal } = new AbortController();
-  const fetchPost = fetchPostWith({
+  const fetchPost = fetchPostOver({
     requestPost: async (asked, timeoutMs, given) => {
       expect([asked, given]).toStrictEqual([id, signal]);
       requests.push({ atMs: clock.now() - START_MS, timeoutMs });
@@ -42,10 +63,6 @@ async function run(steps: readonly Step[], options: Partial<FetchPostOptions> = 
       return attempt;
     },
     clock,
-    random: () => 0.5,
-    maxAttempts: 4,
-    attemptTimeoutMs: 5_000,
-    maxBodyBytes: 1_048_576,
     startMs: START_MS,
     deadlineMs: START_MS + 60_000,
     ...options,
@@ -232,7 +249,7 @@ describe('what is tried again, up to the most attempts', () => {
 });
 
 describe('the wait before the next attempt', () => {
-  const waitsOf = async (step: Step, options: Partial<FetchPostOptions> = {}) => {
+  const waitsOf = async (step: Step, options: Partial<Options> = {}) => {
     const { requests } = await run([{ ...step, tookMs: 0 }], { deadlineMs: Infinity, ...options });
     return requests.slice(1).map(({ atMs }, i) => atMs - (requests[i]?.atMs ?? 0));
   };
@@ -257,8 +274,8 @@ describe('the wait before the next attempt', () => {
       answer(429, '', { retryAfter: 'Mon, 23 Nov 2026 06:00:10 GMT' }),
       answer(200, '1'),
     ]);
-    // The clock's day starts 1,000 ms before the run: 10 s on it are 9 s of the run; then the jitter.
-    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 9_050]);
+    // The clock's day starts 1,000 ms before the run: 10 s on it are 9 s of the run; then half of the second that resuming takes.
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 9_500]);
   });
 
   test('of a date that has passed is the backoff alone', async () => {
@@ -266,12 +283,23 @@ describe('the wait before the next attempt', () => {
     expect(await waitsOf(past)).toStrictEqual([50, 100, 200]);
   });
 
-  test('has the jitter on top of Retry-After, so that posts told the same do not come back together', async () => {
-    expect(await waitsOf(answer(429, '', { retryAfter: '1' }))).toStrictEqual([1_050, 1_100, 1_200]);
+  test('of a whole origin ends at another time for each function', async () => {
+    const told = answer(429, '', { retryAfter: '1' });
+    expect(await waitsOf(told, { random: () => 0.5 })).toStrictEqual([1_500, 1_500, 1_500]);
+    expect(await waitsOf(told, { random: () => 0.25 })).toStrictEqual([1_250, 1_250, 1_250]);
   });
 
   test('honours Retry-After on any status that is tried again', async () => {
-    expect(await waitsOf(answer(500, '', { retryAfter: '3' }))).toStrictEqual([3_050, 3_100, 3_200]);
+    expect(await waitsOf(answer(500, '', { retryAfter: '3' }), { random: () => 0 })).toStrictEqual([
+      3_000, 3_000, 3_000,
+    ]);
+  });
+
+  test('honours a quota that is used up', async () => {
+    const rateLimit = { limit: '"default";r=0;t=4', remaining: undefined, reset: undefined };
+    expect(await waitsOf(answer(429, '', { rateLimit }), { random: () => 0 })).toStrictEqual([
+      4_000, 4_000, 4_000,
+    ]);
   });
 
   test('is not cut: an hour is an hour, where there is time', async () => {
@@ -305,13 +333,9 @@ describe('the deadline', () => {
   );
 
   test('that has passed throws at once, without a promise', () => {
-    const fetchPost = fetchPostWith({
+    const fetchPost = fetchPostOver({
       requestPost: () => expect.unreachable('an attempt was made'),
       clock: new FakeClock(),
-      random: () => 0.5,
-      maxAttempts: 4,
-      attemptTimeoutMs: 5_000,
-      maxBodyBytes: 1_048_576,
       startMs: -1_000,
       deadlineMs: 0,
     });
@@ -384,22 +408,99 @@ describe('the deadline', () => {
   });
 });
 
+test('a post whose turn does not come in time was never attempted', async () => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  const fetchPost = fetchPostOver({
+    clock,
+    // Nobody answers.
+    requestPost: (_id, timeoutMs) =>
+      new Promise((resolve) => clock.after(timeoutMs, () => resolve({ kind: 'timed-out' }))),
+    attemptTimeoutMs: 60_000,
+  });
+  const settled = await clock.runUntil(Promise.allSettled([fetchPost(1, signal), fetchPost(2, signal)]));
+  const deadline = (id: Id) => ({
+    code: 'DEADLINE',
+    message: `The function's time ran out before post ${id} was fetched`,
+    retryable: true,
+  });
+  expect(settled.map(plain)).toStrictEqual([
+    { id: 1, reason: deadline(1), httpStatus: null, attempts: 1, startedMs: 0, durationMs: 60_000 },
+    { id: 2, reason: deadline(2), httpStatus: null, attempts: 0, startedMs: null, durationMs: null },
+  ]);
+});
+
+test('a post that was hedged says so, whatever came of it', async () => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  let status = 200;
+  const fetchPost = fetchPostOver({
+    clock,
+    hedge: true,
+    concurrency: 2,
+    // Each comes sooner than those before, but for the last two, whose second requests are as late.
+    requestPost: (id) =>
+      new Promise((resolve) =>
+        clock.after(Number(id) < 39 ? 100 - Number(id) : 500, () =>
+          resolve({ kind: 'response', status, body: Buffer.from('[1]') }),
+        ),
+      ),
+  });
+  const fetched: unknown[] = [];
+  for (let id = 0; id < 41; id++) {
+    if (id === 40) status = 404;
+    const [settled] = await clock.runUntil(Promise.allSettled([fetchPost(id, signal)]));
+    fetched.push(plain(settled));
+  }
+  expect(fetched.at(-2)).toMatchObject({ hedged: true, attempts: 1, value: '[1]' });
+  expect(fetched.at(-1)).toMatchObject({ hedged: true, attempts: 1, reason: { code: 'NOT_FOUND' } });
+  expect(fetched.at(0)).not.toHaveProperty('hedged');
+});
+
+describe('a run that may not go on asking', () => {
+  const httpError = { code: 'HTTP_ERROR', message: 'Post 7 answered HTTP 500', retryable: true };
+
+  test('a failure stands with what it has, where the retry budget is used up', async () => {
+    const { outcome } = await run([answer(500)], { requested: 1, retryBudgetPercent: 0, maxAttempts: 20 });
+    expect(outcome).toMatchObject({ reason: httpError, attempts: 11 });
+  });
+
+  test('a retry that is not made is not counted', async () => {
+    const clock = new FakeClock();
+    const options = {
+      ...plainTraffic,
+      requestPost: async () => answer(500),
+      clock,
+      random: () => 0.5,
+      concurrency: 1,
+      attemptTimeoutMs: 5_000,
+      startMs: 0,
+      deadlineMs: 50.5,
+      requested: 1,
+      maxAttempts: 4,
+      maxBodyBytes: 1,
+    };
+    const traffic = startTraffic(options);
+    const fetched = fetchPostWith({ ...options, ...traffic })(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'DEADLINE' } });
+    expect(traffic.report()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
+  });
+
+  test('a failure stands, where the origin cannot be reached', async () => {
+    const { outcome } = await run([reset], { requested: 100, maxAttempts: 20, random: () => 0 });
+    expect(outcome).toMatchObject({ reason: { code: 'NETWORK', cause: 'ECONNRESET' }, attempts: 20 });
+    const past = await run([reset], { requested: 100, maxAttempts: 22, random: () => 0 });
+    expect(past.outcome).toStrictEqual({ ...(outcome as object), attempts: 20 });
+  });
+});
+
 describe('an abort', () => {
   const never = new Promise<never>(() => {});
 
   test('during the backoff ends it at once, with the reason, and leaves no timer or listener', async () => {
     const clock = new FakeClock();
     const stopping = new AbortController();
-    const fetchPost = fetchPostWith({
-      requestPost: async () => reset,
-      clock,
-      random: () => 1,
-      maxAttempts: 4,
-      attemptTimeoutMs: 5_000,
-      maxBodyBytes: 1,
-      startMs: 0,
-      deadlineMs: 60_000,
-    });
+    const fetchPost = fetchPostOver({ requestPost: async () => reset, clock });
     const fetched = fetchPost(7, stopping.signal);
     await setImmediate();
     expect(clock.pending).toBe(1);
@@ -413,16 +514,7 @@ describe('an abort', () => {
   test('during an attempt is what the attempt rejects with', async () => {
     const clock = new FakeClock();
     const reason = new Error('another post failed');
-    const fetchPost = fetchPostWith({
-      requestPost: () => Promise.reject(reason),
-      clock,
-      random: () => 1,
-      maxAttempts: 4,
-      attemptTimeoutMs: 5_000,
-      maxBodyBytes: 1,
-      startMs: 0,
-      deadlineMs: 60_000,
-    });
+    const fetchPost = fetchPostOver({ requestPost: () => Promise.reject(reason), clock });
     await expect(fetchPost(7, new AbortController().signal)).rejects.toBe(reason);
     expect(clock.pending).toBe(0);
   });

@@ -1,5 +1,9 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Context } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { startParameterStore } from '../local/parameter-store.ts';
 import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
 import { type S3Store, startS3Store } from '../local/s3-store.ts';
 import {
@@ -10,6 +14,8 @@ import {
   noSuchBucket,
   startMisbehavingS3,
 } from './support/misbehaving-s3.ts';
+import { httpResponse, startMisbehavingServer } from './support/misbehaving-server.ts';
+import { anyTraffic } from './support/plain-traffic.ts';
 import { sampleEvent } from './support/sample-events.ts';
 
 const bucket = 'results';
@@ -104,6 +110,7 @@ describe('an invocation', () => {
         attempts: 3,
         complete: true,
         latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+        ...anyTraffic(),
       },
     });
     expect(s3.operations).toStrictEqual(['GetObject bytes=-65536', 'PutObject']);
@@ -250,5 +257,38 @@ describe('an S3 that fails', () => {
         'STORE_FAILED',
       ),
     );
+  });
+});
+
+describe('headers for the origin', () => {
+  test('come from SSM once a cold start, and one that fails is tried again', async () => {
+    logged();
+    const directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-parameters-'));
+    const ssm = await startParameterStore({ directory });
+    const origin = await startMisbehavingServer(({ socket }) => void socket.write(httpResponse(200, '[1]')));
+    const handler = await coldStart({
+      ...good(),
+      POST_URL: `${origin.origin}/posts/{id}`,
+      POST_HEADERS_PARAMETER: '/team/headers',
+      AWS_ENDPOINT_URL_SSM: ssm.endpoint,
+    });
+    try {
+      await expect(handler({ ids: [1] }, contextOf())).rejects.toThrow(
+        expect.objectContaining({ code: 'BAD_CONFIG', message: expect.stringMatching(/ParameterNotFound$/) }),
+      );
+      await mkdir(join(directory, 'team'));
+      await writeFile(join(directory, 'team/headers.json'), '{"Authorization":"Bearer one"}');
+      await handler({ ids: [1] }, contextOf());
+      await writeFile(join(directory, 'team/headers.json'), '{"Authorization":"Bearer two"}');
+      await handler({ ids: [2] }, contextOf());
+      expect(origin.requests.map(({ head }) => /^authorization: (.*)$/m.exec(head)?.[1])).toStrictEqual([
+        'Bearer one',
+        'Bearer one',
+      ]);
+    } finally {
+      await ssm.close();
+      await origin.stop();
+      await rm(directory, { recursive: true });
+    }
   });
 });

@@ -16,6 +16,7 @@ import { recognizeEvent, type Source } from '../src/event.ts';
 import { PostError } from '../src/outcome.ts';
 import { maxReplyBytes, replyTo, replyToError } from '../src/reply.ts';
 import type { Run } from '../src/run-batch.ts';
+import { plainReport } from './support/plain-traffic.ts';
 import { sampleEvent } from './support/sample-events.ts';
 
 const direct = recognizeEvent(sampleEvent('direct'));
@@ -54,6 +55,7 @@ const run: Run = {
     attempts: 1,
     complete: true,
     latencyMs: { p50: 38, p90: 38, p99: 38, max: 38 },
+    ...plainReport(1, 10, 10),
   },
   document: '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n',
 };

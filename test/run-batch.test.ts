@@ -9,6 +9,7 @@ import { parseEvent, type RunRequest } from '../src/event.ts';
 import type { Id } from '../src/ids.ts';
 import { PostError } from '../src/outcome.ts';
 import { type Run, type RunSettings, type RunTime, runBatch } from '../src/run-batch.ts';
+import type { RunObserver } from '../src/run-observer.ts';
 import { createRunStore, createS3Client, type RunStore } from '../src/run-store.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
 import { ValueSpool } from '../src/value-spool.ts';
@@ -20,10 +21,14 @@ import {
   type MisbehavingS3,
   startMisbehavingS3,
 } from './support/misbehaving-s3.ts';
+import { silentObserver } from './support/observer.ts';
+import { plainReport, plainTraffic } from './support/plain-traffic.ts';
+import { documentFaults } from './support/schemas.ts';
 
 const MIB = 1024 ** 2;
 
 const settings: RunSettings = {
+  ...plainTraffic,
   postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
   concurrency: 5,
   maxAttempts: 4,
@@ -121,6 +126,7 @@ class ScriptedOrigin {
 interface Given {
   readonly store?: RunStore;
   readonly clock?: FakeClock;
+  readonly observer?: RunObserver;
   readonly settings?: Partial<RunSettings>;
   readonly time?: Partial<RunTime>;
 }
@@ -129,13 +135,19 @@ interface Given {
 function start(
   request: RunRequest,
   script: (id: Id, index: number) => Step | Promise<Step>,
-  { store = new MemoryStore(), clock = new FakeClock(), settings: more, time }: Given = {},
+  {
+    store = new MemoryStore(),
+    clock = new FakeClock(),
+    observer = silentObserver,
+    settings: more,
+    time,
+  }: Given = {},
 ) {
   const origin = new ScriptedOrigin(clock, script);
   const running = runBatch(
     request,
     { ...settings, ...more },
-    { store, requestPost: origin.requestPost, clock, random: () => 0 },
+    { store, requestPost: origin.requestPost, clock, random: () => 0, observer },
     { remainingMs: 30_000, maxReplyBytes: 0, ...time },
   );
   return { running, origin, clock, store };
@@ -196,6 +208,7 @@ const earlierSummary = {
   attempts: 3,
   complete: true,
   latencyMs: { p50: 10, p90: 10, p99: 10, max: 10 },
+  ...plainReport(3, 5, 67),
 } as const;
 
 function earlierDocument(more: object = {}): string {
@@ -229,6 +242,7 @@ describe('a batch', () => {
       attempts: 3,
       complete: true,
       latencyMs: { p50: 10, p90: 30, p99: 30, max: 30 },
+      ...plainReport(3, 5, 67),
     };
     const head = { ...earlierRun, requestId: 'request-1', startedAt: '2026-11-23T06:00:00.000Z' };
     const document = `{"version":1,
@@ -274,6 +288,7 @@ describe('a batch', () => {
       attempts: 0,
       complete: true,
       latencyMs: { p50: null, p90: null, p99: null, max: null },
+      ...plainReport(0, 5, 10),
     };
     expect(run).toStrictEqual({
       runId: 'run-1',
@@ -313,6 +328,7 @@ describe('a batch', () => {
               store,
               clock: new FakeClock(),
               random: () => 0,
+              observer: silentObserver,
               requestPost: async (id) => {
                 most = Math.max(most, ++inFlight);
                 await scheduler.schedule(Promise.resolve(), `post ${id}`);
@@ -622,6 +638,8 @@ describe('the deadline', () => {
       complete: false,
       // The median is 6,999: quantiles are within 0.1 %.
       latencyMs: { p50: 7_000, p90: 7_000, p99: 7_000, max: 7_000 },
+      ...plainReport(3, 3, 102),
+      retries: 3,
     });
     expect([run.errors, run.summary]).toStrictEqual([errors, summary]);
     expect(clock.now()).toBe(7_000);
@@ -674,6 +692,143 @@ describe('the deadline', () => {
   });
 });
 
+describe('the observer of a run', () => {
+  /** Writes down what it is told. */
+  function scribe() {
+    const told: unknown[] = [];
+    const observer: RunObserver = {
+      runStarted: (run) => void told.push(['started', run.id]),
+      postRejected: (...post) => void told.push(['rejected', ...post]),
+      runEnded: ({ run, location, errors }) => void told.push(['ended', run.id, location, errors.total]),
+      runReplayed: ({ run, location }) => void told.push(['replayed', run.requestId, location]),
+      runFailed: (run, error) => void told.push(['failed', run.id, error]),
+    };
+    return { told, observer };
+  }
+  const location = 's3://results/runs/run-1.json';
+
+  test('hears of its start, of each rejected post where it stands, and of its end', async () => {
+    const { told, observer } = scribe();
+    await runOf(
+      requestFor({ ids: [99999, 1, 99999], runId: 'run-1' }),
+      (id) => (id === 1 ? post(id) : notFound),
+      {
+        observer,
+      },
+    );
+    expect(told).toStrictEqual([
+      ['started', 'run-1'],
+      ['rejected', 0, 99999, 'NOT_FOUND'],
+      ['rejected', 2, 99999, 'NOT_FOUND'],
+      ['ended', 'run-1', location, 2],
+    ]);
+  });
+
+  test('hears that a run is replayed, and whose it was', async () => {
+    const { told, observer } = scribe();
+    await runOf(lesson, noFetch, { observer, store: storeWith(earlierDocument()) });
+    expect(told).toStrictEqual([
+      ['started', 'run-1'],
+      ['replayed', 'request-0', location],
+    ]);
+  });
+
+  test('hears of a failure, with what is thrown', async () => {
+    const { told, observer } = scribe();
+    const request = requestFor({ ids: [99999], runId: 'run-1', returnExceptions: false });
+    const { error } = await errorOf(request, () => notFound, { observer });
+    expect(told).toStrictEqual([
+      ['started', 'run-1'],
+      ['failed', 'run-1', error],
+    ]);
+  });
+});
+
+describe('an origin', () => {
+  const told = (retryAfter: string, status = 429): Step => ({ ...answer('', status), retryAfter }) as Step;
+  const notAskedFor = (id: Id) => ({
+    code: 'RATE_LIMITED',
+    message: `Post ${id} was not asked for: the origin wants a longer wait than there is time`,
+    retryable: true,
+  });
+
+  test('that wants a wait past the deadline ends the run at once; the posts in flight finish', async () => {
+    const store = new MemoryStore();
+    const { run, origin, clock } = await runOf(
+      requestFor({ ids: [1, 2, 3, 4], runId: 'run-1' }),
+      (id) => (id === 1 ? told('3600') : { ...post(id), tookMs: 500 }),
+      { store, settings: { concurrency: 2 }, time: { remainingMs: 60_000 } },
+    );
+    const document = JSON.parse(store.documents.get('run-1') ?? '');
+    expect(documentFaults(document)).toStrictEqual([]);
+    expect(document.results).toMatchObject([
+      { id: 1, httpStatus: 429, attempts: 1, reason: { code: 'RATE_LIMITED' } },
+      { id: 2, status: 'fulfilled' },
+      { id: 3, httpStatus: null, attempts: 0, startedMs: null, durationMs: null, reason: notAskedFor(3) },
+      { id: 4, httpStatus: null, attempts: 0, startedMs: null, durationMs: null, reason: notAskedFor(4) },
+    ]);
+    expect(origin.requested).toStrictEqual([1, 2]);
+    expect(clock.now()).toBe(500);
+    expect(run.errors.retryableIds).toStrictEqual([1, 3, 4]);
+    expect(run.summary).toMatchObject({ complete: false, attempts: 2, retries: 0 });
+  });
+
+  test('that answers with a used-up quota is left alone until it is given again', async () => {
+    const rateLimit = { limit: '"default";r=0;t=5', remaining: undefined, reset: undefined };
+    const startedMs: number[] = [];
+    const clock = new FakeClock();
+    const { run } = await runOf(
+      requestFor({ ids: [1, 2, 3] }),
+      (id) => {
+        startedMs.push(clock.now());
+        return id === 1 ? ({ ...post(id), rateLimit } as Step) : post(id);
+      },
+      { clock, settings: { concurrency: 1 } },
+    );
+    // One at a time, as one is the limit: in a second.
+    expect(startedMs).toStrictEqual([0, 5_010, 6_010]);
+    expect(run.summary).toMatchObject({ fulfilled: 3, attempts: 3, throttledMs: 5_990 });
+  });
+
+  test('that fails for every post is asked little more than once for each', async () => {
+    const { run, origin } = await runOf(requestFor({ ids: [{ from: 1, to: 100 }] }), () => answer('', 500), {
+      settings: { retryBudgetPercent: 20 },
+    });
+    expect(origin.requested).toHaveLength(130);
+    expect(run.summary).toMatchObject({ rejected: 100, attempts: 130, retries: 30, retryBudgetLeft: 0 });
+    expect(run.errors.byCode).toStrictEqual({ HTTP_ERROR: 100 });
+  });
+
+  test('that cannot be reached is not asked for the rest, but for a probe a second', async () => {
+    const store = new MemoryStore();
+    const refused: Step = { kind: 'failed', code: 'ECONNREFUSED', error: new Error('refused'), tookMs: 100 };
+    const { run, origin } = await runOf(
+      requestFor({ ids: [{ from: 1, to: 1_000 }], runId: 'run-1' }),
+      () => refused,
+      { store, settings: { retryBudgetPercent: 0, maxAttempts: 1 } },
+    );
+    expect(origin.requested).toHaveLength(20);
+    const { results } = JSON.parse(store.documents.get('run-1') ?? '');
+    expect(results[20]).toStrictEqual({
+      index: 20,
+      id: 21,
+      status: 'rejected',
+      httpStatus: null,
+      attempts: 0,
+      startedMs: null,
+      durationMs: null,
+      reason: {
+        code: 'NETWORK',
+        message: 'Post 21 was not asked for: the origin cannot be reached',
+        retryable: true,
+        cause: 'CIRCUIT_OPEN',
+      },
+    });
+    expect(run.errors.byCode).toStrictEqual({ NETWORK: 1_000 });
+    expect(run.summary).toMatchObject({ attempts: 20, complete: true });
+  });
+});
+
 describe('without returnExceptions', () => {
   const failFast = requestFor({ ids: [1, 2, 3, 4, 5, 6], runId: 'run-1', returnExceptions: false });
 
@@ -720,6 +875,7 @@ describe('without returnExceptions', () => {
         store,
         clock,
         random: () => 0,
+        observer: silentObserver,
         requestPost: async (id, _timeoutMs, signal) => {
           if (id === 3) return { kind: 'failed', code: 'ECONNRESET', error: cause };
           await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
@@ -872,7 +1028,12 @@ describe('with S3', () => {
       s3.next('PutObject', loseAnswer);
       const clock = new FakeClock();
       const { requestPost } = atOnce(post);
-      const run = await runBatch(lesson, settings, { store, clock, requestPost, random: () => 0 }, time);
+      const run = await runBatch(
+        lesson,
+        settings,
+        { store, clock, requestPost, random: () => 0, observer: silentObserver },
+        time,
+      );
       expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
       expect(JSON.parse(run.document ?? '').results).toHaveLength(3);
       expect(s3.operations).toStrictEqual([
@@ -899,7 +1060,12 @@ describe('with S3', () => {
           await both.promise;
           return post(id);
         });
-        return runBatch(lesson, settings, { store, clock, requestPost, random: () => 0 }, time);
+        return runBatch(
+          lesson,
+          settings,
+          { store, clock, requestPost, random: () => 0, observer: silentObserver },
+          time,
+        );
       };
       const requests = { count: 0 };
       const [first, second] = await Promise.all([deliver(0, requests), deliver(1, requests)]);
@@ -919,7 +1085,12 @@ describe('with S3', () => {
         return notFound;
       });
       const request = requestFor({ ids: [{ from: 1, to: 100 }], returnExceptions: false });
-      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      const running = runBatch(
+        request,
+        settings,
+        { store, clock, requestPost, random: () => 0, observer: silentObserver },
+        time,
+      );
       await expect(running).rejects.toMatchObject({ name: 'PostError', id: 20, code: 'NOT_FOUND' });
       expect(s3.operations).toContain('AbortMultipartUpload');
       expect(s3.operations).not.toContain('CompleteMultipartUpload');
@@ -933,7 +1104,12 @@ describe('with S3', () => {
       const clock = new FakeClock();
       const { origin, requestPost } = atOnce(large);
       const request = requestFor({ ids: [{ from: 1, to: 50_000 }], runId: 'run-1' });
-      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      const running = runBatch(
+        request,
+        settings,
+        { store, clock, requestPost, random: () => 0, observer: silentObserver },
+        time,
+      );
       await expect(running).rejects.toStrictEqual(
         new StoreError('s3://results/runs/run-1.json could not be written: AccessDenied'),
       );
@@ -948,7 +1124,12 @@ describe('with S3', () => {
       s3.always('CompleteMultipartUpload', ({ gone }) => gone.then(() => {}));
       const { origin, requestPost } = atOnce(large);
       const request = requestFor({ ids: [{ from: 1, to: 14 }], runId: 'run-1' });
-      const running = runBatch(request, settings, { store, clock, requestPost, random: () => 0 }, time);
+      const running = runBatch(
+        request,
+        settings,
+        { store, clock, requestPost, random: () => 0, observer: silentObserver },
+        time,
+      );
       const result = expect(running).rejects.toStrictEqual(
         new StoreError(
           "s3://results/runs/run-1.json could not be written before the function's time ran out",

@@ -23,6 +23,7 @@ import {
   slowDown,
   startMisbehavingS3,
 } from './support/misbehaving-s3.ts';
+import { plainReport } from './support/plain-traffic.ts';
 
 const MIB = 1024 ** 2;
 const bucket = 'results';
@@ -136,6 +137,7 @@ const report: RunReport = {
     attempts: 1,
     complete: true,
     latencyMs: { p50: 38, p90: 38, p99: 38, max: 38 },
+    ...plainReport(1, 10, 10),
   },
 };
 

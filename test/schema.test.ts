@@ -9,6 +9,8 @@ import { parseIds } from '../src/ids.ts';
 import type { ReasonCode } from '../src/outcome.ts';
 import { type RunSettings, runBatch } from '../src/run-batch.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
+import { silentObserver } from './support/observer.ts';
+import { plainTraffic } from './support/plain-traffic.ts';
 import { documentFaults, documentSchema, eventFaults, eventSchema } from './support/schemas.ts';
 
 /** Whether the code tries again in another run; `both` where that depends on the status. */
@@ -43,7 +45,7 @@ const attempts: Readonly<Record<string, readonly [Attempt, ReasonCode?]>> = {
   broken: [response(500), 'HTTP_ERROR'],
   beyond: [response(999), 'HTTP_ERROR'],
   limited: [response(429), 'RATE_LIMITED'],
-  busy: [{ ...response(503), retryAfter: '99' }, 'RATE_LIMITED'],
+  busy: [{ ...response(503), retryAfter: '0' }, 'RATE_LIMITED'],
   stalled: [{ kind: 'timed-out' }, 'TIMEOUT'],
   reset: [{ kind: 'failed', code: 'ECONNRESET', error: new Error('reset') }, 'NETWORK'],
 };
@@ -324,6 +326,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
   await runBatch(
     parseEvent({ trigger: 'direct', form }, { maxIds: 10_000, postIds: [] }, 'request-1'),
     {
+      ...plainTraffic,
       postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
       concurrency: 5,
       maxAttempts: 1,
@@ -345,6 +348,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       },
       clock: systemClock,
       random: () => 0,
+      observer: silentObserver,
     },
     { remainingMs: 30_000, maxReplyBytes: 0 },
   );

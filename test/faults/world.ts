@@ -15,6 +15,8 @@ import { createRunStore, createS3Client } from '../../src/run-store.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/url-template.ts';
 import { unhandledRejectionsIn } from '../support/manual-mapper.ts';
 import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts';
+import { silentObserver } from '../support/observer.ts';
+import { anyTraffic, plainTraffic } from '../support/plain-traffic.ts';
 import { documentFaults } from '../support/schemas.ts';
 
 const ATTEMPT_TIMEOUT_MS = 150;
@@ -29,7 +31,7 @@ export const HEALTHY = '{"healthy":true}';
 
 /** What is to become of a post: its line in the document without its place and its times. */
 export type Outcome =
-  | { readonly attempts: number; readonly value: string }
+  | { readonly attempts: number; readonly value: string; readonly hedged?: true }
   | { readonly attempts: number; readonly httpStatus: number | null; readonly reason: Reason };
 
 export const well = (value = HEALTHY, attempts = 1): Outcome => ({ attempts, value });
@@ -154,6 +156,7 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   const clock = counted(given.clock ?? systemClock, timers);
   const settings: RunSettings = {
     // The origin of a server, and so a good template.
+    ...plainTraffic,
     postUrl: parseUrlTemplate(`${url}/posts/{id}`) as UrlTemplate,
     concurrency: 3,
     maxAttempts: 2,
@@ -172,7 +175,7 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   });
   const request = requestFor(ids, runId);
   const store = createRunStore({ client, bucket: BUCKET, prefix: 'runs/' });
-  const ports = { store, requestPost: origin.requestPost, clock, random };
+  const ports = { store, requestPost: origin.requestPost, clock, random, observer: silentObserver };
   try {
     return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
   } finally {
@@ -243,9 +246,17 @@ function line(index: number, id: Id, outcome: Outcome | undefined): string {
   const isGood = 'value' in outcome;
   const [status, httpStatus] = isGood ? ['fulfilled', 200] : ['rejected', outcome.httpStatus];
   const ms = attempts === 0 ? null : 0;
-  const head = { index, id, status, httpStatus, attempts, startedMs: ms, durationMs: ms };
+  const hedged = isGood && outcome.hedged && { hedged: true };
+  const head = { index, id, status, httpStatus, attempts, startedMs: ms, durationMs: ms, ...hedged };
   const rest = isGood ? `"value":${outcome.value}` : `"reason":${JSON.stringify(outcome.reason)}`;
   return `${JSON.stringify(head).slice(0, -1)},${rest}}`;
+}
+
+/** Whether time ran out before the post was fetched. */
+function isLeft(outcome: Outcome): boolean {
+  if (!('reason' in outcome)) return false;
+  const { code } = outcome.reason;
+  return code === 'DEADLINE' || (code === 'RATE_LIMITED' && outcome.attempts === 0);
 }
 
 const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -283,8 +294,11 @@ function reportOf(runId: string, given: Given, ids: readonly Id[], outcomes: rea
       fulfilled: ids.length - failures.length,
       rejected: failures.length,
       attempts: outcomes.reduce((sum, { attempts }) => sum + attempts, 0),
-      complete: byCode.DEADLINE === undefined,
+      complete: outcomes.every((each) => !isLeft(each)),
       latencyMs: { p50: ms, p90: ms, p99: ms, max: ms },
+      ...anyTraffic(outcomes.reduce((sum, { attempts }) => sum + Math.max(0, attempts - 1), 0)),
+      hedges: outcomes.filter((each) => 'hedged' in each).length,
+      hedgesWon: outcomes.filter((each) => 'hedged' in each).length,
     },
   };
 }

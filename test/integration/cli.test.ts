@@ -4,6 +4,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
+import { anyTraffic } from '../support/plain-traffic.ts';
 
 const project = join(import.meta.dirname, '../..');
 const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
@@ -68,6 +69,7 @@ describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
           attempts: 3,
           complete: true,
           latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+          ...anyTraffic(),
         },
       },
     ]);

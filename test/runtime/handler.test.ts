@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startPostsStub } from '../../local/posts-stub.ts';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import { anyTraffic } from '../support/plain-traffic.ts';
 import { findRic } from './ric.ts';
 import { type RuntimeApi, startRuntimeApi } from './runtime-api.ts';
 
@@ -97,6 +98,7 @@ describe.skipIf('skipped' in ric)("under AWS's runtime interface client", { time
             attempts: 3,
             complete: true,
             latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+            ...anyTraffic(),
           },
         },
       });

@@ -1,0 +1,105 @@
+/** What to keep to, as a share of the rate that the origin was seen to take, which a burst may have raised. */
+const CEILING = 0.95;
+/** How far the pace falls below that. */
+const BACK_OFF = 0.05;
+/** How long it takes to get back there; not so long where the rate was measured over less than a window. */
+const RECOVERY_MS = 10_000;
+const HASTY_RECOVERY_MS = 1_000;
+/** The same, for each millisecond that the origin wants to be left alone: going past what it takes costs as much. */
+const RECOVERY_PER_PAUSE = 10;
+/** What the origin takes is measured over a second and ten answers at least. */
+const MEASURED_MS = 1_000;
+const MEASURED_ANSWERS = 10;
+/** What is turned away without a word is taken for a limit of the rate where it is so much, and such a share. */
+const MIN_THROTTLED = 2;
+const MIN_THROTTLED_SHARE = 0.01;
+/** Never slower than this share of the best rate that was measured, which is forgotten by and by. */
+const FLOOR = 0.5;
+const BEST_DECAY = 0.9;
+
+interface Window {
+  readonly fromMs: number;
+  readonly answered: number;
+  readonly throttled: number;
+}
+
+/**
+ * The rate that an origin takes, learned from what it turns away: a limit of requests in flight finds the wrong thing
+ * where the origin counts requests a second, and runs into its limit again every few rounds.
+ *
+ * Unlimited at first. Where the origin tells a request to wait, or turns more than the odd one away, 95 % of the rate
+ * of answers before it: from a little below, back there after 10 s, slow to go past it, and ever faster once past.
+ * This is the curve of CUBIC (RFC 9438), which the AWS SDKs' adaptive retries apply to request rates too. Where going
+ * past what the origin takes costs a pause, the curve is as much longer as to cost the same share of the time.
+ *
+ * An origin that turns away the odd request whatever the rate is not to be asked ever more slowly: hence the share,
+ * and a floor. Times are milliseconds by one clock; pauses do not count.
+ */
+export class LearnedPace {
+  // Two windows, one after the other, so that there is always a whole one to measure.
+  #previous: Window;
+  #current: Window;
+  #bestPerSecond = 0;
+  #pausedMs = 0;
+  #pausedUntilMs = -Infinity;
+  #learned: { readonly perSecond: number; readonly atMs: number; readonly recoveryMs: number } | undefined;
+
+  constructor(startMs: number) {
+    this.#previous = { fromMs: startMs, answered: 0, throttled: 0 };
+    this.#current = this.#previous;
+  }
+
+  /** Requests that may start in a second, as of now. */
+  perSecond(nowMs: number): number {
+    if (!this.#learned) return Infinity;
+    const sinceMs = this.#active(nowMs) - this.#learned.atMs;
+    return this.#learned.perSecond * (1 + BACK_OFF * (sinceMs / this.#learned.recoveryMs - 1) ** 3);
+  }
+
+  answered(nowMs: number): void {
+    if (nowMs < this.#pausedUntilMs) return;
+    const atMs = this.#active(nowMs);
+    const { fromMs, answered, throttled } = this.#current;
+    if (atMs - fromMs >= MEASURED_MS && answered >= MEASURED_ANSWERS) {
+      this.#bestPerSecond = Math.max(this.#bestPerSecond * BEST_DECAY, (answered * 1_000) / (atMs - fromMs));
+      this.#previous = this.#current;
+      this.#current = { fromMs: atMs, answered: 1, throttled: 0 };
+    } else this.#current = { fromMs, answered: answered + 1, throttled };
+  }
+
+  /**
+   * Counts a request that was turned away, and learns the rate if that is what it was turned away for: as it is where
+   * the origin told it to wait. Says whether it has.
+   */
+  throttled(nowMs: number, toldMs: number): boolean {
+    this.#current = { ...this.#current, throttled: this.#current.throttled + 1 };
+    const atMs = this.#active(nowMs);
+    const answered = this.#previous.answered + this.#current.answered;
+    const throttled = this.#previous.throttled + this.#current.throttled;
+    const isMuch = throttled >= MIN_THROTTLED && throttled >= MIN_THROTTLED_SHARE * (answered + throttled);
+    if (toldMs === 0 && !isMuch) return false;
+    // Where nothing is answered there is no rate to keep to.
+    if (answered === 0) return false;
+    const spanMs = Math.max(atMs - this.#previous.fromMs, 1);
+    const taken = CEILING * Math.min((answered * 1_000) / spanMs, this.perSecond(nowMs));
+    this.#learned = {
+      perSecond: Math.max(taken, FLOOR * this.#bestPerSecond),
+      atMs,
+      recoveryMs: spanMs < MEASURED_MS ? HASTY_RECOVERY_MS : RECOVERY_MS + RECOVERY_PER_PAUSE * toldMs,
+    };
+    // They have had their effect.
+    this.#previous = { ...this.#previous, throttled: 0 };
+    this.#current = { ...this.#current, throttled: 0 };
+    return true;
+  }
+
+  /** Takes a pause from now on out of the count, or the rest of it, where it goes on from one that is under way. */
+  pause(nowMs: number, untilMs: number): void {
+    this.#pausedMs += untilMs - Math.max(nowMs, this.#pausedUntilMs);
+    this.#pausedUntilMs = untilMs;
+  }
+
+  #active(nowMs: number): number {
+    return Math.max(nowMs, this.#pausedUntilMs) - this.#pausedMs;
+  }
+}

@@ -1,0 +1,35 @@
+import { expect } from 'vitest';
+import type { TrafficReport } from '../../src/traffic.ts';
+
+/** Settings for tests of something else: the origin takes all that `concurrency` lets through, and retries never end. */
+export const plainTraffic = {
+  adaptive: false,
+  ratePerSecond: Infinity,
+  retryBudgetPercent: 1_900,
+  hedge: false,
+} as const;
+
+/** What a run reports of traffic that met no obstacle: most at once, of so many allowed, and the retries that it may make. */
+export function plainReport(peakInFlight: number, concurrency: number, retryBudget: number): TrafficReport {
+  return {
+    throttledMs: 0,
+    peakInFlight,
+    concurrency: { min: concurrency, max: concurrency, final: concurrency },
+    retries: 0,
+    retryBudgetLeft: retryBudget,
+    hedges: 0,
+    hedgesWon: 0,
+  };
+}
+
+const anyNumber = expect.any(Number);
+/** What a run reports of traffic that is not a test's matter: as many retries as attempts after the first. */
+export const anyTraffic = (retries = 0) => ({
+  throttledMs: anyNumber,
+  peakInFlight: anyNumber,
+  concurrency: { min: anyNumber, max: anyNumber, final: anyNumber },
+  retries,
+  retryBudgetLeft: anyNumber,
+  hedges: 0,
+  hedgesWon: 0,
+});
