@@ -41,7 +41,8 @@ const env = {
 async function invoke(posts: number): Promise<Invocation> {
   const script = join(import.meta.dirname, 'invoke-once.ts');
   const { stdout } = await promisify(execFile)(process.execPath, [script, String(posts)], { env });
-  const invocation: Invocation = JSON.parse(stdout);
+  // The lines before are the function's own log.
+  const invocation: Invocation = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
   if (invocation.summary.fulfilled !== posts) throw new Error(`Expected ${posts} posts, got ${stdout}`);
   return invocation;
 }
