@@ -23,9 +23,13 @@ import {
  * sockets: makespans against the ideal list schedule, with and without posts that stall, and what comes of origins
  * that throttle. The same seeded latencies for every contender. Exits with 1 when a target is missed.
  */
+/**
+ * Of 2,000 posts every other batch has one whose second request stalls as well (1 in 2,500 does), and is late by a
+ * stall, which is as long as the whole batch: shown, and not judged.
+ */
 const SIZES = [
-  { posts: 2_000, seeds: 11 },
-  { posts: 10_000, seeds: 2 },
+  { posts: 2_000, seeds: 11, isJudged: false },
+  { posts: 10_000, seeds: 4, isJudged: true },
 ];
 const THROTTLED_POSTS = [2_000, 5_000];
 /** The other contenders are there for comparison, and run once. */
@@ -75,7 +79,7 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 async function makespans(): Promise<void> {
   const rows = [];
-  for (const { posts, seeds } of SIZES)
+  for (const { posts, seeds, isJudged } of SIZES)
     for (const distribution of Object.keys(DISTRIBUTIONS) as (keyof typeof DISTRIBUTIONS)[])
       for (const adaptive of [false, true]) {
         const kinds = [
@@ -115,9 +119,8 @@ async function makespans(): Promise<void> {
           if (!adaptive && !stalls && !hedge)
             judge(`${name}: makespan / ideal`, overIdeal, TARGETS.overIdeal, true);
           if (!adaptive && stalls && hedge) {
-            // The worst seed has a post whose second request stalls as well, near the end: 1 in 2,500 does.
-            const { median } = spread(overPlain);
-            judge(`${name}, 2 % stalls, hedged: / without stalls`, [median], TARGETS.overNoStalls, true);
+            if (isJudged)
+              judge(`${name}, 2 % stalls, hedged: / without stalls`, overPlain, TARGETS.overNoStalls, true);
             judge(`${name}, 2 % stalls, hedged: more requests`, extra, TARGETS.extraRequests, true);
           }
         }
@@ -290,7 +293,7 @@ await writeFile(join(docs, 'tail-throttled.svg'), await drawThrottled());
 await makespans();
 await throttling();
 await others();
-console.log('Targets: the worst of the seeds, but for the stalls, where it is their median');
+console.log('Targets, over the worst seed of each');
 console.table(
   verdicts.map(({ reached, ...verdict }) => ({ ...verdict, result: reached ? 'reached' : 'missed' })),
 );
