@@ -10,9 +10,12 @@ const RECOVERY_PER_PAUSE = 10;
 /** What the origin takes is measured over a second and ten answers at least. */
 const MEASURED_MS = 1_000;
 const MEASURED_ANSWERS = 10;
-/** What is turned away without a word is taken for a limit of the rate where it is so much, and such a share. */
-const MIN_THROTTLED = 2;
-const MIN_THROTTLED_SHARE = 0.01;
+/**
+ * What is turned away without a word is taken for a limit of the rate where so many come together: each counts for
+ * one, and each answer takes so much away again.
+ */
+const MANY = 2;
+const FORGIVEN_PER_ANSWER = 0.02;
 /** Never slower than this share of the best rate that was measured, which is forgotten by and by. */
 const FLOOR = 0.5;
 const BEST_DECAY = 0.9;
@@ -20,7 +23,6 @@ const BEST_DECAY = 0.9;
 interface Window {
   readonly fromMs: number;
   readonly answered: number;
-  readonly throttled: number;
 }
 
 /**
@@ -32,20 +34,21 @@ interface Window {
  * This is the curve of CUBIC (RFC 9438), which the AWS SDKs' adaptive retries apply to request rates too. Where going
  * past what the origin takes costs a pause, the curve is as much longer as to cost the same share of the time.
  *
- * An origin that turns away the odd request whatever the rate is not to be asked ever more slowly: hence the share,
- * and a floor. Times are milliseconds by one clock; pauses do not count.
+ * An origin that turns away the odd request whatever the rate is not to be asked ever more slowly: hence the
+ * forgiveness, and a floor. Times are milliseconds by one clock; pauses do not count.
  */
 export class LearnedPace {
   // Two windows, one after the other, so that there is always a whole one to measure.
   #previous: Window;
   #current: Window;
   #bestPerSecond = 0;
+  #turnedAway = 0;
   #pausedMs = 0;
   #pausedUntilMs = -Infinity;
   #learned: { readonly perSecond: number; readonly atMs: number; readonly recoveryMs: number } | undefined;
 
   constructor(startMs: number) {
-    this.#previous = { fromMs: startMs, answered: 0, throttled: 0 };
+    this.#previous = { fromMs: startMs, answered: 0 };
     this.#current = this.#previous;
   }
 
@@ -57,14 +60,15 @@ export class LearnedPace {
   }
 
   answered(nowMs: number): void {
+    this.#turnedAway = Math.max(0, this.#turnedAway - FORGIVEN_PER_ANSWER);
     if (nowMs < this.#pausedUntilMs) return;
     const atMs = this.#active(nowMs);
-    const { fromMs, answered, throttled } = this.#current;
+    const { fromMs, answered } = this.#current;
     if (atMs - fromMs >= MEASURED_MS && answered >= MEASURED_ANSWERS) {
       this.#bestPerSecond = Math.max(this.#bestPerSecond * BEST_DECAY, (answered * 1_000) / (atMs - fromMs));
       this.#previous = this.#current;
-      this.#current = { fromMs: atMs, answered: 1, throttled: 0 };
-    } else this.#current = { fromMs, answered: answered + 1, throttled };
+      this.#current = { fromMs: atMs, answered: 1 };
+    } else this.#current = { fromMs, answered: answered + 1 };
   }
 
   /**
@@ -72,14 +76,11 @@ export class LearnedPace {
    * the origin told it to wait. Says whether it has.
    */
   throttled(nowMs: number, toldMs: number): boolean {
-    this.#current = { ...this.#current, throttled: this.#current.throttled + 1 };
-    const atMs = this.#active(nowMs);
+    this.#turnedAway += 1;
     const answered = this.#previous.answered + this.#current.answered;
-    const throttled = this.#previous.throttled + this.#current.throttled;
-    const isMuch = throttled >= MIN_THROTTLED && throttled >= MIN_THROTTLED_SHARE * (answered + throttled);
-    if (toldMs === 0 && !isMuch) return false;
     // Where nothing is answered there is no rate to keep to.
-    if (answered === 0) return false;
+    if ((toldMs === 0 && this.#turnedAway < MANY) || answered === 0) return false;
+    const atMs = this.#active(nowMs);
     const spanMs = Math.max(atMs - this.#previous.fromMs, 1);
     const taken = CEILING * Math.min((answered * 1_000) / spanMs, this.perSecond(nowMs));
     this.#learned = {
@@ -87,9 +88,7 @@ export class LearnedPace {
       atMs,
       recoveryMs: spanMs < MEASURED_MS ? HASTY_RECOVERY_MS : RECOVERY_MS + RECOVERY_PER_PAUSE * toldMs,
     };
-    // They have had their effect.
-    this.#previous = { ...this.#previous, throttled: 0 };
-    this.#current = { ...this.#current, throttled: 0 };
+    this.#turnedAway = 0;
     return true;
   }
 

@@ -34,7 +34,7 @@ describe('once requests are turned away', () => {
   test('the pace is 95 % of the rate of answers, from below, then slowly and ever faster above', () => {
     const pace = new LearnedPace(5_000);
     answer(pace, 5_000, 7_000, 10);
-    expect(turnAway(pace, 7_000, 5)).toBe(true);
+    expect(turnAway(pace, 7_000)).toBe(true);
     const afterSeconds = [0, 5, 10, 15, 20, 30, 60];
     expect(afterSeconds.map((s) => paceAt(pace, 7_000 + s * 1_000))).toStrictEqual([
       90.25, 94.40625, 95, 95.59375, 99.75, 133, 688.75,
@@ -88,20 +88,25 @@ describe('once requests are turned away', () => {
     expect(pace.perSecond(5_000)).toBe(Infinity);
   });
 
-  test('one that was not told to wait tells nothing, and neither do few of many', () => {
+  test('one that was not told to wait tells nothing, and neither do some that are far between', () => {
     const one = new LearnedPace(0);
     answer(one, 0, 2_000, 100);
     expect([turnAway(one, 2_000, 1), one.perSecond(2_000)]).toStrictEqual([false, Infinity]);
     expect([turnAway(one, 2_000, 1), paceAt(one, 12_000)]).toStrictEqual([true, 9.5]);
-    const few = new LearnedPace(0);
-    answer(few, 0, 1_000, 1);
-    expect([turnAway(few, 1_000, 10), turnAway(few, 1_000, 1)]).toStrictEqual([false, true]);
+    const rare = new LearnedPace(0);
+    for (let fromMs = 0; fromMs < 100_000; fromMs += 1_000) {
+      answer(rare, fromMs, fromMs + 1_000, 20);
+      expect(turnAway(rare, fromMs + 1_000, 1)).toBe(false);
+    }
+    // Each answer takes a fiftieth of one away: 25 leave half of the last one.
+    answer(rare, 100_000, 100_500, 20);
+    expect([turnAway(rare, 100_500, 1), turnAway(rare, 100_500, 1)]).toStrictEqual([false, true]);
   });
 
   test('they have their effect once', () => {
     const pace = new LearnedPace(0);
     answer(pace, 0, 2_000, 10);
-    turnAway(pace, 2_000, 9, 0);
+    turnAway(pace, 2_000);
     const learned = pace.perSecond(2_000);
     expect([turnAway(pace, 2_000, 1), pace.perSecond(2_000)]).toStrictEqual([false, learned]);
   });
@@ -109,13 +114,13 @@ describe('once requests are turned away', () => {
   test('the pace never rises by what was answered when it was slower', () => {
     const pace = new LearnedPace(0);
     answer(pace, 0, 2_000, 10);
-    turnAway(pace, 2_000, 5);
+    turnAway(pace, 2_000);
     answer(pace, 2_000, 4_000, 10);
-    turnAway(pace, 4_000, 5);
+    turnAway(pace, 4_000);
     expect(pace.perSecond(4_000)).toBeLessThan(90);
   });
 
-  test('those of the last two seconds count, none before', () => {
+  test('an answer that comes in between lets one count for less', () => {
     const pace = new LearnedPace(0);
     turnAway(pace, 0, 1);
     answer(pace, 0, 3_100, 50);
