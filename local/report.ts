@@ -1,7 +1,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 
 /** As much of a stored document as the report shows. */
-export interface Document {
+export interface Report {
   readonly results: readonly Outcome[];
   readonly errors: { readonly byCode: Readonly<Record<string, number>> };
   readonly summary: {
@@ -14,7 +14,7 @@ export interface Document {
   };
 }
 
-type Outcome =
+export type Outcome =
   | { readonly index: number; readonly status: 'fulfilled'; readonly value: unknown }
   | { readonly index: number; readonly status: 'rejected'; readonly reason: { readonly message: string } };
 
@@ -22,7 +22,7 @@ type Outcome =
 export const shownWhole = 20;
 
 /** A line for each post (of a long run: the first ten and the last), and one that sums up. */
-export function reportOf({ results, errors, summary }: Document): string {
+export function reportOf({ results, errors, summary }: Report): string {
   const lines = results.map(lineOf);
   if (lines.length > shownWhole) {
     const left = lines.length - 11;
@@ -38,7 +38,8 @@ export function reportOf({ results, errors, summary }: Document): string {
   return [...lines, '', styleText('bold', sum.join(', '))].join('\n');
 }
 
-function lineOf(outcome: Outcome): string {
+/** `Post 1: …` or `Post 2 failed: …`, with its position from 1. */
+export function lineOf(outcome: Outcome): string {
   const position = outcome.index + 1;
   return outcome.status === 'fulfilled'
     ? `Post ${position}: ${onTerminal(titleOf(outcome.value))}`

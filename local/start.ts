@@ -4,9 +4,10 @@ import { join, relative, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parseArgs, styleText } from 'node:util';
 import { storeDirectory } from './plugin.ts';
-import { type Document, reportOf, shownWhole } from './report.ts';
+import { type Outcome, type Report, reportOf, shownWhole } from './report.ts';
 
-const usage = 'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json]';
+const usage =
+  'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]';
 const projectDirectory = join(import.meta.dirname, '..');
 
 const lessonPrograms: Readonly<Record<string, string>> = {
@@ -16,6 +17,22 @@ const lessonPrograms: Readonly<Record<string, string>> = {
     'lesson, program 3: return_exceptions=True, so that post 99999 fails and the others are unharmed',
   'events/fail-fast.json': 'lesson, program 3 in the default mode: the first failure ends the batch',
 };
+
+/** What is to be run: ids, an event file, or the redrive of a run. */
+interface Request {
+  readonly what: string;
+  readonly isRedrive: boolean;
+  /** Print the document and nothing else. */
+  readonly json: boolean;
+}
+
+/** A stored document, as far as it is shown. */
+interface Document extends Report {
+  readonly run: { readonly id: string };
+  /** Where the results are, if not in the document. */
+  readonly outcomes?: { readonly location: string };
+  readonly errors: Report['errors'] & { readonly retryableIds: readonly unknown[] };
+}
 
 /** One `serverless invoke local`. */
 interface Invocation {
@@ -48,42 +65,65 @@ class RunFailedError extends Error {
 }
 
 async function start(args: readonly string[]): Promise<void> {
-  const { what, json } = readArguments(args);
-  const invocation = invocationOf(what);
+  const request = readArguments(args);
+  const { what, json } = request;
+  const invocation = invocationOf(request);
   const print = json ? () => {} : (line: string) => console.log(line);
 
-  print(styleText('bold', lessonPrograms[what] ?? what));
+  print(styleText('bold', request.isRedrive ? `Redrive of ${what}` : (lessonPrograms[what] ?? what)));
   print(styleText('dim', `serverless ${argumentsOf(invocation).map(quoted).join(' ')}\n`));
 
   const reply = await invoke(invocation);
   const { location, replayed } = storedRun(reply, print);
-  const file = join(storeDirectory, location.slice('s3://'.length));
-  const document = readFileSync(file, 'utf8');
+  const document = readFileSync(fileOf(location), 'utf8');
   if (json) {
     process.stdout.write(document);
     return;
   }
   const run = JSON.parse(document) as Document; // held to its schema by the function's own tests
-  print(reportOf(run));
-  print(`Stored as ${location}\n       in ${relative(process.cwd(), file)}`);
+  const lines = run.outcomes && readFileSync(fileOf(run.outcomes.location), 'utf8');
+  const results = lines === undefined ? run.results : outcomesIn(lines);
+  print(reportOf({ ...run, results }));
+  for (const stored of [location, run.outcomes?.location].filter((it) => it !== undefined))
+    print(`Stored as ${stored}\n       in ${relative(process.cwd(), fileOf(stored))}`);
   if (replayed) print('An earlier run with this runId stored it; nothing was fetched again (replayed).');
-  if (run.results.length <= shownWhole) print(`\n${document.trimEnd()}`);
+  if (results.length <= shownWhole) print(`\n${lines ?? ''}${document.trimEnd()}`);
+  if (run.errors.retryableIds.length > 0)
+    print(`\nFetch again what another try may bring: npm run redrive -- ${run.run.id}`);
   print(`\n${others(what)}`);
 }
 
-function readArguments(args: readonly string[]): { what: string; json: boolean } {
-  const options = { json: { type: 'boolean', default: false } } as const;
+/** Those of an object that has one a line. */
+function outcomesIn(lines: string): Outcome[] {
+  return lines
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+function fileOf(location: string): string {
+  return join(storeDirectory, location.slice('s3://'.length));
+}
+
+function readArguments(args: readonly string[]): Request {
+  const options = {
+    json: { type: 'boolean', default: false },
+    redrive: { type: 'boolean', default: false },
+  } as const;
   try {
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
     if (positionals.length > 1)
       throw new UsageError(`Expected one argument, got ${positionals.join(' and ')}`);
-    return { what: positionals[0] ?? 'events/direct.json', json: values.json };
+    const { json, redrive: isRedrive } = values;
+    if (isRedrive && positionals.length === 0) throw new UsageError('Expected the id of a run, got none');
+    return { what: positionals[0] ?? 'events/direct.json', isRedrive, json };
   } catch (error) {
     throw error instanceof TypeError ? new UsageError(error.message.split('. ')[0]) : error; // parseArgs' own kind
   }
 }
 
-function invocationOf(what: string): Invocation {
+function invocationOf({ what, isRedrive }: Request): Invocation {
+  if (isRedrive) return { functionName: 'fetch', input: ['-d', JSON.stringify({ redrive: what })] };
   if (!what.endsWith('.json'))
     return { functionName: 'fetch', input: ['-d', JSON.stringify({ ids: idsIn(what) })] };
   const path = resolve(projectDirectory, what);

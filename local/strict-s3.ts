@@ -41,11 +41,15 @@ export function holdToS3(request: S3Request, store: S3Store): void {
 }
 
 function checkPrecondition(headers: IncomingHttpHeaders, bucket: string, key: string, store: S3Store): void {
-  const ifNoneMatch = headers['if-none-match'];
-  if (headers['if-match'] !== undefined || (ifNoneMatch !== undefined && ifNoneMatch !== '*')) {
-    throw new S3Error('NotImplemented', 'Of the preconditions, writes know If-None-Match: * alone here', 501);
+  const { 'if-match': ifMatch, 'if-none-match': ifNoneMatch } = headers;
+  if (ifNoneMatch !== undefined && (ifNoneMatch !== '*' || ifMatch !== undefined)) {
+    throw new S3Error('NotImplemented', 'Writes know If-Match, or If-None-Match: *, here', 501);
   }
-  if (ifNoneMatch === '*' && sizeOf(bucket, key, store) !== undefined) {
+  const object = find(bucket, key, store);
+  if (ifMatch !== undefined && !object) {
+    throw new S3Error('NoSuchKey', 'The specified key does not exist.', 404);
+  }
+  if (ifNoneMatch === '*' ? object : ifMatch !== undefined && object?.etag !== ifMatch) {
     throw new S3Error(
       'PreconditionFailed',
       'At least one of the pre-conditions you specified did not hold',
@@ -57,13 +61,13 @@ function checkPrecondition(headers: IncomingHttpHeaders, bucket: string, key: st
 // fauxqs answers 416 where S3 sends the whole of an object that is shorter than the suffix.
 function fitSuffixRange(headers: IncomingHttpHeaders, bucket: string, key: string, store: S3Store): void {
   const suffix = /^bytes=-(\d+)$/.exec(headers.range ?? '')?.[1];
-  const size = sizeOf(bucket, key, store);
+  const size = find(bucket, key, store)?.contentLength;
   if (suffix !== undefined && size !== undefined && Number(suffix) > size) headers.range = `bytes=-${size}`;
 }
 
-function sizeOf(bucket: string, key: string, store: S3Store): number | undefined {
+function find(bucket: string, key: string, store: S3Store) {
   try {
-    return store.headObject(bucket, key).contentLength;
+    return store.headObject(bucket, key);
   } catch (error) {
     if (error instanceof S3Error && error.statusCode === 404) return undefined;
     throw error;

@@ -5,7 +5,7 @@ import type {
   APIGatewayProxyEventV2,
   LambdaFunctionURLEvent,
 } from 'aws-lambda';
-import { type Batch, type BatchLimits, batchOf, parseBatch } from './batch.ts';
+import { BATCH_KEYS, type BatchForm, type BatchLimits, parseBatch, parseFields } from './batch.ts';
 import {
   BadInputError,
   badInput,
@@ -94,10 +94,10 @@ export function fromAlb(event: ALBEvent): ApiRequest {
 }
 
 /**
- * The batch of `POST /batches` (the base form as a JSON body) or `GET /batches?ids=1,2,7-9`.
+ * What `POST /batches` (the base form as a JSON body) or `GET /batches?ids=1,2,7-9` asks for.
  * Throws a BadInputError of the kind that its HTTP status needs.
  */
-export function parseApiBatch(request: ApiRequest, limits: BatchLimits): Batch {
+export function parseApiBatch(request: ApiRequest, limits: BatchLimits): BatchForm {
   if (request.path !== '/batches')
     throw new UnknownRouteError(`Expected the path /batches, got ${request.path}`);
   if (request.method === 'GET') return parseQuery(request.query, limits);
@@ -113,25 +113,19 @@ export function idempotencyKey(request: ApiRequest): string | undefined {
     : parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
 }
 
-function parseQuery(query: ApiRequest['query'], { maxIds }: BatchLimits): Batch {
-  const given = new Map<string, string>();
+function parseQuery(query: ApiRequest['query'], { maxIds }: BatchLimits): BatchForm {
+  const given = new Map<string, string | boolean>();
   for (const [key, value] of query) {
-    if (key !== 'ids' && key !== 'returnExceptions' && key !== 'runId')
-      throw badInput('query', 'no parameters but ids, returnExceptions, runId', key);
+    if (!BATCH_KEYS.includes(key)) throw badInput('query', `no parameters but ${BATCH_KEYS.join(', ')}`, key);
     if (given.has(key)) throw badInput(`query.${key}`, 'given once', `${given.get(key)}, then ${value}`);
-    given.set(key, value);
+    // Any other text than these two is refused for what it is.
+    const isMode = key === 'returnExceptions' && (value === 'true' || value === 'false');
+    given.set(key, isMode ? value === 'true' : value);
   }
-  const returnExceptions = given.get('returnExceptions') ?? 'true';
-  if (returnExceptions !== 'true' && returnExceptions !== 'false')
-    throw badInput('query.returnExceptions', 'true or false', returnExceptions);
-  const runId = given.get('runId');
-  const ids = given.get('ids');
-  if (ids === undefined) throw badInput('query.ids', 'comma-separated ids and ranges', undefined);
-  return batchOf(
-    parseIdsText(ids, 'query.ids', maxIds),
-    returnExceptions === 'true',
-    runId === undefined ? undefined : parseName(runId, 'query.runId'),
-  );
+  return parseFields(Object.fromEntries(given), 'query', (ids, path) => {
+    if (typeof ids !== 'string') throw badInput(path, 'comma-separated ids and ranges', ids);
+    return parseIdsText(ids, path, maxIds);
+  });
 }
 
 function parseJsonBody(request: ApiRequest): unknown {

@@ -1,3 +1,4 @@
+import type { Output } from './document.ts';
 import { ConfigError, expectation } from './errors.ts';
 import { type IdList, parseIdsText } from './ids.ts';
 import { parseUrlTemplate, type UrlTemplate } from './url-template.ts';
@@ -14,6 +15,7 @@ export interface Config {
   readonly attemptTimeoutMs: number;
   readonly maxBodyBytes: number;
   readonly writeReserveMs: number;
+  readonly output: Output;
   readonly adaptive: boolean;
   /** Infinity where there is no such limit. */
   readonly ratePerSecond: number;
@@ -82,6 +84,7 @@ export function readConfig(env: Environment): Config {
     attemptTimeoutMs: integer('ATTEMPT_TIMEOUT_MS', 5_000, 1, 900_000),
     maxBodyBytes: integer('MAX_BODY_BYTES', 1_048_576, 1, 104_857_600),
     writeReserveMs: integer('WRITE_RESERVE_MS', 3_000, 500, 60_000),
+    output: read('OUTPUT', 'json', 'json or ndjson', parseOutput),
     adaptive: onOff('ADAPTIVE', 'on'),
     ratePerSecond: read(
       'RATE_LIMIT',
@@ -98,6 +101,10 @@ export function readConfig(env: Environment): Config {
   };
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
   return config;
+}
+
+function parseOutput(text: string): Output | undefined {
+  return text === 'json' || text === 'ndjson' ? text : undefined;
 }
 
 function parseRate(text: string): number | undefined {

@@ -7,7 +7,7 @@ import {
   idempotencyKey,
   parseApiBatch,
 } from './api-request.ts';
-import { type Batch, type BatchLimits, parseBatch } from './batch.ts';
+import { BATCH_KEYS, type Batch, type BatchForm, type BatchLimits, parseBatch } from './batch.ts';
 import { badInput } from './errors.ts';
 import { type IdList, parseName } from './ids.ts';
 
@@ -20,9 +20,17 @@ export type Source =
 export type Trigger = Source['trigger'];
 
 /** One run that is asked for: the batch, and the name under which its document is kept. */
-export interface RunRequest {
-  readonly trigger: Trigger;
+export interface RunRequest extends RunName {
   readonly batch: Batch;
+}
+
+/** The same before anything but the event was read. */
+export interface EventRequest extends RunName {
+  readonly form: BatchForm;
+}
+
+interface RunName {
+  readonly trigger: Trigger;
   readonly runId: string;
   /** Whether the run id is the request's Idempotency-Key. */
   readonly isIdempotencyKey: boolean;
@@ -35,8 +43,6 @@ export interface EventSettings {
   /** The ids of a scheduled run that names none. */
   readonly postIds: IdList;
 }
-
-const BASE_FORM_KEYS = ['ids', 'returnExceptions', 'runId'];
 
 /** Tells what kind of event this is. Throws BadInputError for a kind that this function does not take. */
 export function recognizeEvent(event: unknown): Source {
@@ -56,7 +62,7 @@ export function recognizeEvent(event: unknown): Source {
     if (typeof event['detail-type'] === 'string' && typeof event.source === 'string')
       return { trigger: 'schedule', envelope: event as unknown as EventBridgeEvent<string, unknown> };
     const keys = Object.keys(event);
-    if (keys.length === 0 || keys.some((key) => BASE_FORM_KEYS.includes(key)))
+    if (keys.length === 0 || keys.some((key) => BATCH_KEYS.includes(key)))
       return { trigger: 'direct', form: event };
   }
   throw badInput(
@@ -67,24 +73,25 @@ export function recognizeEvent(event: unknown): Source {
 }
 
 /**
- * Reads the batch and the run id out of an event. The run id is the event's own `runId`; else, for an EventBridge
+ * Reads what to fetch, and the run id, out of an event. The run id is the event's own `runId`; else, for an EventBridge
  * event, `<its time>-<its id>`; else the Idempotency-Key; else Lambda's request id: whichever it is, a
  * delivery that comes twice brings the same one. Throws BadInputError.
  */
-export function parseEvent(source: Source, settings: EventSettings, requestId: string): RunRequest {
+export function parseEvent(source: Source, settings: EventSettings, requestId: string): EventRequest {
   const { trigger } = source;
-  const batch = parseSource(source, settings);
-  const delivery = batch.runId === undefined ? deliveryId(source) : undefined;
+  const form = parseSource(source, settings);
+  const { runId } = form.kind === 'ids' ? form.batch : form;
+  const delivery = runId === undefined ? deliveryId(source) : undefined;
   return {
     trigger,
-    batch,
-    runId: batch.runId ?? delivery ?? requestId,
+    form,
+    runId: runId ?? delivery ?? requestId,
     isIdempotencyKey: trigger === 'api' && delivery !== undefined,
     requestId,
   };
 }
 
-function parseSource(source: Source, { maxIds, postIds }: EventSettings): Batch {
+function parseSource(source: Source, { maxIds, postIds }: EventSettings): BatchForm {
   const limits: BatchLimits = { maxIds };
   switch (source.trigger) {
     case 'direct':

@@ -1,21 +1,28 @@
 import type { Context } from 'aws-lambda';
+import { loadBatch, type ManifestForm } from './batch.ts';
 import { systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
-import { parseEvent, recognizeEvent } from './event.ts';
+import { StoreError } from './errors.ts';
+import { type EventRequest, parseEvent, recognizeEvent } from './event.ts';
+import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import { openOrigin } from './origin.ts';
+import { redriveBatch } from './redrive.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './reply.ts';
-import { type RunPorts, runBatch } from './run-batch.ts';
-import { createRunStore, createS3Client } from './run-store.ts';
+import { type Run, type RunPorts, type RunTime, runBatch } from './run-batch.ts';
+import { createRunStore } from './run-store.ts';
+import { createS3Client } from './s3.ts';
 import { createTelemetry } from './telemetry.ts';
+
+/** When reading a manifest has to give up, so that the error is reported. */
+const GIVE_UP_MS = 250;
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const source = recognizeEvent(event);
   try {
-    const { config, ports } = await compose();
-    const request = parseEvent(source, config, context.awsRequestId);
-    const remainingMs = context.getRemainingTimeInMillis();
-    const run = await runBatch(request, config, ports, { remainingMs, maxReplyBytes: maxReplyBytes(source) });
+    const composition = await compose();
+    const request = parseEvent(source, composition.config, context.awsRequestId);
+    const run = await runForm(request, composition, context, maxReplyBytes(source));
     return replyTo(source, run);
   } catch (error) {
     const reply = replyToError(source, error);
@@ -25,9 +32,45 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
   }
 }
 
+async function runForm(
+  request: EventRequest,
+  composition: Composition,
+  context: Context,
+  maxReplyBytes: number,
+): Promise<Run> {
+  const { config, ports } = composition;
+  const { form } = request;
+  const timeOf = (): RunTime => ({ remainingMs: context.getRemainingTimeInMillis(), maxReplyBytes });
+  switch (form.kind) {
+    case 'ids':
+    case 'manifest': {
+      const batch = form.kind === 'ids' ? form.batch : await loadInTime(form, composition, context);
+      return runBatch({ ...request, batch }, config, ports, timeOf());
+    }
+    case 'redrive':
+      return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf());
+  }
+}
+
+/** Rejects with StoreError where the function's time runs out first. */
+async function loadInTime(form: ManifestForm, { config, ports, manifests }: Composition, context: Context) {
+  const outOfTime = new AbortController();
+  const cancelGiveUp = ports.clock.after(context.getRemainingTimeInMillis() - GIVE_UP_MS, () =>
+    outOfTime.abort(
+      new StoreError(`${form.location.url} could not be read before the function's time ran out`),
+    ),
+  );
+  try {
+    return await loadBatch(form, manifests, config.maxIds, outOfTime.signal);
+  } finally {
+    cancelGiveUp();
+  }
+}
+
 interface Composition {
   readonly config: Config;
   readonly ports: RunPorts;
+  readonly manifests: ManifestStore;
 }
 
 let composed: Promise<Composition> | undefined;
@@ -54,13 +97,18 @@ async function composeOnce(): Promise<Composition> {
     clock,
     ...(headers && { headers }),
   });
+  const client = createS3Client();
   const store = createRunStore({
-    client: createS3Client(),
+    client,
     bucket: config.resultsBucket,
     prefix: config.resultsPrefix,
   });
   const observer = createTelemetry(process.env);
-  return { config, ports: { store, requestPost, clock, random: Math.random, observer } };
+  return {
+    config,
+    ports: { store, requestPost, clock, random: Math.random, observer },
+    manifests: createManifestStore(client),
+  };
 }
 
 async function readHeaders(parameter: string) {

@@ -51,6 +51,23 @@ export function parseIdsText(text: string, path: string, maxIds: number): IdList
   return ids;
 }
 
+/** Checks an id or a range that was JSON. Throws BadInputError. */
+export function parseId(value: unknown, path: string): Id | IdRange {
+  if (typeof value === 'number') return parseInteger(value, path, ID_EXPECTED);
+  if (typeof value === 'string') return parseName(value, path);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw badInput(path, ID_EXPECTED, value);
+  for (const key of Object.keys(value))
+    if (key !== 'from' && key !== 'to') throw badInput(path, 'a range with "from" and "to" alone', value);
+  const { from, to } = value as Partial<Record<'from' | 'to', unknown>>;
+  return range(parseInteger(from, `${path}.from`), parseInteger(to, `${path}.to`), path, value);
+}
+
+/** Reads one id from text: all digits is a number, anything else a name. Throws BadInputError. */
+export function parsePlainId(text: string, path: string): Id {
+  return /^\d+$/.test(text) ? parseDigits(text, path, text) : parseName(text, path);
+}
+
 /** How many ids the list stands for. */
 export function countIds(ids: IdList): number {
   return ids.reduce<number>((sum, id) => sum + (typeof id === 'object' ? id.to - id.from + 1 : 1), 0);
@@ -83,21 +100,9 @@ export function hashIds(ids: IdList): string {
   return hash.update(`${text}]`).digest('hex');
 }
 
-function parseId(value: unknown, path: string): Id | IdRange {
-  if (typeof value === 'number') return parseInteger(value, path, ID_EXPECTED);
-  if (typeof value === 'string') return parseName(value, path);
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw badInput(path, ID_EXPECTED, value);
-  for (const key of Object.keys(value))
-    if (key !== 'from' && key !== 'to') throw badInput(path, 'a range with "from" and "to" alone', value);
-  const { from, to } = value as Partial<Record<'from' | 'to', unknown>>;
-  return range(parseInteger(from, `${path}.from`), parseInteger(to, `${path}.to`), path, value);
-}
-
 function parseIdText(text: string, path: string): Id | IdRange {
-  if (/^\d+$/.test(text)) return parseDigits(text, path, text);
   const ends = /^(\d+)-(\d+)$/.exec(text);
-  if (!ends) return parseName(text, path);
+  if (!ends) return parsePlainId(text, path);
   return range(parseDigits(ends[1], path, text), parseDigits(ends[2], path, text), path, text);
 }
 

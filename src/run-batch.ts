@@ -1,16 +1,26 @@
+import { Readable } from 'node:stream';
 import type { RequestPost } from './attempt.ts';
 import type { Clock } from './clock.ts';
-import { type RunHead, type RunReport, writeDocument } from './document.ts';
+import {
+  documentWithout,
+  type OutcomesObject,
+  type Output,
+  type RunHead,
+  type RunReport,
+  writeDocument,
+  writeOutcomes,
+} from './document.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from './errors.ts';
 import type { RunRequest } from './event.ts';
 import { fetchOnceWith } from './fetch-once.ts';
 import { fetchPostWith } from './fetch-post.ts';
 import { gatherStream } from './gather.ts';
-import { eachId } from './ids.ts';
+import { countIds, eachId, type IdList } from './ids.ts';
 import type { Post } from './outcome.ts';
+import type { OutcomeLine } from './outcome-lines.ts';
 import { countRepeats } from './repeats.ts';
 import type { RunObserver } from './run-observer.ts';
-import type { RunStore } from './run-store.ts';
+import type { RunStore, StoredRun } from './run-store.ts';
 import { Tally } from './tally.ts';
 import { startTraffic } from './traffic.ts';
 import type { UrlTemplate } from './url-template.ts';
@@ -38,6 +48,7 @@ export interface RunSettings {
   readonly maxBodyBytes: number;
   /** Kept back from the function's time for writing the document. */
   readonly writeReserveMs: number;
+  readonly output: Output;
 }
 
 /** What a run came to, for the reply. */
@@ -81,102 +92,201 @@ export async function runBatch(
   ports: RunPorts,
   time: RunTime,
 ): Promise<Run> {
-  const { store, clock, observer } = ports;
-  const outOfTime = new AbortController();
-  const cancelGiveUp = clock.after(time.remainingMs - GIVE_UP_MS, () =>
-    outOfTime.abort(
-      new StoreError(
-        `${store.location(request.runId)} could not be written before the function's time ran out`,
-      ),
-    ),
+  const { runId, batch } = request;
+  const { store, clock } = ports;
+  const startMs = clock.now();
+  const run = headOf(request, settings, clock.date());
+  return endInTime(store.location(runId), time, ports, (outOfTime) =>
+    observed(run, ports.observer, async () => {
+      const findStored = () => findEarlier(request, store, time.maxReplyBytes, outOfTime);
+      const work: RunWork = {
+        run,
+        startMs,
+        outOfTime,
+        ids: batch.ids,
+        toFetch: batch.ids,
+        place: (fetched) => fetched,
+        findStored,
+      };
+      return (await findStored()) ?? (await fetchAndStore(work, settings, ports, time));
+    }),
   );
-  const start: RunStart = {
-    startMs: clock.now(),
-    run: headOf(request, settings, clock.date()),
-    outOfTime: outOfTime.signal,
-  };
-  observer.runStarted(start.run);
+}
+
+/**
+ * Settles as `work` does, whose signal aborts with a StoreError that names `what` when there is just time left to
+ * clean up and report it.
+ */
+export async function endInTime<T>(
+  what: string,
+  { remainingMs }: RunTime,
+  { clock }: RunPorts,
+  work: (outOfTime: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const outOfTime = new AbortController();
+  const cancelGiveUp = clock.after(remainingMs - GIVE_UP_MS, () =>
+    outOfTime.abort(new StoreError(`${what} could not be written before the function's time ran out`)),
+  );
   try {
-    const earlier = await findEarlier(request, store, time.maxReplyBytes, start.outOfTime);
-    const run = earlier ?? (await fetchAndStore(request, settings, ports, time, start));
-    if (run.replayed) observer.runReplayed(run);
-    else observer.runEnded(run);
-    return run;
-  } catch (error) {
-    observer.runFailed(start.run, error);
-    throw error;
+    return await work(outOfTime.signal);
   } finally {
     cancelGiveUp();
   }
 }
 
-interface RunStart {
-  /** By the clock. */
-  readonly startMs: number;
-  readonly run: RunHead;
-  /** Aborts when the run has to give up. */
-  readonly outOfTime: AbortSignal;
+/** Settles as `work` does, and lets `observer` hear of its start and its end. */
+export async function observed(head: RunHead, observer: RunObserver, work: () => Promise<Run>): Promise<Run> {
+  observer.runStarted(head);
+  try {
+    const run = await work();
+    if (run.replayed) observer.runReplayed(run);
+    else observer.runEnded(run);
+    return run;
+  } catch (error) {
+    observer.runFailed(head, error);
+    throw error;
+  }
 }
 
-async function fetchAndStore(
-  request: RunRequest,
+/** A run that is to be done. */
+export interface RunWork {
+  readonly run: RunHead;
+  /** When it started, by the clock. */
+  readonly startMs: number;
+  /** Aborts when the run has to give up. */
+  readonly outOfTime: AbortSignal;
+  /** Those of the document. */
+  readonly ids: IdList;
+  /** Those of them that are fetched, in their order. */
+  readonly toFetch: IdList;
+  /**
+   * Makes the outcomes of `ids` of those of `toFetch`, which start to be fetched when they are first asked for. Aborts
+   * `stopping` where it fails, so that nothing is fetched any more.
+   */
+  readonly place: (
+    fetched: AsyncGenerator<PromiseSettledResult<Post>, void, undefined>,
+    stopping: AbortController,
+  ) => AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>;
+  /** The run that is stored under the id of this one; rejects where it is another. */
+  readonly findStored: () => Promise<Run | undefined>;
+}
+
+/**
+ * Fetches posts, and writes their outcomes as one document, unless there is one by then, which is replayed. Ends as
+ * `runBatch` does.
+ */
+export async function fetchAndStore(
+  { run, startMs, outOfTime, ids, toFetch, place, findStored }: RunWork,
   settings: RunSettings,
   ports: RunPorts,
   { remainingMs, maxReplyBytes }: RunTime,
-  { startMs, run, outOfTime }: RunStart,
 ): Promise<Run> {
   outOfTime.throwIfAborted();
-  const { runId } = request;
   const { store, clock, observer } = ports;
-  const { ids, requested, returnExceptions } = request.batch;
   const countOccurrences = countRepeats(ids);
   const tally = new Tally(countOccurrences, observer);
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
-  const stopping = new AbortController();
-  outOfTime.addEventListener('abort', () => stopping.abort(outOfTime.reason), { once: true });
+  const stopping = following(outOfTime);
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
-  const traffic = startTraffic({ ...settings, ...ports, deadlineMs, requested });
+  const traffic = startTraffic({ ...settings, ...ports, deadlineMs, requested: countIds(toFetch) });
   const fetchPost = fetchOnceWith(
     fetchPostWith({ ...settings, ...ports, ...traffic, startMs, deadlineMs }),
     countOccurrences,
     spool,
   );
-  const outcomes = gatherStream(eachId(ids), (id, _index, signal) => fetchPost(id, signal), {
+  const fetched = gatherStream(eachId(toFetch), (id, _index, signal) => fetchPost(id, signal), {
     concurrency: settings.concurrency,
-    returnExceptions,
+    returnExceptions: run.returnExceptions,
     signal: stopping.signal,
     window: WINDOW_POSTS,
     windowBytes: WINDOW_BYTES,
     byteLength: heldBytes,
   });
   const { promise: report, resolve } = Promise.withResolvers<RunReport>();
-  const conclude = (): RunReport => {
+  const conclude = (outcomes?: OutcomesObject): RunReport => {
     const durationMs = clock.now() - startMs;
     const finishedAt = new Date(Date.parse(run.startedAt) + durationMs);
     const summary = { ...tally.summary(finishedAt, durationMs), ...traffic.report() };
-    const concluded = { run, errors: tally.errors(), summary };
+    const concluded = { run, ...(outcomes && { outcomes }), errors: tally.errors(), summary };
     resolve(concluded);
     return concluded;
   };
-  const document = copied(writeDocument(run, eachId(ids), outcomes, tally, conclude), maxReplyBytes);
+  const writing = { run, ids, outcomes: place(fetched, stopping), tally, conclude, stopping, outOfTime };
+  const location = store.location(run.id);
   try {
-    if (await store.write(runId, document.chunks, stopping))
+    const write = settings.output === 'json' ? writeWhole : writeApart;
+    const written = await write(writing, store, maxReplyBytes);
+    if (written)
       return {
         ...(await report),
-        runId,
-        location: store.location(runId),
+        runId: run.id,
+        location,
         replayed: false,
-        document: document.text(),
+        document: written.document,
       };
   } finally {
     await spool.close();
   }
-  const stored = await findEarlier(request, store, maxReplyBytes, outOfTime);
-  if (!stored)
-    throw new StoreError(`${store.location(runId)} could not be written: another write ran into it`);
+  const stored = await findStored();
+  if (!stored) throw new StoreError(`${location} could not be written: another write ran into it`);
   // It may be our own document, which S3 had stored before its answer was lost and the SDK sent it again.
   const isOwn = stored.run.requestId === run.requestId && stored.run.startedAt === run.startedAt;
   return { ...stored, replayed: !isOwn };
+}
+
+/** A run that is being fetched, and what is to be written of it. */
+interface Writing {
+  readonly run: RunHead;
+  readonly ids: IdList;
+  readonly outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>;
+  readonly tally: Tally;
+  readonly conclude: (outcomes?: OutcomesObject) => RunReport;
+  readonly stopping: AbortController;
+  readonly outOfTime: AbortSignal;
+}
+
+/** What `document` holds is for the reply. Undefined where there is a document by then. */
+type Written = Pick<Run, 'document'> | undefined;
+
+/** Writes one document, as its results come. */
+async function writeWhole(
+  { run, ids, outcomes, tally, conclude, stopping }: Writing,
+  store: RunStore,
+  maxReplyBytes: number,
+): Promise<Written> {
+  const document = copied(writeDocument(run, eachId(ids), outcomes, tally, conclude), maxReplyBytes);
+  const isWritten = await store.write(run.id, document.chunks, stopping);
+  return isWritten ? { document: document.text() } : undefined;
+}
+
+/** Writes the results, as they come, and then the document that names them, which is the mark that they are whole. */
+async function writeApart(
+  { run, ids, outcomes, tally, conclude, stopping, outOfTime }: Writing,
+  store: RunStore,
+  maxReplyBytes: number,
+): Promise<Written> {
+  const unfinished = await store.findOutcomes(run.id, outOfTime);
+  const object = await store.writeOutcomes(
+    run.id,
+    unfinished,
+    `${run.requestId} ${run.startedAt}`,
+    writeOutcomes(eachId(ids), outcomes, tally),
+    stopping,
+  );
+  if (!object) return undefined;
+  const document = copied(
+    Readable.from([Buffer.from(documentWithout(conclude(object), object))]),
+    maxReplyBytes,
+  );
+  const isWritten = await store.write(run.id, document.chunks, following(outOfTime));
+  return isWritten ? { document: document.text() } : undefined;
+}
+
+function following(signal: AbortSignal): AbortController {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort(signal.reason);
+  else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
+  return controller;
 }
 
 function headOf(
@@ -206,14 +316,24 @@ async function findEarlier(
   const { runId, batch, isIdempotencyKey } = request;
   const stored = await store.find(runId, signal);
   if (!stored) return undefined;
-  const { documentBytes, ...report } = stored;
-  const { idsSha256, returnExceptions } = report.run;
+  const { idsSha256, returnExceptions } = stored.run;
   if (idsSha256 !== batch.idsSha256 || returnExceptions !== batch.returnExceptions) {
     const what = idsSha256 === batch.idsSha256 ? 'in another mode' : 'of other ids';
     if (isIdempotencyKey)
       throw new IdempotencyKeyReusedError(`The Idempotency-Key ${runId} was used before for a batch ${what}`);
     throw new RunConflictError(`The runId ${runId} names an earlier run ${what}`);
   }
+  return replayOf(runId, stored, store, maxReplyBytes, signal);
+}
+
+/** What a run that is stored came to, with its document where that is small enough. */
+export async function replayOf(
+  runId: string,
+  { documentBytes, ...report }: StoredRun,
+  store: RunStore,
+  maxReplyBytes: number,
+  signal: AbortSignal,
+): Promise<Run> {
   const document = documentBytes <= maxReplyBytes ? await store.read(runId, signal) : undefined;
   return { ...report, runId, location: store.location(runId), replayed: true, document };
 }

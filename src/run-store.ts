@@ -1,17 +1,21 @@
-import { Readable } from 'node:stream';
+import { addAbortSignal, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import {
   AbortMultipartUploadCommand,
   GetObjectCommand,
+  type GetObjectCommandInput,
   type GetObjectCommandOutput,
-  S3Client,
-  type S3ClientConfig,
+  HeadObjectCommand,
+  type PutObjectCommandInput,
+  type S3Client,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { type RunReport, readReport } from './document.ts';
+import { type OutcomesObject, type RunReport, readReport } from './document.ts';
 import { RunConflictError, StoreError } from './errors.ts';
+import { isAlreadyThere, s3ErrorName } from './s3.ts';
 
 /** A run whose document is in the store. */
-interface StoredRun extends RunReport {
+export interface StoredRun extends RunReport {
   readonly documentBytes: number;
 }
 
@@ -27,11 +31,39 @@ export interface RunStore {
   /** The text of a document. Rejects as `find` does, also where there is none. */
   read(runId: string, signal: AbortSignal): Promise<string>;
   /**
+   * The text of a document, or of the outcomes that it names, in blocks, each asked for when it is: one is held at a
+   * time, and its reader may take as long as it likes. Throws as `find` rejects, also where there is none, and where
+   * it changes in the meantime.
+   */
+  stream(
+    runId: string,
+    outcomes: OutcomesObject | undefined,
+    signal: AbortSignal,
+  ): AsyncGenerator<Buffer, void, undefined>;
+  /**
    * Writes a document as it comes, unless there is one already: resolves with whether it did. When `chunks` throws,
    * rejects with that very error. When S3 fails, aborts `stopping`, and rejects with StoreError once `chunks` has
    * ended. When `stopping` is aborted, gives up and rejects with its reason. Leaves no parts behind.
    */
   write(runId: string, chunks: AsyncIterable<Buffer>, stopping: AbortController): Promise<boolean>;
+  /** Outcomes without a document: a run that began to write, and has not ended, or never will. Rejects as `find`. */
+  findOutcomes(runId: string, signal: AbortSignal): Promise<UnfinishedOutcomes | undefined>;
+  /**
+   * Writes the outcomes of a run, which its document is to name, as `write` does. Undefined where others wrote some
+   * since `findOutcomes` found `unfinished`, which gives way to them; `writer` tells theirs from these.
+   */
+  writeOutcomes(
+    runId: string,
+    unfinished: UnfinishedOutcomes | undefined,
+    writer: string,
+    chunks: AsyncIterable<Buffer>,
+    stopping: AbortController,
+  ): Promise<OutcomesObject | undefined>;
+}
+
+/** By its ETag, which tells whether it is still the same. */
+interface UnfinishedOutcomes {
+  readonly etag: string;
 }
 
 export interface RunStoreOptions {
@@ -40,44 +72,41 @@ export interface RunStoreOptions {
   readonly prefix: string;
 }
 
+type PutTarget = Pick<PutObjectCommandInput, 'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'Metadata'> & {
+  readonly Key: string;
+};
+
 const PART_BYTES = 5 * 1024 * 1024;
 /** One: while a part is sent, fetches go on into the reorder window. Each more would hold 10 MiB (docs/adr/0003). */
 const PARTS_IN_FLIGHT = 1;
 /** What is not cleaned up by then is left to the bucket's lifecycle rule. */
 const CLEANUP_TIMEOUT_MS = 2_000;
+/** Each is a request; small enough for two in the memory of a small function. */
+const BLOCK_BYTES = 4 * 1024 * 1024;
+/** The client's own timeout ends where the body begins. */
+const BLOCK_TIMEOUT_MS = 20_000;
+const BLOCK_TRIES = 3;
+/** Metadata of outcomes: who wrote them. */
+const WRITER = 'writer';
 const HEAD_BYTES = 16_384;
 const TAIL_BYTES = 65_536;
 
-/** An S3 client with timeouts that a function can live with, which also tries again when a conditional write races. */
-export function createS3Client(config: S3ClientConfig = {}): S3Client {
-  const client = new S3Client({
-    maxAttempts: 5,
-    requestHandler: { connectionTimeout: 2_000, requestTimeout: 20_000, throwOnRequestTimeout: true },
-    ...config,
-  });
-  client.middlewareStack.addRelativeTo(markConflictRetryable, {
-    name: 'markConflictRetryable',
-    relation: 'after',
-    toMiddleware: 'retryMiddleware',
-  });
-  return client;
-}
-
 /** A store in an S3 bucket: the document of a run is `<prefix><runId>.json`. */
 export function createRunStore({ client, bucket, prefix }: RunStoreOptions): RunStore {
-  const objectOf = (runId: string) => ({ Bucket: bucket, Key: `${prefix}${runId}.json` });
-  const location = (runId: string): string => `s3://${bucket}/${objectOf(runId).Key}`;
-  const failed = (verb: string, runId: string, error: unknown, signal: AbortSignal): unknown =>
+  const keyOf = (runId: string): string => `${prefix}${runId}.json`;
+  const outcomesKeyOf = (runId: string): string => `${prefix}${runId}.ndjson`;
+  const locationOf = (key: string): string => `s3://${bucket}/${key}`;
+  const failed = (verb: string, key: string, error: unknown, signal: AbortSignal): unknown =>
     signal.aborted
       ? signal.reason
-      : new StoreError(`${location(runId)} could not be ${verb}: ${errorName(error)}`, { cause: error });
+      : new StoreError(`${locationOf(key)} could not be ${verb}: ${s3ErrorName(error)}`, { cause: error });
 
   const get = async (
     runId: string,
     abortSignal: AbortSignal,
     range?: string,
   ): Promise<{ text: string; totalBytes: number }> => {
-    const command = new GetObjectCommand({ ...objectOf(runId), Range: range });
+    const command = new GetObjectCommand({ Bucket: bucket, Key: keyOf(runId), Range: range });
     const output = await client.send(command, { abortSignal });
     const text = (await output.Body?.transformToString()) ?? '';
     return { text, totalBytes: totalBytes(output) };
@@ -94,18 +123,19 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
         if (isWhole) break;
       }
     } catch (error) {
-      if (errorName(error) === 'NoSuchKey') return undefined;
+      if (s3ErrorName(error) === 'NoSuchKey') return undefined;
       // S3 has no last bytes of an object that is empty.
-      if (errorName(error) !== 'InvalidRange') throw failed('read', runId, error, signal);
+      if (s3ErrorName(error) !== 'InvalidRange') throw failed('read', keyOf(runId), error, signal);
     }
-    throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
+    throw new RunConflictError(`${locationOf(keyOf(runId))} exists, and is no document of a run`);
   };
 
-  const write = async (
-    runId: string,
+  /** Resolves with the object's ETag; with undefined where the condition does not hold. */
+  const put = async (
+    target: PutTarget,
     chunks: AsyncIterable<Buffer>,
     stopping: AbortController,
-  ): Promise<boolean> => {
+  ): Promise<string | undefined> => {
     let failure: { readonly error: unknown } | undefined;
     const body = Readable.from(
       watch(chunks, (error) => (failure ??= { error })),
@@ -118,7 +148,7 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
         const abortSignal = isCleanup ? AbortSignal.timeout(CLEANUP_TIMEOUT_MS) : stopping.signal;
         return await client.send(command, { abortSignal });
       } catch (error) {
-        failure ??= { error: failed('written', runId, error, stopping.signal) };
+        failure ??= { error: failed('written', target.Key, error, stopping.signal) };
         // The other parts would be filled, sent and thrown away.
         stopping.abort(failure.error);
         throw error;
@@ -127,18 +157,18 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     const upload = new Upload({
       // All that Upload uses of a client; its own `abort` does not wait until the parts are gone.
       client: { config: client.config, send } as S3Client,
-      params: { ...objectOf(runId), Body: body, ContentType: 'application/json', IfNoneMatch: '*' },
+      params: { Bucket: bucket, Body: body, ...target },
       partSize: PART_BYTES,
       queueSize: PARTS_IN_FLIGHT,
     });
     try {
-      await upload.done();
-      return true;
+      // Every object has one.
+      return (await upload.done()).ETag as string;
     } catch (error) {
       // What came first is why it failed: the last may be from cleaning up.
-      const { error: reason } = failure ?? { error: failed('written', runId, error, stopping.signal) };
+      const { error: reason } = failure ?? { error: failed('written', target.Key, error, stopping.signal) };
       stopping.abort(reason);
-      if (reason instanceof StoreError && isAlreadyThere(reason.cause)) return false;
+      if (reason instanceof StoreError && isAlreadyThere(reason.cause)) return undefined;
       throw reason;
     } finally {
       body.destroy();
@@ -147,28 +177,93 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     }
   };
 
+  const write: RunStore['write'] = async (runId, chunks, stopping) => {
+    const target = { Key: keyOf(runId), ContentType: 'application/json', IfNoneMatch: '*' };
+    return (await put(target, chunks, stopping)) !== undefined;
+  };
+
+  const headOutcomes = async (runId: string, signal: AbortSignal) => {
+    const Key = outcomesKeyOf(runId);
+    try {
+      return await client.send(new HeadObjectCommand({ Bucket: bucket, Key }), { abortSignal: signal });
+    } catch (error) {
+      if (s3ErrorName(error) === 'NotFound') return undefined;
+      throw failed('read', Key, error, signal);
+    }
+  };
+
+  const findOutcomes: RunStore['findOutcomes'] = async (runId, signal) => {
+    const head = await headOutcomes(runId, signal);
+    return head && { etag: head.ETag as string };
+  };
+
+  const writeOutcomes: RunStore['writeOutcomes'] = async (runId, unfinished, writer, chunks, stopping) => {
+    let bytes = 0;
+    const counted = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of chunks) {
+        bytes += chunk.length;
+        yield chunk;
+      }
+    };
+    const Key = outcomesKeyOf(runId);
+    const target = {
+      Key,
+      ContentType: 'application/x-ndjson',
+      Metadata: { [WRITER]: writer },
+      ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
+    };
+    const location = locationOf(Key);
+    const etag = await put(target, counted(), stopping);
+    if (etag !== undefined) return { location, bytes, etag };
+    // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again. The signal has
+    // been aborted by then.
+    const head = await headOutcomes(runId, AbortSignal.timeout(CLEANUP_TIMEOUT_MS));
+    return head?.Metadata?.[WRITER] === writer ? { location, bytes, etag: head.ETag as string } : undefined;
+  };
+
   const read = async (runId: string, signal: AbortSignal): Promise<string> => {
     try {
       return (await get(runId, signal)).text;
     } catch (error) {
-      throw failed('read', runId, error, signal);
+      throw failed('read', keyOf(runId), error, signal);
     }
   };
 
-  return { location, find, read, write };
-}
-
-/** S3 asks for conditional writes that ran into each other to be sent again; the SDK does not know that. */
-function markConflictRetryable<Input, Output>(next: (input: Input) => Promise<Output>) {
-  return async (input: Input): Promise<Output> => {
-    try {
-      return await next(input);
-    } catch (error) {
-      if (errorName(error) === 'ConditionalRequestConflict')
-        Object.assign(error as Error, { $retryable: {} });
-      throw error;
+  const getBlock = async (input: GetObjectCommandInput, abortSignal: AbortSignal) => {
+    for (let tries = 1; ; tries++) {
+      const output = await client.send(new GetObjectCommand(input), { abortSignal });
+      const timeout = AbortSignal.timeout(BLOCK_TIMEOUT_MS);
+      try {
+        // In Node, every answer to GetObject has one. The SDK does not try again what breaks off in it.
+        const body = addAbortSignal(AbortSignal.any([abortSignal, timeout]), output.Body as Readable);
+        return { output, bytes: await buffer(body) };
+      } catch (error) {
+        if (abortSignal.aborted || tries === BLOCK_TRIES) throw timeout.aborted ? timeout.reason : error;
+      }
     }
   };
+
+  const stream: RunStore['stream'] = async function* (runId, outcomes, signal) {
+    const Key = outcomes ? outcomesKeyOf(runId) : keyOf(runId);
+    let etag = outcomes?.etag;
+    // S3 has no first bytes of an object that is empty.
+    for (let from = 0, total = outcomes?.bytes ?? Infinity; from < total; ) {
+      const Range = `bytes=${from}-${from + BLOCK_BYTES - 1}`;
+      let block: Awaited<ReturnType<typeof getBlock>>;
+      try {
+        block = await getBlock({ Bucket: bucket, Key, Range, IfMatch: etag }, signal);
+      } catch (error) {
+        throw failed('read', Key, error, signal);
+      }
+      yield block.bytes;
+      etag = block.output.ETag;
+      total = totalBytes(block.output);
+      from += block.bytes.length;
+    }
+  };
+
+  const location = (runId: string): string => locationOf(keyOf(runId));
+  return { location, find, read, stream, write, findOutcomes, writeOutcomes };
 }
 
 async function* watch(
@@ -183,17 +278,6 @@ async function* watch(
   }
 }
 
-/** Whether a document stands there already: another's, or our own whose answer was lost and that was sent again. */
-function isAlreadyThere(error: unknown): boolean {
-  return ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload'].includes(errorName(error));
-}
-
 function totalBytes({ ContentRange, ContentLength }: GetObjectCommandOutput): number {
   return Number(ContentRange?.slice(ContentRange.indexOf('/') + 1) ?? ContentLength);
-}
-
-/** The name that S3 gave its error, or the system's code where S3 did not answer: the SDK calls a reset a timeout. */
-function errorName(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

@@ -1,6 +1,6 @@
 import { createHistogram } from 'node:perf_hooks';
 import { type Id, idKey } from './ids.ts';
-import type { FetchRecord, PostError, ReasonCode } from './outcome.ts';
+import type { FetchRecord, Reason, ReasonCode } from './outcome.ts';
 import type { CountOccurrences } from './repeats.ts';
 import type { RunObserver } from './run-observer.ts';
 import type { TrafficReport } from './traffic.ts';
@@ -48,6 +48,12 @@ interface OutcomeSummary {
 /** What a run came to, and what it did for that. */
 export type RunSummary = OutcomeSummary & TrafficReport;
 
+/** What is counted of a post that failed. */
+interface Failure {
+  readonly reason: Reason;
+  readonly record: FetchRecord;
+}
+
 const FIRST_ERRORS = 10;
 /** Above any that a function lives to see. */
 const MAX_LATENCY_MS = 2 ** 31;
@@ -78,15 +84,14 @@ export class Tally {
     this.#addFetch(id, record);
   }
 
-  addRejected(index: number, error: PostError, id: Id): void {
-    const { code, message, retryable } = error.reason;
+  addRejected(index: number, { reason, record }: Failure, id: Id): void {
+    const { code, message, retryable } = reason;
     this.#rejected += 1;
     this.#observer?.postRejected(index, id, code);
-    if (code === 'DEADLINE' || (code === 'RATE_LIMITED' && error.record.attempts === 0))
-      this.#isComplete = false;
+    if (code === 'DEADLINE' || (code === 'RATE_LIMITED' && record.attempts === 0)) this.#isComplete = false;
     this.#byCode[code] = (this.#byCode[code] ?? 0) + 1;
     if (this.#first.length < FIRST_ERRORS) this.#first.push({ index, id, code, message });
-    if (this.#addFetch(id, error.record) && retryable) this.#retryableIds.push(id);
+    if (this.#addFetch(id, record) && retryable) this.#retryableIds.push(id);
   }
 
   errors(): ErrorSummary {

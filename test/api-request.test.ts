@@ -17,6 +17,7 @@ import {
   UnknownRouteError,
   UnsupportedMediaTypeError,
 } from '../src/errors.ts';
+import { parseManifestLocation } from '../src/manifest.ts';
 import { sampleEvent } from './support/sample-events.ts';
 
 const v2 = (name: string) => sampleEvent<APIGatewayProxyEventV2>(name);
@@ -231,18 +232,56 @@ describe('a request from a load balancer', () => {
 });
 
 const limits = { maxIds: 10 };
+const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
 
 describe('GET /batches', () => {
   const get = (query: string): ApiRequest => requestOf({ query: [...new URLSearchParams(query)] });
 
   test.each([
-    ['ids=1,2,7-9', batchOf([1, 2, { from: 7, to: 9 }], true, undefined)],
-    ['ids=1%2C2', batchOf([1, 2], true, undefined)],
-    ['ids=1,+2,%203', batchOf([1, 2, 3], true, undefined)],
-    ['ids=a-slug&returnExceptions=false&runId=r-1', batchOf(['a-slug'], false, 'r-1')],
-    ['runId=7&returnExceptions=true&ids=1', batchOf([1], true, '7')],
+    ['ids=1,2,7-9', idsForm([1, 2, { from: 7, to: 9 }], true, undefined)],
+    ['ids=1%2C2', idsForm([1, 2], true, undefined)],
+    ['ids=1,+2,%203', idsForm([1, 2, 3], true, undefined)],
+    ['ids=a-slug&returnExceptions=false&runId=r-1', idsForm(['a-slug'], false, 'r-1')],
+    ['runId=7&returnExceptions=true&ids=1', idsForm([1], true, '7')],
   ])('?%s is a batch', (query, batch) => {
     expect(parseApiBatch(get(query), limits)).toStrictEqual(batch);
+  });
+
+  test.each([
+    ['manifest=s3://bucket/a+b.csv', 's3://bucket/a b.csv', true, undefined],
+    ['manifest=s3%3A%2F%2Fbucket%2F%C3%A4.json&runId=r', 's3://bucket/ä.json', true, 'r'],
+    ['returnExceptions=false&manifest=s3://bucket/a.csv', 's3://bucket/a.csv', false, undefined],
+  ])('?%s is a manifest', (query, url, returnExceptions, runId) => {
+    const location = parseManifestLocation(url, 'manifest');
+    expect(parseApiBatch(get(query), limits)).toStrictEqual({
+      kind: 'manifest',
+      location,
+      returnExceptions,
+      runId,
+    });
+  });
+
+  test('?redrive=nightly is a redrive', () => {
+    expect(parseApiBatch(get('redrive=nightly'), limits)).toStrictEqual({
+      kind: 'redrive',
+      sourceRunId: 'nightly',
+      returnExceptions: true,
+      runId: undefined,
+    });
+  });
+
+  test.each([
+    ['manifest=https://bucket/a.csv', /^Expected `query.manifest` to be s3:.*, got "https:/],
+    ['manifest=', /^Expected `query.manifest` to be s3:.*, got ""$/],
+    ['manifest=s3://bucket/a.csv&ids=1', /^Expected `query` to have one of .*, got ids and manifest$/],
+    ['redrive=r&redrive=s', /^Expected `query.redrive` to be given once, got "r, then s"$/],
+    ['redrive=a+b', /^Expected `query.redrive` to be 1 to 128 .*, got "a b"$/],
+    ['redrive=r&returnExceptions=true', /^Expected `query.returnExceptions` to be left out .*, got true$/],
+    ['redrive=r&runId=s', /^Expected `query.runId` to be left out of a redrive, got "s"$/],
+  ])('?%s is refused as it is in JSON', (query, message) => {
+    const parse = () => parseApiBatch(get(query), limits);
+    expect(parse).toThrow(BadInputError);
+    expect(parse).toThrow(message);
   });
 
   test.each([
@@ -255,14 +294,27 @@ describe('GET /batches', () => {
     ['ids=a+b', `\`query.ids[0]\` to be ${nameExpected}, got "a b"`],
     ['ids=9-7', '`query.ids[0]` to be a range whose "from" is not above its "to", got "9-7"'],
     ['ids=1&ids=2', '`query.ids` to be given once, got "1, then 2"'],
+    [
+      'ids=1&returnExceptions=true&returnExceptions=true',
+      '`query.returnExceptions` to be given once, got "true, then true"',
+    ],
     ['ids=1&runId=a&runId=a', '`query.runId` to be given once, got "a, then a"'],
     ['ids=1&runId=', `\`query.runId\` to be ${nameExpected}, got ""`],
     ['ids=1&runId=..', `\`query.runId\` to be ${nameExpected}, got ".."`],
     ['ids=1&returnExceptions=0', '`query.returnExceptions` to be true or false, got "0"'],
     ['ids=1&returnExceptions=', '`query.returnExceptions` to be true or false, got ""'],
-    ['ids=1&Ids=2', '`query` to be no parameters but ids, returnExceptions, runId, got "Ids"'],
-    ['__proto__=1', '`query` to be no parameters but ids, returnExceptions, runId, got "__proto__"'],
-    ['ids[]=1', '`query` to be no parameters but ids, returnExceptions, runId, got "ids[]"'],
+    [
+      'ids=1&Ids=2',
+      '`query` to be no parameters but ids, manifest, redrive, returnExceptions, runId, got "Ids"',
+    ],
+    [
+      '__proto__=1',
+      '`query` to be no parameters but ids, manifest, redrive, returnExceptions, runId, got "__proto__"',
+    ],
+    [
+      'ids[]=1',
+      '`query` to be no parameters but ids, manifest, redrive, returnExceptions, runId, got "ids[]"',
+    ],
   ])('?%s is refused with the place, what was expected and what came', (query, message) => {
     expect(() => parseApiBatch(get(query), limits)).toThrow(new BadInputError(`Expected ${message}`));
   });
@@ -275,7 +327,7 @@ describe('GET /batches', () => {
 
   test('a body is not looked at', () => {
     const request = { ...get('ids=1'), body: 'no JSON', headers: new Map([['content-type', 'text/plain']]) };
-    expect(parseApiBatch(request, limits)).toStrictEqual(batchOf([1], true, undefined));
+    expect(parseApiBatch(request, limits)).toStrictEqual(idsForm([1], true, undefined));
   });
 });
 
@@ -288,7 +340,8 @@ describe('POST /batches', () => {
       isBase64Encoded,
     });
   const good = '{"ids":[1,{"from":5,"to":7}]}';
-  const batch = batchOf([1, { from: 5, to: 7 }], true, undefined);
+  const batch = idsForm([1, { from: 5, to: 7 }], true, undefined);
+  const oneId = { batch: { requested: 1 } };
 
   test.each([
     undefined,
@@ -373,7 +426,7 @@ describe('POST /batches', () => {
 
   test('takes base64 with its padding and without', () => {
     for (const body of ['eyJpZHMiOlsxXX0=', 'eyJpZHMiOlsxXX0', 'eyJpZHMiOlsxMl19', 'eyJpZHMiOlsgMV19IA=='])
-      expect(parseApiBatch(post(body, undefined, true), limits).requested).toBe(1);
+      expect(parseApiBatch(post(body, undefined, true), limits)).toMatchObject(oneId);
   });
 
   test('refuses a body that is not UTF-8', () => {
@@ -388,15 +441,17 @@ describe('POST /batches', () => {
       new BadInputError(`Expected \`body.ids[1]\` to be ${nameExpected}, got "a/b"`),
     );
     expect(() => parseApiBatch(post('[1]'), limits)).toThrow(
-      new BadInputError('Expected `body` to be an object with "ids", got an array of 1'),
+      new BadInputError(
+        'Expected `body` to be an object with "ids", "manifest" or "redrive", got an array of 1',
+      ),
     );
   });
 
   test('takes exactly as many bytes as are allowed, counted decoded and in UTF-8', () => {
     const padded = `{"ids":[1]${' '.repeat(MAX_REQUEST_BYTES - '{"ids":[1]}'.length)}}`;
-    expect(parseApiBatch(post(padded), limits).requested).toBe(1);
+    expect(parseApiBatch(post(padded), limits)).toMatchObject(oneId);
     const encoded = Buffer.from(padded).toString('base64');
-    expect(parseApiBatch(post(encoded, undefined, true), limits).requested).toBe(1);
+    expect(parseApiBatch(post(encoded, undefined, true), limits)).toMatchObject(oneId);
     expect(() => parseApiBatch(post(`${padded} `), limits)).toThrow(
       new TooLargeError('Expected `body` to have at most 6291456 bytes, got 6291457'),
     );

@@ -21,6 +21,7 @@ test('everything but the bucket has a default', () => {
     ratePerSecond: Infinity,
     retryBudgetPercent: 20,
     hedge: false,
+    output: 'json',
     postHeadersParameter: undefined,
   } satisfies Omit<Config, 'postUrl'>);
 });
@@ -41,6 +42,7 @@ test('every variable is read, and others are none of its business', () => {
     RATE_LIMIT: '0.5',
     RETRY_BUDGET: '0',
     HEDGE: 'on',
+    OUTPUT: 'ndjson',
     POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers',
     HOME: undefined,
     MAX_SOMETHING: 'else',
@@ -60,6 +62,7 @@ test('every variable is read, and others are none of its business', () => {
     ratePerSecond: 0.5,
     retryBudgetPercent: 0,
     hedge: true,
+    output: 'ndjson',
     postHeadersParameter: '/batch-fetcher/post-headers',
   } satisfies Omit<Config, 'postUrl'>);
 });
@@ -84,6 +87,7 @@ test('one error names every variable that is wrong', () => {
       RATE_LIMIT: '0',
       RETRY_BUDGET: '20%',
       HEDGE: '',
+      OUTPUT: 'csv',
       POST_HEADERS_PARAMETER: 'a b',
     }),
   ).toThrow(
@@ -99,6 +103,7 @@ test('one error names every variable that is wrong', () => {
         'Expected `ATTEMPT_TIMEOUT_MS` to be an integer from 1 to 900000, got "5s"',
         'Expected `MAX_BODY_BYTES` to be an integer from 1 to 104857600, got "1e6"',
         'Expected `WRITE_RESERVE_MS` to be an integer from 500 to 60000, got nothing',
+        'Expected `OUTPUT` to be json or ndjson, got "csv"',
         'Expected `ADAPTIVE` to be on or off, got "true"',
         'Expected `RATE_LIMIT` to be a number of posts a second from 0.001 to 100000, or empty, got "0"',
         'Expected `RETRY_BUDGET` to be an integer from 0 to 1900, got "20%"',
@@ -124,6 +129,7 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   ['RATE_LIMIT', ['0', '0.0001', '100001', '-1', '1e3', 'Infinity', '.5', '5/s', ' 5']],
   ['RETRY_BUDGET', ['', '-1', '1901', '0.2', '20%']],
   ['HEDGE', ['', 'off\n', 'true']],
+  ['OUTPUT', ['', 'JSON', 'json\n', 'jsonl']],
   [
     'POST_HEADERS_PARAMETER',
     ['/', 'a//b', 'a/', 'a b', 'secret:value', 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'],

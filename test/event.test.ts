@@ -3,12 +3,15 @@ import { fromAlb, fromPayloadV1, fromPayloadV2 } from '../src/api-request.ts';
 import { batchOf } from '../src/batch.ts';
 import { BadInputError, TooLargeError } from '../src/errors.ts';
 import { parseEvent, recognizeEvent, type Trigger } from '../src/event.ts';
+import { parseManifestLocation } from '../src/manifest.ts';
 import { sampleEvent, sampleNames } from './support/sample-events.ts';
 
 const settings = { maxIds: 10, postIds: [{ from: 1, to: 3 }] };
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const unknownKind =
   'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got ';
+
+const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
 
 const requestOf = (event: unknown, requestId = 'request-1') =>
   parseEvent(recognizeEvent(event), settings, requestId);
@@ -34,6 +37,8 @@ describe('an event is told apart by what it is:', () => {
   test.each([
     ['an object of nothing', {}],
     ['one key of a batch', { runId: 'r' }],
+    ['a manifest', { manifest: 's3://bucket/ids.csv' }],
+    ['a redrive', { redrive: 'r' }],
     ['a batch with another key', { ids: [1], retries: 3 }],
     ['a batch that names a source', { ids: [1], source: 'cron' }],
     ['a batch with a request context that is none', { ids: [1], requestContext: null }],
@@ -68,7 +73,7 @@ describe('an event is told apart by what it is:', () => {
 test('a direct event is its own base form, and its document has the name of the request', () => {
   expect(requestOf({ ids: [1, 99999, 3] })).toStrictEqual({
     trigger: 'direct',
-    batch: batchOf([1, 99999, 3], true, undefined),
+    form: idsForm([1, 99999, 3], true, undefined),
     runId: 'request-1',
     isIdempotencyKey: false,
     requestId: 'request-1',
@@ -79,6 +84,25 @@ test('a direct event that names no ids has none: only a schedule does without', 
   expect(() => requestOf({ runId: 'r' })).toThrow(
     new BadInputError('Expected `ids` to be an array of ids, got nothing'),
   );
+});
+
+test('a manifest and a redrive are handed on, as there is more to be read for them', () => {
+  const name = { trigger: 'direct', isIdempotencyKey: false, requestId: 'request-1' };
+  expect(requestOf({ manifest: 's3://bucket/ids.csv', runId: 'nightly' })).toStrictEqual({
+    ...name,
+    form: {
+      kind: 'manifest',
+      location: parseManifestLocation('s3://bucket/ids.csv', 'manifest'),
+      returnExceptions: true,
+      runId: 'nightly',
+    },
+    runId: 'nightly',
+  });
+  expect(requestOf({ redrive: 'nightly' })).toStrictEqual({
+    ...name,
+    form: { kind: 'redrive', sourceRunId: 'nightly', returnExceptions: true, runId: undefined },
+    runId: 'request-1',
+  });
 });
 
 test('more ids than are allowed are too many', () => {
@@ -94,17 +118,27 @@ describe('an EventBridge event', () => {
   test('has the base form in its detail, and a run id of its time and id', () => {
     expect(requestOf({ ...envelope, detail: { ids: [7], returnExceptions: false } })).toStrictEqual({
       trigger: 'schedule',
-      batch: batchOf([7], false, undefined),
+      form: idsForm([7], false, undefined),
       runId: `20261123T060000Z-${id}`,
       isIdempotencyKey: false,
       requestId: 'request-1',
     });
   });
 
+  test.each([{ manifest: 's3://bucket/ids.csv' }, { redrive: 'nightly' }])(
+    'has what its detail says and not the configured ids: %j',
+    (detail) => {
+      expect(requestOf({ ...envelope, detail })).toMatchObject({
+        form: { kind: Object.keys(detail)[0] },
+        runId: `20261123T060000Z-${id}`,
+      });
+    },
+  );
+
   test.each([[{}], [null], [undefined]])('has the configured ids where its detail is %j', (detail) => {
     expect(requestOf({ ...envelope, detail })).toStrictEqual({
       trigger: 'schedule',
-      batch: batchOf(settings.postIds, true, undefined),
+      form: idsForm(settings.postIds, true, undefined),
       runId: `20261123T060000Z-${id}`,
       isIdempotencyKey: false,
       requestId: 'request-1',
@@ -128,13 +162,13 @@ describe('an EventBridge event', () => {
     [{ id: undefined }, `\`id\` to be ${nameExpected}, got nothing`],
     [{ id: '../x' }, `\`id\` to be ${nameExpected}, got "../x"`],
     [{ id: 'x'.repeat(128) }, `\`id\` to be ${nameExpected}, got "20261123T060000Z-${'x'.repeat(63)}…"`],
-    [{ detail: [1] }, '`detail` to be an object with "ids", got an array of 1'],
-    [{ detail: '1,2' }, '`detail` to be an object with "ids", got "1,2"'],
+    [{ detail: [1] }, '`detail` to be an object with "ids", "manifest" or "redrive", got an array of 1'],
+    [{ detail: '1,2' }, '`detail` to be an object with "ids", "manifest" or "redrive", got "1,2"'],
     [{ detail: { ids: null } }, '`detail.ids` to be an array of ids, got null'],
     [{ detail: { ids: ['a/b'] } }, `\`detail.ids[0]\` to be ${nameExpected}, got "a/b"`],
     [
       { detail: { id: 1 } },
-      '`detail` to be an object with no keys but ids, returnExceptions, runId, got {"id":1}',
+      '`detail` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"id":1}',
     ],
   ])('with %j is refused with the place, what was expected and what came', (change, message) => {
     expect(() => requestOf({ ...envelope, ...change })).toThrow(new BadInputError(`Expected ${message}`));
@@ -154,7 +188,7 @@ describe('an HTTP request', () => {
   test('has the run id of its Idempotency-Key', () => {
     expect(withKey('"key-1"', '{"ids":[1]}')).toStrictEqual({
       trigger: 'api',
-      batch: batchOf([1], true, undefined),
+      form: idsForm([1], true, undefined),
       runId: 'key-1',
       isIdempotencyKey: true,
       requestId: 'request-1',
@@ -165,7 +199,7 @@ describe('an HTTP request', () => {
     for (const key of ['key-1', 'a key'])
       expect(withKey(key, '{"ids":[1],"runId":"mine"}')).toStrictEqual({
         trigger: 'api',
-        batch: batchOf([1], true, 'mine'),
+        form: idsForm([1], true, 'mine'),
         runId: 'mine',
         isIdempotencyKey: false,
         requestId: 'request-1',
@@ -175,7 +209,7 @@ describe('an HTTP request', () => {
   test("has the request's id where it names neither", () => {
     expect(requestOf(sampleEvent('http-api-get'))).toStrictEqual({
       trigger: 'api',
-      batch: batchOf([1, 2, { from: 7, to: 9 }], true, undefined),
+      form: idsForm([1, 2, { from: 7, to: 9 }], true, undefined),
       runId: 'request-1',
       isIdempotencyKey: false,
       requestId: 'request-1',

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
@@ -20,6 +21,16 @@ interface Expected {
   readonly multiValueHeaders?: true;
 }
 
+/** The bucket and the objects that the sample events name. */
+const manifestBucket = 'batch-fetcher-local';
+const manifests: Readonly<Record<string, string | Buffer>> = {
+  'posts.csv': '\ufeffid,title\r\n1,"An early train, to Lisbon"\r\n99999,\r\n007,\r\na-slug,\r\n',
+  'posts.jsonl': '3\n{"from":40,"to":42}\n\n"3"\n',
+  'posts.json.gz': gzipSync('[\n  1,\n  {"from": 7, "to": 9},\n  "a-slug"\n]\n'),
+  'bad.csv': '1\n2\n3;An early train to Lisbon\n',
+  'long.jsonl': '1\n{"from":1,"to":10000}\n',
+};
+
 const oneToHundred = Array.from({ length: 100 }, (_, i) => i + 1);
 
 const good: Readonly<Record<string, Expected>> = {
@@ -27,6 +38,7 @@ const good: Readonly<Record<string, Expected>> = {
   'lesson-1': { trigger: 'direct', ids: [1, 2, 3] },
   'lesson-2': { trigger: 'direct', ids: [1, 2, 3, 4, 5] },
   'direct-ranges': { trigger: 'direct', ids: [98, 99, 100, 101, 1, '1', 7, 'a-slug', 7] },
+  'direct-manifest': { trigger: 'direct', runId: 'posts-2026-11-23', ids: [1, 99999, 7, 'a-slug'] },
   scheduler: { trigger: 'direct', runId: 'nightly-d32c5kddcf5bb8c3', ids: [1, 2, 3, 4, 5] },
   'eventbridge-rule': {
     trigger: 'schedule',
@@ -38,9 +50,15 @@ const good: Readonly<Record<string, Expected>> = {
     runId: '20261123T143207Z-6a7e8feb-b491-4cf7-a9f1-bf3703467718',
     ids: [12, 40, 41, 42],
   },
+  'eventbridge-manifest': {
+    trigger: 'schedule',
+    runId: '20261123T143207Z-0f6c1a8e-2f3d-4c0b-9f0a-6e2d1b7c5a94',
+    ids: [3, 40, 41, 42, '3'],
+  },
   'http-api-post': { trigger: 'api', runId: '8e03978e-40d5-43e8-bc93-6894a57f9324', ids: [1, 99999, 3] },
   'http-api-post-base64': { trigger: 'api', runId: 'from-base64', ids: ['2', 4, 5] },
   'http-api-get': { trigger: 'api', ids: [1, 2, 7, 8, 9] },
+  'http-api-get-manifest': { trigger: 'api', ids: [1, 7, 8, 9, 'a-slug'] },
   'function-url-post': { trigger: 'api', ids: [10, 11] },
   'rest-api-post': { trigger: 'api', runId: 'rest-4f7a', ids: [100, 101] },
   'rest-api-get': { trigger: 'api', runId: 'rest-get', ids: [3, 3, 1] },
@@ -58,6 +76,9 @@ const failFast: Readonly<Record<string, unknown>> = {
 const idExpected =
   'an integer from 0 to 9007199254740991, a range {"from", "to"}, or 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
+
+const locationExpected =
+  's3://bucket/key, with a key that ends in .json, .jsonl, .ndjson or .csv, or in one of these and .gz, and has at most 1024 bytes';
 
 const bad: Readonly<Record<string, unknown>> = {
   empty: badInput('Expected `ids` to be an array of ids, got nothing'),
@@ -86,8 +107,35 @@ const bad: Readonly<Record<string, unknown>> = {
       message: 'Expected `ids` to hold at most 10000 ids (MAX_IDS), got 1000000000000',
     },
   },
+  'manifest-ending': badInput(
+    `Expected \`manifest\` to be ${locationExpected}, got "s3://batch-fetcher-local/manifests/posts.xlsx"`,
+  ),
+  'manifest-https': badInput(
+    `Expected \`manifest\` to be ${locationExpected}, got "https://batch-fetcher-local.s3.amazonaws.com/manifests/posts.csv"`,
+  ),
+  'manifest-and-ids': badInput(
+    'Expected `event` to have one of ids, manifest, redrive, got ids and manifest',
+  ),
+  'manifest-missing': badInput(
+    'Expected `s3://batch-fetcher-local/manifests/nothing.csv` to be an object in S3, got nothing',
+  ),
+  'manifest-line': badInput(
+    `Expected \`s3://batch-fetcher-local/manifests/bad.csv line 3\` to be ${nameExpected}, got "3;An early train to Lisbon"`,
+  ),
+  'manifest-too-long': {
+    thrown: {
+      name: 'TooLargeError',
+      code: 'TOO_LARGE',
+      message:
+        'Expected `s3://batch-fetcher-local/manifests/long.jsonl` to hold at most 10000 ids (MAX_IDS), got more by line 2',
+    },
+  },
+  'redrive-run-id': badInput('Expected `runId` to be left out of a redrive, got "again"'),
+  'http-api-query-manifest-missing': badRequest(
+    'Expected `s3://batch-fetcher-local/manifests/nothing.csv` to be an object in S3, got nothing',
+  ),
   'key-unknown': badInput(
-    'Expected `event` to be an object with no keys but ids, returnExceptions, runId, got {"retries":3}',
+    'Expected `event` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"retries":3}',
   ),
   'return-exceptions-text': badInput('Expected `returnExceptions` to be true or false, got "false"'),
   'run-id-path': badInput(`Expected \`runId\` to be ${nameExpected}, got "../runs/1"`),
@@ -98,7 +146,7 @@ const bad: Readonly<Record<string, unknown>> = {
     'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got {"Records":[{"messageId":"059f36b4-87a3-44ab-83d2-661975830a7d","receiptHandle":…',
   ),
   'eventbridge-s3': badInput(
-    'Expected `detail` to be an object with no keys but ids, returnExceptions, runId, got {"version":"0"}',
+    'Expected `detail` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"version":"0"}',
   ),
   'eventbridge-no-time': badInput('Expected `time` to be an ISO 8601 time, got nothing'),
   'http-api-broken-base64': badRequest(
@@ -112,7 +160,7 @@ const bad: Readonly<Record<string, unknown>> = {
   ),
   'http-api-duplicate-query-key': badRequest('Expected `query.ids` to be given once, got "1, then 2"'),
   'http-api-query-unknown': badRequest(
-    'Expected `query` to be no parameters but ids, returnExceptions, runId, got "limit"',
+    'Expected `query` to be no parameters but ids, manifest, redrive, returnExceptions, runId, got "limit"',
   ),
   'http-api-query-reversed': badRequest(
     'Expected `query.ids[0]` to be a range whose "from" is not above its "to", got "9-7"',
@@ -142,7 +190,9 @@ const bad: Readonly<Record<string, unknown>> = {
   ),
   'http-api-empty-body': badRequest('Expected `body` to be the text of a JSON object, got nothing'),
   'http-api-body-not-json': badRequest(expect.stringMatching(/^Expected `body` to be JSON: \S/)),
-  'http-api-body-array': badRequest('Expected `body` to be an object with "ids", got an array of 3'),
+  'http-api-body-array': badRequest(
+    'Expected `body` to be an object with "ids", "manifest" or "redrive", got an array of 3',
+  ),
   'http-api-body-id': badRequest(`Expected \`body.ids[1]\` to be ${nameExpected}, got "a/b"`),
   'http-api-range-trillion': problem(
     413,
@@ -170,7 +220,10 @@ let handler: (event: unknown, context: Context) => Promise<unknown>;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'batch-fetcher-events-'));
   stub = await startPostsStub({ latencyMs: () => 0 });
-  store = await startS3Store({ directory: home, buckets: [bucket] });
+  store = await startS3Store({ directory: home, buckets: [bucket, manifestBucket] });
+  await mkdir(join(home, manifestBucket, 'manifests'), { recursive: true });
+  for (const [name, content] of Object.entries(manifests))
+    await writeFile(join(home, manifestBucket, 'manifests', name), content);
   const env = {
     RESULTS_BUCKET: bucket,
     POST_URL: `${stub.url}/posts/{id}`,
@@ -340,7 +393,13 @@ test('the schema refuses what is refused for its form', () => {
     (name) => isDirect(name) && eventFaults(sampleEvent(`bad/${name}`)).length === 0,
   );
   // What no schema can say.
-  expect(accepted.sort()).toStrictEqual(['range-reversed', 'range-trillion']);
+  expect(accepted.sort()).toStrictEqual([
+    'manifest-line',
+    'manifest-missing',
+    'manifest-too-long',
+    'range-reversed',
+    'range-trillion',
+  ]);
 });
 
 type Response = { readonly returned: unknown } | { readonly thrown: unknown };

@@ -154,6 +154,44 @@ describe('an invocation', () => {
   });
 });
 
+describe('a redrive', () => {
+  test.each(['json', 'ndjson'])('of a run that met a failing origin makes it whole (%s)', async (OUTPUT) => {
+    let isUp = false;
+    const origin = await startMisbehavingServer(({ socket, path }) => {
+      const isFailing = !isUp && path === '/posts/2';
+      const id = path.slice(path.lastIndexOf('/') + 1);
+      socket.write(isFailing ? httpResponse(500, '') : httpResponse(200, `{"id":${id}}`));
+    });
+    try {
+      const POST_URL = `${origin.origin}/posts/{id}`;
+      const handler = await coldStart({ ...good(), POST_URL, MAX_ATTEMPTS: '1', OUTPUT });
+      const runId = `redriven-${OUTPUT}`;
+      expect(await handler({ ids: [1, 2, 3], runId }, contextOf())).toMatchObject({
+        errors: { byCode: { HTTP_ERROR: 1 }, retryableIds: [2] },
+      });
+      isUp = true;
+      expect(await handler({ redrive: runId }, contextOf())).toMatchObject({
+        runId: `${runId}.redrive-1`,
+        location: `s3://results/runs/${runId}.redrive-1.json`,
+        replayed: false,
+        errors: { total: 0, retryableIds: [] },
+        summary: { requested: 3, fulfilled: 3, attempts: 3 },
+      });
+    } finally {
+      await origin.stop();
+    }
+  });
+
+  test('of a run that is not there is bad input', async () => {
+    const handler = await coldStart();
+    await expect(handler({ redrive: 'no-such-run' }, contextOf())).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message:
+        'Expected `redrive` to name a run, got "no-such-run", of which there is no s3://results/runs/no-such-run.json',
+    });
+  });
+});
+
 describe('what goes wrong inside', () => {
   test('a bad environment throws one error that names each variable', async () => {
     const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined, CONCURRENCY: '0' });

@@ -8,9 +8,11 @@ import {
   hashIds,
   type IdList,
   idKey,
+  parseId,
   parseIds,
   parseIdsText,
   parseName,
+  parsePlainId,
 } from '../src/ids.ts';
 
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
@@ -161,6 +163,29 @@ describe('ids in text', () => {
       }),
     );
   });
+});
+
+test('one id is read as it is in a list, and names the place that it is told', () => {
+  expect([parseId(-0, 'a'), parseId('7', 'a'), parseId({ from: 1, to: 2 }, 'a')]).toStrictEqual([
+    0,
+    '7',
+    { from: 1, to: 2 },
+  ]);
+  expect(() => parseId(1.5, 'line 7')).toThrow(
+    new BadInputError(`Expected \`line 7\` to be ${idExpected}, got 1.5`),
+  );
+});
+
+test('one id in text is a number or a name, and never a range', () => {
+  expect(['007', '7-9', 'a'].map((text) => parsePlainId(text, 'line 7'))).toStrictEqual([7, '7-9', 'a']);
+  for (const [text, expected] of [
+    ['', nameExpected],
+    ['7,9', nameExpected],
+    ['9007199254740993', integerExpected],
+  ] as const)
+    expect(() => parsePlainId(text, 'line 7')).toThrow(
+      new BadInputError(`Expected \`line 7\` to be ${expected}, got "${text}"`),
+    );
 });
 
 test('a name is given back as it is, and refused with its place', () => {

@@ -3,18 +3,19 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { startS3Store } from '../local/s3-store.ts';
 import type { Attempt, RequestPost } from '../src/attempt.ts';
-import { readReport } from '../src/document.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from '../src/errors.ts';
 import { parseEvent, type RunRequest } from '../src/event.ts';
 import type { Id } from '../src/ids.ts';
 import { PostError } from '../src/outcome.ts';
 import { type Run, type RunSettings, type RunTime, runBatch } from '../src/run-batch.ts';
 import type { RunObserver } from '../src/run-observer.ts';
-import { createRunStore, createS3Client, type RunStore } from '../src/run-store.ts';
+import { createRunStore, type RunStore } from '../src/run-store.ts';
+import { createS3Client } from '../src/s3.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
 import { ValueSpool } from '../src/value-spool.ts';
 import { FakeClock } from './support/fake-clock.ts';
 import { quiet, watch } from './support/manual-mapper.ts';
+import { MemoryStore } from './support/memory-store.ts';
 import {
   accessDenied,
   loseAnswer,
@@ -24,6 +25,7 @@ import {
 import { silentObserver } from './support/observer.ts';
 import { plainReport, plainTraffic } from './support/plain-traffic.ts';
 import { documentFaults } from './support/schemas.ts';
+import { answer, notFound, post, ScriptedOrigin, type Step } from './support/scripted-origin.ts';
 
 const MIB = 1024 ** 2;
 
@@ -38,89 +40,9 @@ const settings: RunSettings = {
 };
 
 function requestFor(form: object, more: Partial<RunRequest> = {}): RunRequest {
-  const request = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
-  return { ...request, ...more };
-}
-
-/** Documents in memory, and what was asked of it. */
-class MemoryStore implements RunStore {
-  readonly documents = new Map<string, string>();
-  readonly asked: string[] = [];
-
-  location(runId: string): string {
-    return `s3://results/runs/${runId}.json`;
-  }
-
-  async find(runId: string) {
-    this.asked.push('find');
-    const text = this.documents.get(runId);
-    const report = text === undefined ? undefined : readReport(text, text);
-    return text && report ? { ...report, documentBytes: Buffer.byteLength(text) } : undefined;
-  }
-
-  async read(runId: string): Promise<string> {
-    this.asked.push('read');
-    return this.documents.get(runId) ?? expect.fail('There is no document');
-  }
-
-  async write(runId: string, chunks: AsyncIterable<Buffer>, stopping: AbortController): Promise<boolean> {
-    this.asked.push('write');
-    const written: Buffer[] = [];
-    for await (const chunk of chunks) written.push(chunk);
-    if (this.documents.has(runId)) {
-      stopping.abort(new Error('There is a document already'));
-      return false;
-    }
-    this.documents.set(runId, Buffer.concat(written).toString());
-    return true;
-  }
-}
-
-type Step = Attempt & { readonly tookMs?: number };
-
-const answer = (body: string, status = 200): Step => ({
-  kind: 'response',
-  status,
-  body: Buffer.from(body),
-});
-const post = (id: Id): Step => answer(`{"id":${JSON.stringify(id)}}`);
-const notFound = answer('{}', 404);
-
-/** A server by a script, on a clock: each answer takes 10 ms, or `tookMs`. */
-class ScriptedOrigin {
-  readonly requested: Id[] = [];
-  inFlight = 0;
-  mostInFlight = 0;
-  readonly #clock: FakeClock;
-  readonly #script: (id: Id, index: number) => Step | Promise<Step>;
-
-  constructor(clock: FakeClock, script: (id: Id, index: number) => Step | Promise<Step>) {
-    this.#clock = clock;
-    this.#script = script;
-  }
-
-  readonly requestPost: RequestPost = async (id, timeoutMs, signal) => {
-    const index = this.requested.push(id) - 1;
-    this.inFlight += 1;
-    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
-    try {
-      const { tookMs = 10, ...attempt } = await this.#script(id, index);
-      return await new Promise<Attempt>((resolve, reject) => {
-        const inTime = tookMs < timeoutMs;
-        const cancel = this.#clock.after(inTime ? tookMs : timeoutMs, () =>
-          resolve(inTime ? attempt : { kind: 'timed-out' }),
-        );
-        const onAbort = (): void => {
-          cancel();
-          reject(signal.reason);
-        };
-        if (signal.aborted) onAbort();
-        else signal.addEventListener('abort', onAbort, { once: true });
-      });
-    } finally {
-      this.inFlight -= 1;
-    }
-  };
+  const parsed = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
+  if (parsed.form.kind !== 'ids') expect.fail('A batch was expected');
+  return { ...parsed, batch: parsed.form.batch, ...more };
 }
 
 interface Given {
@@ -1048,6 +970,29 @@ describe('with S3', () => {
     });
   });
 
+  test('outcomes whose answer was lost are our own, and get their document', async () => {
+    await withS3(async ({ s3, store, stored }) => {
+      s3.next('PutObject', loseAnswer);
+      const { requestPost } = atOnce(post);
+      const run = await runBatch(
+        lesson,
+        { ...settings, output: 'ndjson' },
+        { store, clock: new FakeClock(), requestPost, random: () => 0, observer: silentObserver },
+        time,
+      );
+      expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
+      expect(s3.operations).toStrictEqual([
+        'GetObject bytes=-65536',
+        'HeadObject',
+        'PutObject',
+        'PutObject',
+        'HeadObject',
+        'PutObject',
+      ]);
+      expect(await stored()).toStrictEqual(['runs/run-1.json', 'runs/run-1.ndjson']);
+    });
+  });
+
   test('of two deliveries at once, one stores the document, and the other replays it', async () => {
     await withS3(async ({ store, stored }) => {
       const both = Promise.withResolvers<void>();
@@ -1140,5 +1085,134 @@ describe('with S3', () => {
       await result;
       expect([await stored(), origin.inFlight, clock.pending]).toStrictEqual([[], 0, 0]);
     });
+  });
+});
+
+describe('a batch whose outcomes are an object by themselves', () => {
+  const apart = { output: 'ndjson' } as const;
+  const outcomesOf = (text: string) => ({
+    location: 's3://results/runs/run-1.ndjson',
+    bytes: Buffer.byteLength(text),
+    etag: '"outcomes"',
+  });
+
+  test('has the lines that the document would have, and a document that names them, written last', async () => {
+    const whole = new MemoryStore();
+    await runOf(lesson, (id) => (id === 99999 ? notFound : post(id)), { store: whole });
+    const store = new MemoryStore();
+    const { run } = await runOf(lesson, (id) => (id === 99999 ? notFound : post(id)), {
+      store,
+      settings: apart,
+      time: { maxReplyBytes: 10_000 },
+    });
+    const lines = store.outcomes.get('run-1') ?? '';
+    const { results, ...rest } = JSON.parse(whole.documents.get('run-1') ?? '');
+    expect(lines).toMatch(/^(\{.*\}\n){3}$/);
+    expect(
+      lines
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    ).toStrictEqual(results);
+    const text = store.documents.get('run-1') ?? '';
+    const outcomes = outcomesOf(lines);
+    expect(JSON.parse(text)).toStrictEqual({ ...rest, outcomes });
+    expect(documentFaults(JSON.parse(text))).toStrictEqual([]);
+    expect(text.split('\n')).toHaveLength(6);
+    expect(run).toMatchObject({
+      runId: 'run-1',
+      location: 's3://results/runs/run-1.json',
+      outcomes,
+      document: text,
+    });
+    expect(store.asked).toStrictEqual(['find', 'findOutcomes', 'writeOutcomes', 'write']);
+  });
+
+  test('of no ids has none', async () => {
+    const store = new MemoryStore();
+    const { run } = await runOf(requestFor({ ids: [], runId: 'run-1' }), noFetch, { store, settings: apart });
+    expect(store.outcomes.get('run-1')).toBe('');
+    expect(run.outcomes).toStrictEqual(outcomesOf(''));
+  });
+
+  test('is replayed when it is delivered again, whatever the output is to be by then', async () => {
+    const store = new MemoryStore();
+    const { run: first } = await runOf(lesson, post, { store, settings: apart });
+    for (const output of ['json', 'ndjson'] as const) {
+      const { run } = await runOf(lesson, noFetch, { store, settings: { output } });
+      expect(run).toStrictEqual({ ...first, replayed: true });
+    }
+  });
+
+  test('takes the place of outcomes that an earlier delivery left without a document', async () => {
+    const store = new MemoryStore();
+    store.outcomes.set('run-1', 'what it had\n');
+    await runOf(lesson, post, { store, settings: apart });
+    expect(store.outcomes.get('run-1')).not.toContain('what it had');
+    expect(store.documents.has('run-1')).toBe(true);
+  });
+
+  test('is the run of another delivery where that was first, and an error where it is still to end', async () => {
+    const { run: other } = await runOf(lesson, post, { settings: apart });
+    for (const isDone of [true, false]) {
+      const store = new MemoryStore();
+      store.writeOutcomes = async (_runId, _unfinished, _writer, chunks) => {
+        for await (const _ of chunks);
+        const { runId, location, replayed, document, ...report } = other;
+        const run = { ...report.run, requestId: 'of the other' };
+        const text = JSON.stringify({ version: 1, ...report, run }).replace(
+          /,(?="(outcomes|errors|summary)":)/g,
+          ',\n',
+        );
+        if (isDone) store.documents.set('run-1', text);
+        return undefined;
+      };
+      const { settled } = await run(lesson, post, { store, settings: apart });
+      expect(settled).toMatchObject(
+        isDone
+          ? { value: { replayed: true, run: { requestId: 'of the other' } } }
+          : {
+              reason: { code: 'STORE_FAILED', message: expect.stringContaining('another write ran into it') },
+            },
+      );
+    }
+  });
+
+  test('is the run of another delivery, too, whose document is there first', async () => {
+    const store = storeWith(earlierDocument());
+    let asked = 0;
+    const find = store.find.bind(store);
+    store.find = async (runId) => (asked++ === 0 ? undefined : find(runId));
+    const { run } = await runOf(lesson, post, { store, settings: apart });
+    expect(run).toMatchObject({ replayed: true, run: { requestId: 'request-0' } });
+  });
+
+  test('writes neither object in the default mode where a post fails', async () => {
+    const store = new MemoryStore();
+    const request = requestFor({ ids: [1, 99999, 3], runId: 'run-1', returnExceptions: false });
+    const { error } = await errorOf(request, (id) => (id === 99999 ? notFound : post(id)), {
+      store,
+      settings: apart,
+    });
+    expect(error).toMatchObject({ code: 'NOT_FOUND', id: 99999 });
+    expect([store.outcomes.size, store.documents.size]).toStrictEqual([0, 0]);
+  });
+
+  test('whose time is over between the two writes fails, and leaves its outcomes to the next delivery', async () => {
+    const store = new MemoryStore();
+    const clock = new FakeClock();
+    store.write = async (_runId, _chunks, stopping) => {
+      stopping.signal.throwIfAborted();
+      return new Promise((_, reject) =>
+        stopping.signal.addEventListener('abort', () => reject(stopping.signal.reason), { once: true }),
+      );
+    };
+    const { error } = await errorOf(lesson, post, { store, clock, settings: apart });
+    expect(error).toMatchObject({ code: 'STORE_FAILED', message: expect.stringContaining('time ran out') });
+    expect(store.outcomes.size).toBe(1);
+    const { write } = MemoryStore.prototype;
+    store.write = write;
+    const { run } = await runOf(lesson, post, { store, settings: apart });
+    expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
   });
 });

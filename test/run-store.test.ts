@@ -5,11 +5,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { type S3Store, startS3Store } from '../local/s3-store.ts';
 import type { RunReport } from '../src/document.ts';
 import { RunConflictError, StoreError } from '../src/errors.ts';
-import { createRunStore, createS3Client, type RunStore } from '../src/run-store.ts';
+import { createRunStore, type RunStore } from '../src/run-store.ts';
+import { createS3Client } from '../src/s3.ts';
 import { quiet, watch } from './support/manual-mapper.ts';
 import {
   accessDenied,
   conflict,
+  cutShort,
   hold,
   internalError,
   loseAnswer,
@@ -21,6 +23,7 @@ import {
   type S3Fault,
   type S3Operation,
   slowDown,
+  stall,
   startMisbehavingS3,
 } from './support/misbehaving-s3.ts';
 import { plainReport } from './support/plain-traffic.ts';
@@ -246,6 +249,87 @@ describe('read', () => {
   test('a document that has gone is a StoreError', async () => {
     const runId = newRunId();
     expect(await storeErrorOf(store.read(runId, never()))).toStrictEqual(failure(runId, 'read', 'NoSuchKey'));
+  });
+});
+
+describe('stream', () => {
+  async function textOf(runId: string, signal = never()): Promise<Buffer> {
+    const blocks: Buffer[] = [];
+    for await (const block of store.stream(runId, undefined, signal)) blocks.push(block);
+    return Buffer.concat(blocks);
+  }
+
+  test('has the text of a document in blocks, each asked for when it is needed', async () => {
+    const runId = newRunId();
+    const text = randomBytes(9 * MIB);
+    await put(runId, text);
+    const blocks = store.stream(runId, undefined, never())[Symbol.asyncIterator]();
+    const next = async () => sha256((await blocks.next()).value ?? undefined);
+    expect(await next()).toBe(sha256(text.subarray(0, 4 * MIB)));
+    expect(s3.operations).toStrictEqual(['GetObject bytes=0-4194303']);
+    expect(await next()).toBe(sha256(text.subarray(4 * MIB, 8 * MIB)));
+    expect(await next()).toBe(sha256(text.subarray(8 * MIB)));
+    expect(await blocks.next()).toStrictEqual({ done: true, value: undefined });
+    expect(s3.operations).toHaveLength(3);
+  });
+
+  test('asks again for a block that breaks off', async () => {
+    const runId = newRunId();
+    const text = randomBytes(5 * MIB);
+    await put(runId, text);
+    s3.next('GetObject', cutShort, cutShort);
+    expect(sha256(await textOf(runId))).toBe(sha256(text));
+    expect(s3.operations).toHaveLength(4);
+  });
+
+  test('gives up on a block that breaks off for the third time', async () => {
+    const runId = newRunId();
+    await put(runId, randomBytes(MIB));
+    s3.always('GetObject', cutShort);
+    expect(await storeErrorOf(textOf(runId))).toStrictEqual(failure(runId, 'read', 'ECONNRESET'));
+    expect(s3.operations).toHaveLength(3);
+  });
+
+  test('gives up on a block that does not come to its end in 20 s, three times', async () => {
+    const runId = newRunId();
+    await put(runId, randomBytes(MIB));
+    const timeouts: number[] = [];
+    vi.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      timeouts.push(ms);
+      const timeout = new AbortController();
+      void s3
+        .asked('GetObject', timeouts.length)
+        .then(() => timeout.abort(new DOMException('Time is out', 'TimeoutError')));
+      return timeout.signal;
+    });
+    s3.always('GetObject', stall);
+    expect(await storeErrorOf(textOf(runId))).toStrictEqual(failure(runId, 'read', 'TimeoutError'));
+    expect(timeouts).toStrictEqual([20_000, 20_000, 20_000]);
+  });
+
+  test('fails where the document changes in the meantime', async () => {
+    const runId = newRunId();
+    await put(runId, randomBytes(9 * MIB));
+    const blocks = store.stream(runId, undefined, never())[Symbol.asyncIterator]();
+    await blocks.next();
+    await put(runId, randomBytes(9 * MIB));
+    expect(await storeErrorOf(blocks.next())).toStrictEqual(failure(runId, 'read', 'PreconditionFailed'));
+  });
+
+  test('ends with the reason of the signal in the middle of a block', async () => {
+    const runId = newRunId();
+    await put(runId, randomBytes(MIB));
+    const stopping = new AbortController();
+    s3.always('GetObject', stall);
+    const result = rejectionOf(textOf(runId, stopping.signal));
+    await s3.asked('GetObject');
+    const reason = new Error('enough');
+    stopping.abort(reason);
+    expect(await result).toBe(reason);
+  });
+
+  test('fails where there is no document', async () => {
+    expect(await storeErrorOf(textOf('none'))).toStrictEqual(failure('none', 'read', 'NoSuchKey'));
   });
 });
 
@@ -700,6 +784,107 @@ function abortedController(reason: unknown): AbortController {
   controller.abort(reason);
   return controller;
 }
+
+describe('outcomes by themselves', () => {
+  const keyOf = (runId: string) => `${real.endpoint}/${bucket}/runs/${runId}.ndjson`;
+  async function textOf(runId: string): Promise<string> {
+    return (await fetch(keyOf(runId))).text();
+  }
+
+  const write = (
+    runId: string,
+    unfinished: Awaited<ReturnType<RunStore['findOutcomes']>>,
+    { writer = 'me', chunks = source(10).chunks, stopping = new AbortController() } = {},
+  ) => store.writeOutcomes(runId, unfinished, writer, chunks, stopping);
+
+  test.each([[10], [6 * MIB]])('of %d bytes are written, and found, and read', async (bytes) => {
+    const runId = newRunId();
+    expect(await store.findOutcomes(runId, never())).toBeUndefined();
+    const { chunks, bytes: content } = source(bytes);
+    const outcomes = await write(runId, undefined, { chunks });
+    const response = await fetch(keyOf(runId));
+    expect(outcomes).toStrictEqual({
+      location: `s3://results/runs/${runId}.ndjson`,
+      bytes,
+      etag: response.headers.get('etag'),
+    });
+    expect(response.headers.get('content-type')).toBe('application/x-ndjson');
+    expect(sha256(Buffer.from(await response.arrayBuffer()))).toBe(sha256(content));
+    expect(await store.findOutcomes(runId, never())).toStrictEqual({ etag: outcomes?.etag });
+    const blocks: Buffer[] = [];
+    for await (const block of store.stream(runId, outcomes, never())) blocks.push(block);
+    expect(sha256(Buffer.concat(blocks))).toBe(sha256(content));
+  });
+
+  test('of none are an empty object, of which nothing is read', async () => {
+    const runId = newRunId();
+    const outcomes = await write(runId, undefined, { chunks: source().chunks });
+    expect(outcomes?.bytes).toBe(0);
+    expect((await store.stream(runId, outcomes, never()).next()).done).toBe(true);
+  });
+
+  test.each([[10], [6 * MIB]])('of %d bytes are not written over those of others', async (bytes) => {
+    const runId = newRunId();
+    await write(runId, undefined);
+    const before = await textOf(runId);
+    const { chunks } = source(bytes);
+    expect(await write(runId, undefined, { writer: 'another', chunks })).toBeUndefined();
+    expect(await textOf(runId)).toBe(before);
+    expect(real.openUploads()).toBe(0);
+  });
+
+  test.each([[10], [6 * MIB]])('of %d bytes take the place of those that were found', async (bytes) => {
+    const runId = newRunId();
+    await write(runId, undefined);
+    const unfinished = await store.findOutcomes(runId, never());
+    const { chunks } = source(bytes);
+    expect((await write(runId, unfinished, { writer: 'another', chunks }))?.bytes).toBe(bytes);
+    // The same found twice: the second comes too late.
+    const late = source(bytes).chunks;
+    expect(await write(runId, unfinished, { writer: 'a third', chunks: late })).toBeUndefined();
+    expect(real.openUploads()).toBe(0);
+  });
+
+  test('are our own where the answer to their write was lost', async () => {
+    const runId = newRunId();
+    s3.next('PutObject', loseAnswer);
+    const outcomes = await write(runId, undefined);
+    expect(outcomes).toStrictEqual({ ...(await store.findOutcomes(runId, never())), ...outcomes });
+    expect(outcomes?.bytes).toBe(10);
+  });
+
+  test('have gone by the time that they are asked for', async () => {
+    const runId = newRunId();
+    await write(runId, undefined);
+    const unfinished = { etag: '"of others"' };
+    s3.next('HeadObject', async ({ forward, answer }) => {
+      await fetch(keyOf(runId), { method: 'DELETE' });
+      const answered = await forward();
+      if (answered) answer(answered);
+    });
+    expect(await write(runId, unfinished)).toBeUndefined();
+  });
+
+  test('that changed are not read', async () => {
+    const runId = newRunId();
+    const outcomes = await write(runId, undefined);
+    await write(runId, await store.findOutcomes(runId, never()), { writer: 'another' });
+    const error = await rejectionOf(store.stream(runId, outcomes, never()).next());
+    expect(error).toMatchObject({
+      message: `s3://results/runs/${runId}.ndjson could not be read: PreconditionFailed`,
+    });
+  });
+
+  test('are a StoreError where S3 refuses', async () => {
+    const runId = newRunId();
+    s3.always('HeadObject', accessDenied);
+    await expect(store.findOutcomes(runId, never())).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    s3.always('PutObject', accessDenied);
+    await expect(write(runId, undefined)).rejects.toMatchObject({
+      message: `s3://results/runs/${runId}.ndjson could not be written: AccessDenied`,
+    });
+  });
+});
 
 describe('the S3 client', () => {
   test('does not wait for an answer longer than 20 s, five times', async () => {

@@ -78,6 +78,30 @@ describe('the schema of the document', () => {
     expect(documentFaults(await documentOf({ ids: [1], returnExceptions: false }))).toStrictEqual([]);
   });
 
+  test('takes a document that names its outcomes instead, and neither both nor none', async () => {
+    const { results, ...rest } = await documentOf({ ids: ['fine', 'limited', 'missing'] });
+    const outcomes = { location: 's3://results/runs/run-1.ndjson', bytes: 7, etag: '"abc"' };
+    expect(documentFaults({ ...rest, outcomes })).toStrictEqual([]);
+    expect(documentFaults({ ...rest, outcomes, results })).not.toStrictEqual([]);
+    expect(documentFaults({ ...rest })).not.toStrictEqual([]);
+    const bad = [
+      { location: 'runs/run-1.ndjson' },
+      { bytes: -1 },
+      { etag: '' },
+      { etag: undefined },
+      { key: 'x' },
+    ];
+    for (const more of bad)
+      expect(documentFaults({ ...rest, outcomes: { ...outcomes, ...more } })).not.toStrictEqual([]);
+  });
+
+  test('takes a redrive', async () => {
+    const document = await documentOf({ ids: ['fine'] });
+    const redriven = (redriveOf: unknown) => ({ ...document, run: { ...document.run, redriveOf } });
+    expect(documentFaults(redriven('run-1.redrive-1'))).toStrictEqual([]);
+    expect(documentFaults(redriven('../run'))).not.toStrictEqual([]);
+  });
+
   const gone = Symbol('gone');
   const sample = documentOf({ ids: ['fine', 'missing', 'broken', 'reset', 'stalled', 'limited', 'teapot'] });
   const fine = '/results/0';
@@ -269,6 +293,18 @@ describe('the schema of the event', () => {
         fc.constantFrom({ from }, { from, to: null }, { from, to: from + 0.5 }, { from, to: from, step: 1 }),
       ),
     );
+  const locations = fc.oneof(
+    fc.stringMatching(/^s3:\/\/[a-z.-]{2,5}\/[a-z/.]{0,3}\.(json|jsonl|ndjson|csv|txt)(\.gz)?$/),
+    fc.string({ unit: 'binary' }).map((key) => `s3://bucket/${key}.csv`),
+    fc.constantFrom(
+      's3://bucket/.csv',
+      's3://bucket/a.csv\n',
+      's3://bucket/a\u007f.csv',
+      's3://bucket/\ud83d.csv',
+      's3://bucket/\ud83d\ude00.csv',
+      'S3://bucket/a.csv',
+    ),
+  );
   const junk = fc.jsonValue().filter((value) => !JSON.stringify(value).includes('"from"'));
 
   test('takes an id exactly where the code does', () => {
@@ -289,14 +325,20 @@ describe('the schema of the event', () => {
           { weight: 3, arbitrary: fc.array(fc.oneof(fc.nat(), fc.constantFrom('a', 'b')), { maxLength: 5 }) },
           { weight: 1, arbitrary: junk },
         ),
+        manifest: fc.oneof(locations, junk),
+        redrive: fc.oneof(names, junk),
         returnExceptions: fc.oneof(fc.boolean(), junk),
         runId: fc.oneof(names, junk),
         extra: junk,
       },
       { requiredKeys: [] },
     );
+    const sourceForms = fc.oneof(
+      fc.record({ manifest: locations, returnExceptions: fc.boolean() }, { requiredKeys: ['manifest'] }),
+      fc.record({ redrive: names, runId: names }, { requiredKeys: ['redrive'] }),
+    );
     fc.assert(
-      fc.property(fc.oneof(forms, junk), (form) => {
+      fc.property(fc.oneof(forms, sourceForms, junk), (form) => {
         const event = JSON.parse(JSON.stringify(form));
         expect(eventFaults(event).length === 0).toBe(
           accepts(() => parseBatch(event, '', { maxIds: 10_000 })),
@@ -312,6 +354,7 @@ describe('the schema of the event', () => {
 });
 
 interface DocumentUnderTest {
+  readonly run: object;
   readonly results: readonly {
     readonly id: number | string;
     readonly reason?: { readonly code: ReasonCode };
@@ -323,8 +366,10 @@ interface DocumentUnderTest {
 /** The document that the pipeline writes, with scripted attempts. */
 async function documentOf(form: object, settings: Partial<RunSettings> = {}): Promise<DocumentUnderTest> {
   const chunks: Buffer[] = [];
+  const request = parseEvent({ trigger: 'direct', form }, { maxIds: 10_000, postIds: [] }, 'request-1');
+  if (request.form.kind !== 'ids') expect.fail('The event has no ids');
   await runBatch(
-    parseEvent({ trigger: 'direct', form }, { maxIds: 10_000, postIds: [] }, 'request-1'),
+    { ...request, batch: request.form.batch },
     {
       ...plainTraffic,
       postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
@@ -341,6 +386,9 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
         location: (runId) => `s3://results/${runId}.json`,
         find: async () => undefined,
         read: async () => '',
+        async *stream() {},
+        findOutcomes: async () => undefined,
+        writeOutcomes: async () => undefined,
         write: async (_runId, written) => {
           for await (const chunk of written) chunks.push(chunk);
           return true;

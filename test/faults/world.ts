@@ -5,13 +5,15 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import { batchOf } from '../../src/batch.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
-import { parseEvent, type RunRequest } from '../../src/event.ts';
+import type { RunRequest } from '../../src/event.ts';
 import type { Id } from '../../src/ids.ts';
 import { openOrigin } from '../../src/origin.ts';
 import type { Reason } from '../../src/outcome.ts';
 import { type Run, type RunSettings, runBatch } from '../../src/run-batch.ts';
-import { createRunStore, createS3Client } from '../../src/run-store.ts';
+import { createRunStore } from '../../src/run-store.ts';
+import { createS3Client } from '../../src/s3.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/url-template.ts';
 import { unhandledRejectionsIn } from '../support/manual-mapper.ts';
 import { type MisbehavingS3, startMisbehavingS3 } from '../support/misbehaving-s3.ts';
@@ -207,7 +209,13 @@ function counted(clock: Clock, timers: Set<object>): Clock {
 }
 
 function requestFor(ids: readonly Id[], runId: string): RunRequest {
-  return parseEvent({ trigger: 'direct', form: { ids, runId } }, { maxIds: 1_000, postIds: [] }, 'request-1');
+  return {
+    trigger: 'direct',
+    batch: batchOf(ids, true, runId),
+    runId,
+    isIdempotencyKey: false,
+    requestId: 'request-1',
+  };
 }
 
 /** How many there are of each kind of what keeps a process: sockets, servers, timers; and of its listeners. */

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { type Document, reportOf } from '../../local/report.ts';
+import { type Report, reportOf } from '../../local/report.ts';
 
 const summary = { durationMs: 61, requested: 3, fulfilled: 2, rejected: 1, attempts: 3, complete: true };
 const fulfilled = (index: number, value: unknown) => ({ index, status: 'fulfilled', value }) as const;
 
 test("the lines are the lesson's: titles by position, and the failure as a line among them", () => {
-  const document: Document = {
+  const document: Report = {
     results: [
       fulfilled(0, { title: 'One' }),
       { index: 1, status: 'rejected', reason: { message: 'No data for post 99999' } },
@@ -42,7 +42,7 @@ test('of a long run come the first ten posts and the last', () => {
 });
 
 test('what a server sent cannot command the terminal, and has one line at most', () => {
-  const document = (value: unknown): Document => ({
+  const document = (value: unknown): Report => ({
     results: [fulfilled(0, value)],
     errors: { byCode: {} },
     summary: { ...summary, requested: 1, fulfilled: 1, rejected: 0, attempts: 1 },

@@ -182,11 +182,21 @@ describe('If-None-Match: *', () => {
   });
 
   test('other preconditions of writes are refused, not ignored', async () => {
-    expect(await refusalOf(put('runs/if', 'x', { IfMatch: '"abc"' }))).toStrictEqual(['NotImplemented', 501]);
-    expect(await refusalOf(put('runs/if', 'x', { IfNoneMatch: '"abc"' }))).toStrictEqual([
-      'NotImplemented',
-      501,
+    const others = [{ IfNoneMatch: '"abc"' }, { IfNoneMatch: '*', IfMatch: '"abc"' }];
+    for (const other of others)
+      expect(await refusalOf(put('runs/if', 'x', other))).toStrictEqual(['NotImplemented', 501]);
+  });
+
+  test('with If-Match, an object is written over if it is still the same', async () => {
+    expect(await refusalOf(put('runs/match', 'x', { IfMatch: '"abc"' }))).toStrictEqual(['NoSuchKey', 404]);
+    const { ETag: first } = await put('runs/match', 'first');
+    const { ETag: second } = await put('runs/match', 'second', { IfMatch: first });
+    expect(await refusalOf(put('runs/match', 'third', { IfMatch: first }))).toStrictEqual([
+      'PreconditionFailed',
+      412,
     ]);
+    expect((await get('runs/match')).text).toBe('second');
+    await put('runs/match', 'third', { IfMatch: second });
   });
 });
 

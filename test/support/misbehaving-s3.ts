@@ -6,6 +6,7 @@ import { buffer } from 'node:stream/consumers';
 /** The operations of S3 that a run store uses, by the names that the SDK has for them. */
 export type S3Operation =
   | 'GetObject'
+  | 'HeadObject'
   | 'PutObject'
   | 'CreateMultipartUpload'
   | 'UploadPart'
@@ -17,6 +18,8 @@ interface S3Exchange {
   /** Asks the store behind. Undefined where the client has gone in the meantime: then nobody asked. */
   forward(): Promise<S3Answer | undefined>;
   answer(answer: S3Answer): void;
+  /** Sends half of the answer's body, and nothing more. */
+  answerHalf(answer: S3Answer): Promise<void>;
   /** Resolves when the client has gone. */
   readonly gone: Promise<unknown>;
   /** Ends the connection with a reset. */
@@ -74,6 +77,20 @@ export const loseAnswer: S3Fault = async (exchange) => {
   exchange.reset();
 };
 
+/** The connection breaks in the middle of the answer's body. */
+export const cutShort: S3Fault = async (exchange) => {
+  const answer = await exchange.forward();
+  if (answer) await exchange.answerHalf(answer);
+  exchange.reset();
+};
+
+/** Nothing comes any more in the middle of the answer's body. */
+export const stall: S3Fault = async (exchange) => {
+  const answer = await exchange.forward();
+  if (answer) await exchange.answerHalf(answer);
+  await exchange.gone;
+};
+
 /** Waits for `released` before it asks the store; not longer than the client waits. */
 export function hold(released: Promise<unknown>): S3Fault {
   return async (exchange) => {
@@ -107,6 +124,10 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
         forward: async () => (response.destroyed ? undefined : forward(storeEndpoint, incoming, body)),
         answer: ({ status, headers, body }) => {
           response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
+        },
+        answerHalf: ({ status, headers, body }) => {
+          response.writeHead(status, { ...headers, 'content-length': body.length });
+          return new Promise((resolve) => response.write(body.subarray(0, body.length / 2), () => resolve()));
         },
         gone: new Promise((resolve) => response.once('close', resolve)),
         reset: () => incoming.socket.resetAndDestroy(),
@@ -159,6 +180,8 @@ function operationOf({ method, url = '' }: IncomingMessage): S3Operation {
       return query.has('uploads') ? 'CreateMultipartUpload' : 'CompleteMultipartUpload';
     case 'DELETE':
       return 'AbortMultipartUpload';
+    case 'HEAD':
+      return 'HeadObject';
     default:
       return 'GetObject';
   }

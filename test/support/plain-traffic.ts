@@ -1,12 +1,13 @@
 import { expect } from 'vitest';
 import type { TrafficReport } from '../../src/traffic.ts';
 
-/** Settings for tests of something else: the origin takes all that `concurrency` lets through, and retries never end. */
+/** Settings for tests of something else: the origin takes all that `concurrency` lets through, retries never end, and what comes of it is one document. */
 export const plainTraffic = {
   adaptive: false,
   ratePerSecond: Infinity,
   retryBudgetPercent: 1_900,
   hedge: false,
+  output: 'json',
 } as const;
 
 /** What a run reports of traffic that met no obstacle: most at once, of so many allowed, and the retries that it may make. */
