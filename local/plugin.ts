@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
+import { cpSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { showProgress } from './progress.ts';
 
@@ -19,6 +19,9 @@ type Environment = Record<string, unknown>;
 
 /** Where the local store keeps its objects, as `<bucket>/<key>`. */
 export const storeDirectory: string = join(import.meta.dirname, '../.local/s3');
+
+/** The bucket of the stage `local`. */
+export const localBucket = 'batch-fetcher-local';
 
 /** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
 const parameterDirectory = join(import.meta.dirname, '../.local/parameters');
@@ -120,6 +123,15 @@ export default class LocalWorld {
       process.env.AWS_ENDPOINT_URL_SSM = await this.#startParameters();
     }
 
+    // Those that the sample events name; what stands there already is the user's.
+    cpSync(
+      join(this.#serverless.serviceDir, 'events/manifests'),
+      join(storeDirectory, localBucket, 'manifests'),
+      {
+        recursive: true,
+        force: false,
+      },
+    );
     const { startS3Store } = await import('./s3-store.ts');
     const store = await startS3Store({
       directory: storeDirectory,

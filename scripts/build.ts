@@ -13,21 +13,28 @@ interface Lockfile {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
 }
 
+/** What Lambda calls, by the name of its file in dist/. */
+const handlers: Readonly<Record<string, string>> = {
+  handler: join(projectDir, 'src/handler.ts'),
+  plan: join(projectDir, 'src/plan-handler.ts'),
+  conclude: join(projectDir, 'src/conclude-handler.ts'),
+};
+
 /**
- * Bundles src/handler.ts into `outDir` as an ES module for nodejs24.x, and returns the bundle's metafile.
+ * Bundles the handlers into `outDir` as ES modules for nodejs24.x, and returns the bundle's metafile.
  * The same sources give the same bytes. Rejects, with `outDir` left as it was, where the sources don't
  * compile or the bundle would carry something that is not to be deployed.
  */
 export async function buildFunction(
-  entryPoint: string = join(projectDir, 'src/handler.ts'),
   outDir: string = join(projectDir, 'dist'),
+  entryPoints: Readonly<Record<string, string>> = handlers,
 ): Promise<Metafile> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: projectDir,
-    entryPoints: { handler: entryPoint },
+    entryPoints,
     outdir: outDir,
     bundle: true,
-    // What is imported dynamically is a chunk of its own: a function that has no use for it does not load it.
+    // What handlers share, and what is imported dynamically, are chunks of their own: a function loads no others.
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
     platform: 'node',
@@ -93,9 +100,9 @@ function inputFault(input: string, lockfile: Lockfile): string | undefined {
 if (import.meta.main) {
   try {
     const { outputs } = await buildFunction();
-    for (const [path, { bytes }] of Object.entries(outputs)) {
-      console.log(`${path}: ${Math.ceil(bytes / 1024)} KB`);
-    }
+    const code = Object.entries(outputs).filter(([path]) => path.endsWith('.js'));
+    const bytes = code.reduce((sum, [, output]) => sum + output.bytes, 0);
+    console.log(`dist/: ${Math.ceil(bytes / 1024)} KB in ${code.length} files`);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -6,6 +6,7 @@ import { checkAccess } from './template/access-policies.ts';
 import { checkHouseRules } from './template/house-rules.ts';
 import { checkReferences } from './template/references.ts';
 import { checkAgainstSchemas } from './template/resource-schemas.ts';
+import { checkStateMachines } from './template/state-machines.ts';
 import type { Finding, Template } from './template/template.ts';
 
 const projectDir = join(import.meta.dirname, '..');
@@ -19,6 +20,7 @@ export function checkTemplate(template: Template): { findings: Finding[]; allowa
       ...checkReferences(template),
       ...access.findings,
       ...checkHouseRules(template),
+      ...checkStateMachines(template),
     ],
     allowances: access.allowances,
   };

@@ -111,20 +111,30 @@ export function parseFields(
   return { kind: 'ids', batch: batchOf(readIds(ids, at('ids')), returnExceptions, checkedRunId) };
 }
 
-/**
- * The batch that a manifest lists. Rejects with BadInputError or TooLargeError, with StoreError where S3 fails, and
- * with the signal's reason when that aborts. Nothing of it goes on after.
- */
+/** The batch that a manifest lists. Rejects as `loadIds` does. */
 export async function loadBatch(
   { location, returnExceptions, runId }: ManifestForm,
   manifests: ManifestStore,
   maxIds: number,
   signal: AbortSignal,
 ): Promise<Batch> {
+  return batchOf(await loadIds(location, manifests, maxIds, signal), returnExceptions, runId);
+}
+
+/**
+ * The ids that a manifest lists. Rejects with BadInputError or TooLargeError, with StoreError where S3 fails, and
+ * with the signal's reason when that aborts. Nothing of it goes on after.
+ */
+export async function loadIds(
+  location: ManifestLocation,
+  manifests: ManifestStore,
+  maxIds: number,
+  signal: AbortSignal,
+): Promise<IdList> {
   const ended = new AbortController();
   try {
     const source = await manifests.open(location, AbortSignal.any([signal, ended.signal]));
-    return batchOf(await readManifest(source, location, maxIds), returnExceptions, runId);
+    return await readManifest(source, location, maxIds);
   } finally {
     // What is left unread, behind one id too many say, is not sent any more.
     ended.abort();

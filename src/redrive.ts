@@ -5,6 +5,7 @@ import type { EventRequest } from './event.ts';
 import { hashIds, type IdList, parseName } from './ids.ts';
 import { type Post, PostError } from './outcome.ts';
 import { type OutcomeLine, readOutcomeLines } from './outcome-lines.ts';
+import { type NamedRun, nextRedriveId, redrivesOf } from './redrives.ts';
 import {
   endInTime,
   fetchAndStore,
@@ -15,7 +16,7 @@ import {
   type RunTime,
   replayOf,
 } from './run-batch.ts';
-import type { RunStore, StoredRun } from './run-store.ts';
+import type { RunStore } from './run-store.ts';
 
 /** A run that is to be made whole. */
 export interface RedriveRequest extends Pick<EventRequest, 'trigger' | 'requestId'> {
@@ -54,14 +55,20 @@ export async function redriveBatch(
   const startMs = clock.now();
   const startedAt = clock.date();
   return endInTime(`The redrive of ${request.sourceRunId}`, time, ports, async (outOfTime) => {
-    const { latest, next } = await findLatest(request, store, outOfTime);
+    const latest = await findLatest(request, store, outOfTime);
     if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
       const run = await replayOf(latest.runId, latest.stored, store, time.maxReplyBytes, outOfTime);
       observer.runReplayed(run);
       return run;
     }
     requireAtMost(settings.maxIds, latest);
-    const run = headOf(parseName(next, 'run.id'), request, latest, settings, startedAt);
+    const run = headOf(
+      parseName(nextRedriveId(latest.runId), 'run.id'),
+      request,
+      latest,
+      settings,
+      startedAt,
+    );
     return observed(run, observer, async () => {
       const readingMs = clock.now();
       const { ids, retryable } = await readIds(latest, store, outOfTime);
@@ -83,47 +90,29 @@ export async function redriveBatch(
   });
 }
 
-interface Latest {
-  readonly runId: string;
-  readonly stored: StoredRun;
-}
-
-const REDRIVE = /^(?<runId>.+)\.redrive-(?<number>[1-9]\d{0,8})$/;
-
-/**
- * The latest of a run and its redrives, or that which this very request wrote, and the run id of the one after it.
- */
-async function findLatest(
-  request: RedriveRequest,
-  store: RunStore,
-  signal: AbortSignal,
-): Promise<{ readonly latest: Latest; readonly next: string }> {
+/** The latest of a run and its redrives, or that which this very request wrote. */
+async function findLatest(request: RedriveRequest, store: RunStore, signal: AbortSignal): Promise<NamedRun> {
   const { sourceRunId } = request;
-  const { runId: first, number = 0 } = REDRIVE.exec(sourceRunId)?.groups ?? { runId: sourceRunId };
-  let runId = sourceRunId;
-  let latest: Latest | undefined;
-  for (let n = Number(number); ; n++) {
-    const stored = await store.find(runId, signal);
-    if (!stored) break;
-    if (latest && stored.run.idsSha256 !== latest.stored.run.idsSha256)
-      throw new RunConflictError(`The runId ${runId} names an earlier run of other ids`);
-    latest = { runId, stored };
-    runId = `${first}.redrive-${n + 1}`;
-    if (isOf(request, latest)) break;
-  }
-  if (!latest)
+  const stored = await store.find(sourceRunId, signal);
+  if (!stored)
     throw new BadInputError(
       `Expected \`redrive\` to name a run, got "${sourceRunId}", of which there is no ${store.location(sourceRunId)}`,
     );
-  return { latest, next: runId };
+  let latest: NamedRun = { runId: sourceRunId, stored };
+  if (isOf(request, latest)) return latest;
+  for await (const redrive of redrivesOf(latest, store, signal)) {
+    latest = redrive;
+    if (isOf(request, latest)) break;
+  }
+  return latest;
 }
 
 /** Whether an earlier delivery of a request wrote this. */
-function isOf({ requestId }: RedriveRequest, { stored: { run } }: Latest): boolean {
+function isOf({ requestId }: RedriveRequest, { stored: { run } }: NamedRun): boolean {
   return run.redriveOf !== undefined && run.requestId === requestId;
 }
 
-function requireAtMost(maxIds: number, { runId, stored }: Latest): void {
+function requireAtMost(maxIds: number, { runId, stored }: NamedRun): void {
   const { requested } = stored.run;
   if (requested > maxIds)
     throw new TooLargeError(
@@ -134,7 +123,7 @@ function requireAtMost(maxIds: number, { runId, stored }: Latest): void {
 function headOf(
   id: string,
   { trigger, requestId }: RedriveRequest,
-  { runId, stored }: Latest,
+  { runId, stored }: NamedRun,
   { postUrl }: RunSettings,
   startedAt: Date,
 ): RunHead {
@@ -157,7 +146,7 @@ function headOf(
  * that, so that nothing is fetched for a document that is not whole, and that repeats are known before they come.
  */
 async function readIds(
-  latest: Latest,
+  latest: NamedRun,
   store: RunStore,
   signal: AbortSignal,
 ): Promise<{ readonly ids: IdList; readonly retryable: IdList }> {
@@ -175,13 +164,13 @@ async function readIds(
   return { ids: list, retryable: retryable.end() };
 }
 
-function linesOf(latest: Latest, store: RunStore, signal: AbortSignal) {
+function linesOf(latest: NamedRun, store: RunStore, signal: AbortSignal) {
   const { runId, stored } = latest;
   const chunks = store.stream(runId, stored.outcomes, signal);
   return readOutcomeLines(chunks, locationOf(latest, store), stored.outcomes ? 'ndjson' : 'json');
 }
 
-function locationOf({ runId, stored }: Latest, store: RunStore): string {
+function locationOf({ runId, stored }: NamedRun, store: RunStore): string {
   return stored.outcomes?.location ?? store.location(runId);
 }
 

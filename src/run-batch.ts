@@ -329,7 +329,7 @@ async function findEarlier(
 /** What a run that is stored came to, with its document where that is small enough. */
 export async function replayOf(
   runId: string,
-  { documentBytes, ...report }: StoredRun,
+  { documentBytes, etag: _, ...report }: StoredRun,
   store: RunStore,
   maxReplyBytes: number,
   signal: AbortSignal,

@@ -17,6 +17,8 @@ import { isAlreadyThere, s3ErrorName } from './s3.ts';
 /** A run whose document is in the store. */
 export interface StoredRun extends RunReport {
   readonly documentBytes: number;
+  /** Of the document. */
+  readonly etag: string;
 }
 
 /** Where documents are kept, by run id; each is written once. */
@@ -105,21 +107,22 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     runId: string,
     abortSignal: AbortSignal,
     range?: string,
-  ): Promise<{ text: string; totalBytes: number }> => {
+  ): Promise<{ text: string; totalBytes: number; etag: string }> => {
     const command = new GetObjectCommand({ Bucket: bucket, Key: keyOf(runId), Range: range });
     const output = await client.send(command, { abortSignal });
     const text = (await output.Body?.transformToString()) ?? '';
-    return { text, totalBytes: totalBytes(output) };
+    // Every object has one.
+    return { text, totalBytes: totalBytes(output), etag: output.ETag as string };
   };
 
   const find = async (runId: string, signal: AbortSignal): Promise<StoredRun | undefined> => {
     try {
       for (let bytes = TAIL_BYTES; ; bytes *= 8) {
-        const { text: tail, totalBytes } = await get(runId, signal, `bytes=-${bytes}`);
+        const { text: tail, totalBytes, etag } = await get(runId, signal, `bytes=-${bytes}`);
         const isWhole = totalBytes <= bytes;
         const head = isWhole ? tail : (await get(runId, signal, `bytes=0-${HEAD_BYTES - 1}`)).text;
         const report = readReport(head, tail);
-        if (report) return { ...report, documentBytes: totalBytes };
+        if (report) return { ...report, documentBytes: totalBytes, etag };
         if (isWhole) break;
       }
     } catch (error) {

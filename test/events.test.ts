@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
@@ -21,15 +20,8 @@ interface Expected {
   readonly multiValueHeaders?: true;
 }
 
-/** The bucket and the objects that the sample events name. */
+/** Where the sample events find their manifests, which stand in events/manifests/. */
 const manifestBucket = 'batch-fetcher-local';
-const manifests: Readonly<Record<string, string | Buffer>> = {
-  'posts.csv': '\ufeffid,title\r\n1,"An early train, to Lisbon"\r\n99999,\r\n007,\r\na-slug,\r\n',
-  'posts.jsonl': '3\n{"from":40,"to":42}\n\n"3"\n',
-  'posts.json.gz': gzipSync('[\n  1,\n  {"from": 7, "to": 9},\n  "a-slug"\n]\n'),
-  'bad.csv': '1\n2\n3;An early train to Lisbon\n',
-  'long.jsonl': '1\n{"from":1,"to":10000}\n',
-};
 
 const oneToHundred = Array.from({ length: 100 }, (_, i) => i + 1);
 
@@ -221,9 +213,8 @@ beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), 'batch-fetcher-events-'));
   stub = await startPostsStub({ latencyMs: () => 0 });
   store = await startS3Store({ directory: home, buckets: [bucket, manifestBucket] });
-  await mkdir(join(home, manifestBucket, 'manifests'), { recursive: true });
-  for (const [name, content] of Object.entries(manifests))
-    await writeFile(join(home, manifestBucket, 'manifests', name), content);
+  const manifests = join(import.meta.dirname, '../events/manifests');
+  await cp(manifests, join(home, manifestBucket, 'manifests'), { recursive: true });
   const env = {
     RESULTS_BUCKET: bucket,
     POST_URL: `${stub.url}/posts/{id}`,
@@ -244,7 +235,8 @@ afterAll(async () => {
 });
 
 test('every sample event has its expectation', () => {
-  expect(sampleNames().sort()).toStrictEqual([...Object.keys(good), ...Object.keys(failFast)].sort());
+  const expected = [...Object.keys(good), ...Object.keys(failFast), 'direct-redrive'];
+  expect(sampleNames().sort()).toStrictEqual(expected.sort());
   expect(sampleNames('bad').sort()).toStrictEqual(Object.keys(bad).sort());
 });
 
@@ -298,6 +290,22 @@ describe.each(Object.entries(good))('%s', (name, expected) => {
         : { returned: { runId, location, replayed: true, errors, summary } },
     );
   });
+});
+
+test('direct-redrive of a run that left nothing to fetch again is that run', async () => {
+  await invoke(sampleEvent('direct-manifest'));
+  const requests = stub.requests();
+  const { errors, summary } = JSON.parse(await storedText('posts-2026-11-23'));
+  expect(await invoke(sampleEvent('direct-redrive'))).toStrictEqual({
+    returned: {
+      runId: 'posts-2026-11-23',
+      location: `s3://${bucket}/runs/posts-2026-11-23.json`,
+      replayed: true,
+      errors,
+      summary,
+    },
+  });
+  expect(stub.requests()).toBe(requests);
 });
 
 test.each(Object.keys(failFast))(

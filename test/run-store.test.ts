@@ -192,6 +192,7 @@ describe('find', () => {
       ...report,
       errors,
       documentBytes: Buffer.byteLength(text),
+      etag: `"${createHash('md5').update(text).digest('hex')}"`,
     });
     expect(s3.operations).toStrictEqual(operations);
   });
@@ -214,8 +215,12 @@ describe('find', () => {
   test('a store that knows no ranges will do', async () => {
     const runId = newRunId();
     const body = Buffer.from(documentOf(report, 70_000));
-    s3.always('GetObject', ({ answer }) => answer({ status: 200, headers: {}, body }));
-    expect(await store.find(runId, never())).toStrictEqual({ ...report, documentBytes: 70_000 });
+    s3.always('GetObject', ({ answer }) => answer({ status: 200, headers: { etag: '"x"' }, body }));
+    expect(await store.find(runId, never())).toStrictEqual({
+      ...report,
+      documentBytes: 70_000,
+      etag: '"x"',
+    });
   });
 
   test.each<[string, S3Fault[]]>([

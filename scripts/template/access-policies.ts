@@ -7,6 +7,8 @@ interface ActionTarget {
   readonly expected: string;
   /** The resource type that `${LogicalId.Arn}` at its start must have. */
   readonly type?: string;
+  /** What a resource that is not of the template may look like instead. */
+  readonly elsewhere?: RegExp;
   /** What a statement's Condition must say at least, under `StringEquals`: its keys, and what their values look like. */
   readonly onlyIf?: Readonly<Record<string, RegExp>>;
 }
@@ -18,13 +20,31 @@ const s3Bucket: ActionTarget = {
 };
 const s3Objects: ActionTarget = {
   type: 'AWS::S3::Bucket',
-  pattern: /^\$\{\w+\.Arn\}\/[^*?]+\/?\*?$/,
-  expected: 'the objects under a prefix of a bucket, <Arn>/<prefix>*',
+  pattern: /^\$\{\w+\.Arn\}\/[^*?]+\/?(\*(\.[a-z]+)*)?$/,
+  expected: 'the objects under a prefix of a bucket, <Arn>/<prefix>* or <Arn>/<prefix>*.<ending>',
 };
+/** A bucket that is not of the template, by its whole name: which one is the operator's word. */
+const OTHER_BUCKET = /^arn:\$\{AWS::Partition\}:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const OTHER_OBJECTS = new RegExp(`${OTHER_BUCKET.source.slice(0, -1)}/\\*$`);
 const logStreams: ActionTarget = {
   type: 'AWS::Logs::LogGroup',
   pattern: /^\$\{\w+\.Arn\}$/,
   expected: 'the Arn of a log group',
+};
+const lambdaFunction: ActionTarget = {
+  type: 'AWS::Lambda::Function',
+  pattern: /^\$\{\w+\.Arn\}$/,
+  expected: 'the Arn of a function',
+};
+const stateMachine: ActionTarget = {
+  type: 'AWS::StepFunctions::StateMachine',
+  pattern: /^\$\{\w+\}$/,
+  expected: 'the Arn of a state machine',
+};
+const executions: ActionTarget = {
+  pattern:
+    /^arn:\$\{AWS::Partition\}:states:\$\{AWS::Region\}:\$\{AWS::AccountId\}:execution:\$\{\w+\.Name\}(\/\w+)?:\*$/,
+  expected: 'the executions of a state machine of this account and region',
 };
 const queue: ActionTarget = {
   type: 'AWS::SQS::Queue',
@@ -50,21 +70,43 @@ const parameterKey: ActionTarget = {
 // Every action that a role may have, with the narrowest resource it works on. A new permission needs its
 // line here, so that it is looked at once.
 const grantable: Readonly<Record<string, ActionTarget>> = {
-  's3:GetObject': s3Objects,
+  's3:GetObject': { ...s3Objects, elsewhere: OTHER_OBJECTS },
   's3:PutObject': s3Objects,
   's3:AbortMultipartUpload': s3Objects,
-  's3:ListBucket': s3Bucket,
+  's3:ListMultipartUploadParts': s3Objects,
+  's3:ListBucket': { ...s3Bucket, elsewhere: OTHER_BUCKET },
   'logs:CreateLogStream': logStreams,
   'logs:PutLogEvents': logStreams,
   'sqs:SendMessage': queue,
   'ssm:GetParameter': parameter,
   'kms:Decrypt': parameterKey,
+  'lambda:InvokeFunction': lambdaFunction,
+  'states:StartExecution': stateMachine,
+  'states:DescribeExecution': executions,
+  'states:StopExecution': executions,
 };
+
+/** What the role of a state machine needs for its log, all of it, or the deployment fails. */
+export const logDeliveryActions: readonly string[] = [
+  'logs:CreateLogDelivery',
+  'logs:GetLogDelivery',
+  'logs:UpdateLogDelivery',
+  'logs:DeleteLogDelivery',
+  'logs:ListLogDeliveries',
+  'logs:PutResourcePolicy',
+  'logs:DescribeResourcePolicies',
+  'logs:DescribeLogGroups',
+];
 
 // Actions for which AWS knows no narrower resource than `*`, with the reason to print.
 const unscoped: Readonly<Record<string, string>> = {
   'xray:PutTraceSegments': 'X-Ray has no resource for traces',
   'xray:PutTelemetryRecords': 'X-Ray has no resource for traces',
+  'xray:GetSamplingRules': 'X-Ray has no resource for sampling',
+  'xray:GetSamplingTargets': 'X-Ray has no resource for sampling',
+  ...Object.fromEntries(
+    logDeliveryActions.map((action) => [action, 'CloudWatch Logs has no resource for log deliveries']),
+  ),
   'cloudwatch:PutMetricData': 'CloudWatch has no resource for metrics',
 };
 
@@ -183,6 +225,7 @@ function checkGrant(
   }
   const wide = [Resource].flat().filter((resource) => {
     const text = asText(resource) ?? '';
+    if (target.elsewhere?.test(text)) return false;
     const logicalId = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
     return !target.pattern.test(text) || template.Resources[logicalId]?.Type !== target.type;
   });
@@ -256,14 +299,21 @@ function checkParameterReaders(template: Template): Finding[] {
     });
 }
 
-function may(
+/** Whether a policy in the role, or one that is attached to it, allows the action on a resource that is meant. */
+export function may(
   roleId: string,
   action: string,
   template: Template,
   isMeant: (resource: string) => boolean,
 ): boolean {
+  const attached = Object.entries(template.Resources)
+    .filter(([, { Type, Properties }]) => {
+      const roles = Type === 'AWS::IAM::Policy' ? [Properties?.Roles].flat() : [];
+      return roles.some((role) => targetOf(role) === roleId);
+    })
+    .map(([logicalId]) => logicalId);
   return policies(template)
-    .filter((policy) => policy.logicalId === roleId)
+    .filter(({ logicalId }) => logicalId === roleId || attached.includes(logicalId))
     .flatMap(({ document }) => [document.Statement].flat())
     .some(
       (statement) =>
@@ -274,12 +324,12 @@ function may(
     );
 }
 
-function at(value: unknown, ...keys: readonly string[]): unknown {
+export function at(value: unknown, ...keys: readonly string[]): unknown {
   return keys.reduce((inner, key) => (isObject(inner) ? inner[key] : undefined), value);
 }
 
 /** The logical id that a Ref or GetAtt names, or the empty string. */
-function targetOf(value: unknown): string {
+export function targetOf(value: unknown): string {
   const [name, argument] = intrinsic(value) ?? [];
   if (name === 'Ref') return String(argument);
   return name === 'Fn::GetAtt' ? (getAttTarget(argument)?.[0] ?? '') : '';

@@ -97,7 +97,17 @@ function checkFunction({ Properties = {} }: Resource, _: string, template: Templ
   if (!names.includes(logGroup)) {
     findings.push({ path: 'Properties.FunctionName', expected: `a log group ${logGroup}`, got: show(names) });
   }
+  findings.push(...checkOriginConcurrency(Properties));
   return findings;
+}
+
+/** Parts are fetched by functions with as many requests in flight: not one would fit into the total. */
+function checkOriginConcurrency({ Environment }: Readonly<Record<string, unknown>>): readonly RuleFinding[] {
+  const variables = isObject(Environment) && isObject(Environment.Variables) ? Environment.Variables : {};
+  const { ORIGIN_CONCURRENCY, CONCURRENCY } = variables;
+  if (ORIGIN_CONCURRENCY === undefined || Number(ORIGIN_CONCURRENCY) >= Number(CONCURRENCY)) return [];
+  const path = 'Properties.Environment.Variables.ORIGIN_CONCURRENCY';
+  return [{ path, expected: `at least CONCURRENCY, ${show(CONCURRENCY)}`, got: show(ORIGIN_CONCURRENCY) }];
 }
 
 function checkRoute({ Properties = {} }: Resource): readonly RuleFinding[] {

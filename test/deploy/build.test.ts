@@ -5,7 +5,6 @@ import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assertDeployable, buildFunction } from '../../scripts/build.ts';
 
-const handler = join(import.meta.dirname, '../../src/handler.ts');
 let dir: string;
 
 beforeAll(async () => {
@@ -19,25 +18,29 @@ afterAll(async () => {
 describe('the build', () => {
   it('gives the same bytes for the same sources, and nothing but the deployable files', async () => {
     const [first, second] = [join(dir, 'first'), join(dir, 'second')];
-    await buildFunction(handler, first);
-    await buildFunction(handler, second);
+    await buildFunction(first);
+    await buildFunction(second);
     const files = await codeOf(first);
     expect(await codeOf(second)).toStrictEqual(files);
     expect((await readdir(first)).sort()).toStrictEqual([
       'chunks',
+      'conclude.js',
+      'conclude.js.map',
       'handler.js',
       'handler.js.LEGAL.txt',
       'handler.js.map',
       'meta.json',
       'package.json',
+      'plan.js',
+      'plan.js.map',
     ]);
     expect(await readdir(join(first, 'chunks'))).toContainEqual(
       expect.stringMatching(/^post-headers-[A-Z0-9]{8}\.js$/),
     );
   });
 
-  it('loads the client for SSM on demand alone', async () => {
-    const { outputs } = await buildFunction(handler, join(dir, 'split'));
+  it('loads the client for SSM on demand alone, and the HTTP client in the function that fetches', async () => {
+    const { outputs } = await buildFunction(join(dir, 'split'));
     const atStart = reachedFrom(/\/handler\.js$/, outputs);
     const onDemand = reachedFrom(/\/post-headers-\w+\.js$/, outputs);
     const forHeaders =
@@ -47,22 +50,29 @@ describe('the build', () => {
     expect(onDemand).toEqual(
       expect.arrayContaining(['src/post-headers.ts', expect.stringContaining('@aws-sdk/client-ssm/')]),
     );
+    const loadsUndici = ['handler', 'plan', 'conclude'].map((name) =>
+      reachedFrom(new RegExp(`/${name}\\.js$`), outputs).some((input) =>
+        input.startsWith('node_modules/undici/'),
+      ),
+    );
+    expect(loadsUndici).toStrictEqual([true, false, false]);
   });
 
   it('gives chunks that run, each by itself', async () => {
     const outDir = join(dir, 'run');
-    await buildFunction(handler, outDir);
+    await buildFunction(outDir);
     const chunks = (await readdir(join(outDir, 'chunks'))).filter((name) => name.endsWith('.js'));
     await Promise.all(chunks.map((name) => import(join(outDir, 'chunks', name))));
-    expect((await import(join(outDir, 'handler.js'))).handler).toBeTypeOf('function');
+    for (const name of ['handler', 'plan', 'conclude'])
+      expect((await import(join(outDir, `${name}.js`))).handler).toBeTypeOf('function');
   });
 
   it('rejects a bundle that reaches outside of src/, and leaves the last build in place', async () => {
     const outDir = join(dir, 'kept');
-    await buildFunction(handler, outDir);
+    await buildFunction(outDir);
     const stray = join(dir, 'stray.ts');
     await writeFile(stray, 'export const handler = () => 1;\n');
-    await expect(buildFunction(stray, outDir)).rejects.toThrow(
+    await expect(buildFunction(outDir, { handler: stray })).rejects.toThrow(
       /stray\.ts: expected only files under src\/ and packages/,
     );
     expect(await readdir(outDir)).toContain('handler.js');
@@ -71,7 +81,9 @@ describe('the build', () => {
   it('rejects sources that do not compile, with the place', async () => {
     const broken = join(dir, 'broken.ts');
     await writeFile(broken, 'export const handler = (;\n');
-    await expect(buildFunction(broken, join(dir, 'broken'))).rejects.toThrow(/broken\.ts:1:24: ERROR/);
+    await expect(buildFunction(join(dir, 'broken'), { handler: broken })).rejects.toThrow(
+      /broken\.ts:1:24: ERROR/,
+    );
   });
 });
 

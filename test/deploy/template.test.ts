@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildFunction } from '../../scripts/build.ts';
 import { checkTemplate, packageStage } from '../../scripts/check-template.ts';
+import { logDeliveryActions } from '../../scripts/template/access-policies.ts';
 import { withConditionsApplied } from '../../scripts/template/conditions.ts';
 import { asText, type Template } from '../../scripts/template/template.ts';
 
@@ -13,23 +14,28 @@ let prod: Template;
 let dev: Template;
 let withHeaders: Template;
 
+const options = {
+  manifestBucket: 'my-lists',
+  tracing: 'true',
+};
 const headers = {
   postHeadersParameter: '/batch-fetcher/post-headers',
   postHeadersKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab',
 };
+const lists = `arn:\${AWS::Partition}:s3:::${options.manifestBucket}`;
 const headersArn = `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/batch-fetcher/post-headers`;
 
 // A copy of the service, so that the test neither needs nor touches the project's own dist/ and .serverless/.
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'batch-fetcher-deploy-'));
-  await buildFunction(join(projectDir, 'src/handler.ts'), join(dir, 'dist'));
+  await buildFunction(join(dir, 'dist'));
   await cp(join(projectDir, 'serverless.yml'), join(dir, 'serverless.yml'));
-  for (const name of ['local', 'node_modules', 'package.json']) {
+  for (const name of ['local', 'node_modules', 'package.json', 'state-machine']) {
     await symlink(join(projectDir, name), join(dir, name));
   }
   prod = await packageStage('prod', join(dir, 'prod'), dir);
   dev = await packageStage('dev', join(dir, 'dev'), dir);
-  withHeaders = await packageStage('prod', join(dir, 'with-headers'), dir, headers);
+  withHeaders = await packageStage('prod', join(dir, 'with-headers'), dir, { ...headers, ...options });
 }, 60_000);
 
 afterAll(async () => {
@@ -37,10 +43,31 @@ afterAll(async () => {
 });
 
 describe('the packaged service', () => {
-  it('has no findings in prod, in dev and with headers for the origin', () => {
-    for (const template of [prod, dev, withHeaders]) {
-      expect(checkTemplate(template)).toStrictEqual({ findings: [], allowances: [] });
+  it('has no findings in prod and in dev', () => {
+    for (const template of [prod, dev]) {
+      expect(checkTemplate(template)).toStrictEqual({ findings: [], allowances: logDeliveries });
     }
+  });
+
+  it('has none with headers for the origin, manifests from elsewhere and traces, and traces only then', () => {
+    const { findings, allowances } = checkTemplate(withHeaders);
+    expect(findings).toStrictEqual([]);
+    expect(allowances.filter((allowance) => !logDeliveries.includes(allowance))).toStrictEqual([
+      'FetchAtScaleRole: xray:PutTraceSegments on "*": X-Ray has no resource for traces',
+      'FetchAtScaleRole: xray:PutTelemetryRecords on "*": X-Ray has no resource for traces',
+      'FetchAtScaleRole: xray:GetSamplingRules on "*": X-Ray has no resource for sampling',
+      'FetchAtScaleRole: xray:GetSamplingTargets on "*": X-Ray has no resource for sampling',
+    ]);
+    const isTraced = [prod, withHeaders].map(
+      ({ Resources }) => Resources.FetchAtScale?.Properties?.TracingConfiguration,
+    );
+    expect(isTraced).toStrictEqual([{ Enabled: false }, { Enabled: true }]);
+    for (const role of ['FetchRole', 'ApiRole', 'PlanRole']) {
+      const granted = [`s3:GetObject on ${lists}/*`, `s3:ListBucket on ${lists}`];
+      expect(grants(role, withHeaders)).toStrictEqual(expect.arrayContaining(granted));
+      expect(grants(role, prod)).not.toContain(granted[0]);
+    }
+    expect(JSON.stringify(withHeaders.Resources.ConcludeRole)).not.toContain(options.manifestBucket);
   });
 
   it('runs its schedule in prod only', () => {
@@ -60,12 +87,33 @@ describe('the packaged service', () => {
       `s3:ListBucket on \${ResultsBucket.Arn}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ApiLogGroup.Arn}`,
     ]);
+    expect(grants('PlanRole', prod)).toStrictEqual([
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/plans/*`,
+      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `logs:CreateLogStream,logs:PutLogEvents on \${PlanLogGroup.Arn}`,
+    ]);
+    expect(grants('ConcludeRole', prod)).toStrictEqual([
+      `s3:GetObject on \${ResultsBucket.Arn}/runs/*`,
+      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `s3:PutObject on \${ResultsBucket.Arn}/runs/*.manifest.json`,
+      `logs:CreateLogStream,logs:PutLogEvents on \${ConcludeLogGroup.Arn}`,
+    ]);
+  });
+
+  it('lets the state machine invoke its functions, read plans and write the results of its Map, and only that', () => {
+    const functions = ['Plan', 'Fetch', 'Conclude'].map((name) => `\${${name}LambdaFunction.Arn}`);
+    const s3Objects = 's3:GetObject,s3:PutObject,s3:ListMultipartUploadParts,s3:AbortMultipartUpload';
+    expect(grants('FetchAtScaleRole', prod).filter((grant) => !grant.startsWith('logs:'))).toStrictEqual([
+      `lambda:InvokeFunction on ${functions.join(',')}`,
+      `s3:GetObject on \${ResultsBucket.Arn}/runs/plans/*`,
+      `${s3Objects} on \${ResultsBucket.Arn}/runs/map-results/*`,
+    ]);
   });
 
   it('lets both roles read the parameter that is set, and use its key for that', () => {
     for (const role of ['FetchRole', 'ApiRole']) {
-      expect(grants(role, withHeaders)).toStrictEqual([
-        ...grants(role, prod),
+      const more = grants(role, withHeaders).filter((grant) => !grants(role, prod).includes(grant));
+      expect(more.filter((grant) => !grant.startsWith('s3:'))).toStrictEqual([
         `ssm:GetParameter on ${headersArn}`,
         `kms:Decrypt on ${headers.postHeadersKeyArn}`,
       ]);
@@ -84,6 +132,8 @@ describe('the packaged service', () => {
     expect(grants('ApiRole', JSON.parse(text))).toStrictEqual([
       ...grants('ApiRole', prod),
       `ssm:GetParameter on ${headersArn}`,
+      `s3:GetObject on ${lists}/*`,
+      `s3:ListBucket on ${lists}`,
     ]);
   });
 
@@ -91,9 +141,11 @@ describe('the packaged service', () => {
     const zip = await readFile(join(dir, 'prod/batch-fetcher.zip'));
     const names = entryNames(zip);
     expect(names.filter((name) => !name.startsWith('dist/chunks/'))).toStrictEqual([
+      'dist/conclude.js',
       'dist/handler.js',
       'dist/handler.js.LEGAL.txt',
       'dist/package.json',
+      'dist/plan.js',
     ]);
     expect(
       names.filter((name) => !/^dist\/(chunks\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json)$/.test(name)),
@@ -101,6 +153,11 @@ describe('the packaged service', () => {
     expect(names).toContainEqual(expect.stringMatching(/^dist\/chunks\/post-headers-\w+\.js$/));
   });
 });
+
+/** The wide permissions that CloudWatch Logs asks of the role of every state machine with a log. */
+const logDeliveries = logDeliveryActions.map(
+  (action) => `FetchAtScaleRole: ${action} on "*": CloudWatch Logs has no resource for log deliveries`,
+);
 
 interface Fault {
   readonly fault: string;
@@ -432,7 +489,170 @@ const headerFaults: readonly Fault[] = [
   },
 ];
 
+const machine = 'FetchAtScale.Properties';
+const map = `${machine}.Definition.States.FetchParts`;
+const task = `${map}.ItemProcessor.States.FetchPart`;
+const machineRole = 'FetchAtScaleRole.Properties.Policies';
+const asFound = (path: string): string => path.replaceAll(/\.(\d+)/g, '[$1]');
+
+const machineFaults: readonly Fault[] = [
+  {
+    fault: 'a transition to no state',
+    at: `${machine}.Definition.States.Plan.Next`,
+    put: 'FetchPart',
+    found: [`${machine}.Definition`],
+  },
+  {
+    fault: 'a field that a state does not have',
+    at: `${map}.MaxConcurrencyPaths`,
+    put: '$.plan.partsInFlight',
+    found: [`${machine}.Definition`],
+  },
+  {
+    fault: 'a path that is none',
+    at: `${map}.ItemReader.Parameters`,
+    put: { 'Bucket.$': '$.plan.bucket', 'Key.$': 'plan.key' },
+    found: [`${machine}.Definition`],
+  },
+  {
+    fault: 'a placeholder without its substitution',
+    at: `${machine}.DefinitionSubstitutions.FetchFunctionArn`,
+    put: undefined,
+    found: [`${machine}.DefinitionSubstitutions.FetchFunctionArn`, `${task}.Parameters.FunctionName`],
+  },
+  {
+    fault: 'a substitution without its placeholder',
+    at: `${machine}.DefinitionSubstitutions.ApiFunctionArn`,
+    put: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+  },
+  {
+    fault: 'a function that the state machine may not invoke',
+    at: `${machine}.DefinitionSubstitutions.FetchFunctionArn`,
+    put: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
+    found: [`${task}.Parameters.FunctionName`],
+  },
+  {
+    fault: 'every function of the account',
+    at: `${machineRole}.0.PolicyDocument.Statement.0.Resource`,
+    put: '*',
+    found: [
+      asFound(`${machineRole}.0.PolicyDocument.Statement.0.Resource`),
+      `${machine}.Definition.States.Plan.Parameters.FunctionName`,
+      `${machine}.Definition.States.Conclude.Parameters.FunctionName`,
+      `${task}.Parameters.FunctionName`,
+    ],
+  },
+  {
+    fault: 'a task that gives up before its function does',
+    at: `${task}.TimeoutSeconds`,
+    put: 900,
+  },
+  { fault: 'a task that is tried once', at: `${task}.Retry`, put: undefined },
+  {
+    fault: 'retries that come all at once',
+    at: `${task}.Retry.0.JitterStrategy`,
+    put: undefined,
+    found: [`${task}.Retry`],
+  },
+  {
+    fault: 'a Map without a limit',
+    at: `${map}.MaxConcurrencyPath`,
+    put: undefined,
+  },
+  {
+    fault: 'a plan that the state machine may not read',
+    at: `${machineRole}.1`,
+    put: undefined,
+    found: [`${map}.ItemReader`],
+  },
+  {
+    fault: 'results that the state machine may not write',
+    at: `${machineRole}.2`,
+    put: undefined,
+    found: [`${map}.ResultWriter`],
+  },
+  {
+    fault: 'a part of what the log needs',
+    at: `${machineRole}.3.PolicyDocument.Statement.0.Action.5`,
+    put: undefined,
+    found: [`${machine}.LoggingConfiguration`],
+  },
+  {
+    fault: 'no log',
+    at: `${machine}.LoggingConfiguration.Level`,
+    put: 'OFF',
+    found: [`${machine}.LoggingConfiguration`],
+  },
+  {
+    fault: 'parts that the state machine may not run',
+    at: 'FetchAtScaleRunsParts',
+    put: undefined,
+    found: [map, map],
+  },
+  {
+    fault: 'every state machine of the account',
+    at: 'FetchAtScaleRunsParts.Properties.PolicyDocument.Statement.0.Resource',
+    put: '*',
+    found: ['FetchAtScaleRunsParts.Properties.PolicyDocument.Statement[0].Resource', map],
+  },
+  {
+    fault: 'the executions of every state machine',
+    at: 'FetchAtScaleRunsParts.Properties.PolicyDocument.Statement.1.Resource',
+    put: { 'Fn::Sub': `arn:\${AWS::Partition}:states:\${AWS::Region}:\${AWS::AccountId}:execution:*` },
+    found: [map, ...Array(2).fill('FetchAtScaleRunsParts.Properties.PolicyDocument.Statement[1].Resource')],
+  },
+  { fault: 'an execution that may run twice', at: `${machine}.StateMachineType`, put: 'EXPRESS' },
+  {
+    fault: 'traces that the role may not write',
+    at: `${machine}.TracingConfiguration.Enabled`,
+    put: true,
+    found: [`${machine}.TracingConfiguration`],
+  },
+  {
+    fault: 'failures that nobody hears of',
+    at: 'FetchAtScaleAlarm',
+    put: undefined,
+    found: ['FetchAtScale'],
+  },
+  {
+    fault: 'an alarm on another state machine',
+    at: 'FetchAtScaleAlarm.Properties.Dimensions.0.Value',
+    put: { 'Fn::GetAtt': ['FailedRuns', 'Arn'] },
+    found: ['FetchAtScale'],
+  },
+  {
+    fault: 'an origin that is to see less than one part',
+    at: 'PlanLambdaFunction.Properties.Environment.Variables.ORIGIN_CONCURRENCY',
+    put: '49',
+  },
+  {
+    fault: 'all of the bucket for manifests',
+    at: 'ConcludeRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
+    put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*.manifest.json` },
+    found: ['ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'],
+  },
+];
+
 describe('the template check finds', () => {
+  it.each(machineFaults)('$fault, in the state machine', ({ at, put, found = [at] }) => {
+    expect(placesIn(seeded(at, put))).toStrictEqual([...found].sort());
+  });
+
+  it.each(['*', 'my-*', 'my-lists*', 'my-?ists', ''])('manifests from buckets of others: "%s"', (put) => {
+    const places = [
+      'ApiRole.Properties.Policies[3]',
+      'FetchRole.Properties.Policies[4]',
+      'PlanRole.Properties.Policies[1]',
+    ];
+    expect(
+      placesIn(
+        JSON.parse(JSON.stringify(withHeaders).replaceAll(`:::${options.manifestBucket}`, `:::${put}`)),
+      ),
+    ).toStrictEqual(
+      places.flatMap((at) => [0, 1].map((i) => `${at}.PolicyDocument.Statement[${i}].Resource`)),
+    );
+  });
+
   it.each(faults)('$fault', ({ at, put, found = [at] }) => {
     expect(placesIn(seeded(at, put))).toStrictEqual([...found].sort());
   });
@@ -445,8 +665,8 @@ describe('the template check finds', () => {
     const template = {
       ...prod,
       Conditions: {
+        ...prod.Conditions,
         PostHeadersAreSet: { 'Fn::Equals': ['', ''] },
-        PostHeadersKeyIsSet: prod.Conditions?.PostHeadersKeyIsSet,
       },
     };
     expect(placesIn(template)).toStrictEqual([
@@ -492,7 +712,10 @@ describe('the template check finds', () => {
     const template = seeded('ApiRole.Properties.Policies.1.PolicyDocument.Statement.1', statement);
     expect(checkTemplate(template)).toStrictEqual({
       findings: [],
-      allowances: ['ApiRole: xray:PutTraceSegments on "*": X-Ray has no resource for traces'],
+      allowances: [
+        'ApiRole: xray:PutTraceSegments on "*": X-Ray has no resource for traces',
+        ...logDeliveries,
+      ],
     });
   });
 });
@@ -525,7 +748,7 @@ function grants(roleId: string, template: Template): string[] {
   const policies = withConditionsApplied(template).Resources[roleId]?.Properties?.Policies;
   return (policies as readonly Policy[])
     .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
-    .map(({ Action, Resource }) => `${String(Action)} on ${asText(Resource)}`);
+    .map(({ Action, Resource }) => `${String(Action)} on ${[Resource].flat().map(asText)}`);
 }
 
 /** The names in a zip archive's central directory, whose records start with PK\x01\x02. */

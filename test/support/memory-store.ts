@@ -17,7 +17,9 @@ export class MemoryStore implements RunStore {
     this.asked.push('find');
     const text = this.documents.get(runId);
     const report = text === undefined ? undefined : readReport(text, text);
-    return text && report ? { ...report, documentBytes: Buffer.byteLength(text) } : undefined;
+    return text && report
+      ? { ...report, documentBytes: Buffer.byteLength(text), etag: '"document"' }
+      : undefined;
   }
 
   async read(runId: string): Promise<string> {

@@ -8,6 +8,8 @@ export const documentSchema = readSchema('document');
 
 /** What is wrong with the base form of an event, one fault a line; empty where nothing is. */
 export const eventFaults = faultsBy(eventSchema);
+/** What is wrong with the manifest of a run of parts. */
+export const runManifestFaults = faultsBy(readSchema('run-manifest'));
 /** What is wrong with a stored document. */
 export const documentFaults = faultsBy(documentSchema);
 
