@@ -72,7 +72,7 @@ async function scale(args: readonly string[]): Promise<boolean> {
     RESULTS_BUCKET: bucket,
     RESULTS_PREFIX: 'runs/',
     POST_URL: process.env.POST_URL ?? `${posts.url}/posts/{id}`,
-    MAX_IDS: '10000000',
+    MAX_IDS: '1000000000',
     POWERTOOLS_LOG_LEVEL: 'SILENT',
     POWERTOOLS_METRICS_DISABLED: 'true',
     AWS_ENDPOINT_URL_S3: store.endpoint,

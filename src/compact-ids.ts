@@ -16,6 +16,11 @@ export class CompactIds {
     return this.#count;
   }
 
+  /** How many ids and ranges the list takes, about. */
+  get size(): number {
+    return this.#ids.length;
+  }
+
   push(id: IdList[number]): void {
     this.#count += countIds([id]);
     if (typeof id === 'string') {

@@ -60,7 +60,7 @@ export function readConfig(env: Environment): Config {
   const onOff = (name: string, fallback: 'on' | 'off'): boolean =>
     read(name, fallback, 'on or off', (text) => match(/^(on|off)$/, text)) === 'on';
 
-  const maxIds = integer('MAX_IDS', 10_000, 1, 10_000_000);
+  const maxIds = integer('MAX_IDS', 10_000, 1, 10_000_000_000);
   const config: Config = {
     resultsBucket: read('RESULTS_BUCKET', '', 'the name of an S3 bucket', (text) => match(BUCKET, text)),
     resultsPrefix: read(

@@ -35,6 +35,8 @@ const LOCATION =
 const LOCATION_EXPECTED =
   's3://bucket/key, with a key that ends in .json, .jsonl, .ndjson or .csv, or in one of these and .gz, and has at most 1024 bytes';
 const MAX_KEY_BYTES = 1_024;
+/** They are held in memory, some 40 bytes each; more for long names. */
+const MAX_ENTRIES = 10_000_000;
 /** Many times what an id can take: whatever the manifest is, no more of it is held at once. */
 const MAX_TOKEN_BYTES = 4_096;
 /** U+FEFF in UTF-8, a character a byte. */
@@ -52,8 +54,9 @@ export function parseManifestLocation(value: unknown, path: string): ManifestLoc
 
 /**
  * Reads the ids that a manifest lists, holding little more than them: `source`, the bytes as they are stored, is
- * taken in as it comes, and is left as soon as there are more than `maxIds`. What stands for the same ids in less
- * room, a range for integers one after the other, may do so.
+ * taken in as it comes, and is left as soon as there are more than `maxIds`, or more than `maxEntries` ids and ranges
+ * to be held (10 million by default). What stands for the same ids in less room, a range for integers one after the
+ * other, may do so.
  *
  * Rejects with BadInputError, which names the line, or TooLargeError, or with what `source` throws.
  */
@@ -61,12 +64,17 @@ export async function readManifest(
   source: AsyncIterable<Uint8Array>,
   location: ManifestLocation,
   maxIds: number,
+  maxEntries = MAX_ENTRIES,
 ): Promise<IdList> {
   const { url, format, gzip } = location;
   const list = new CompactIds();
   const take = (token: Token): void => {
     const id = format === 'csv' ? parsePlainId(token.text, placeOf(url, token)) : parseJsonId(url, token);
     list.push(id);
+    if (list.size > maxEntries)
+      throw new TooLargeError(
+        `Expected \`${url}\` to hold at most ${maxEntries} ids and ranges, got more by line ${token.line}`,
+      );
     if (list.count > maxIds)
       throw new TooLargeError(
         `Expected \`${url}\` to hold at most ${maxIds} ids (MAX_IDS), got more by line ${token.line}`,

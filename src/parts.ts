@@ -14,7 +14,7 @@ export interface Part {
  * What the ids of a part may take, written out one by one. Step Functions passes on at most 262,144 bytes: the event
  * of a part, and its reply, which lists every id that is worth another try.
  */
-const MAX_WRITTEN_BYTES = 200_000;
+export const MAX_WRITTEN_BYTES = 200_000;
 /** The longest that leaves room for `.part-1000017.redrive-123` in a name of 128 characters. */
 export const MAX_RUN_ID_CHARS = 103;
 /** The most parts of the size that was asked for: that many, `part-000017` sorts as it counts. */

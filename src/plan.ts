@@ -45,7 +45,7 @@ const DEFAULT_PART_SIZE = 5_000;
 const TOLERATED_PERCENTAGE = 10;
 const TOLERATED_PARTS = 10;
 /** As many ids as the function for a part takes. */
-const MAX_PART_SIZE = 100_000;
+export const MAX_PART_SIZE = 100_000;
 
 /**
  * Checks the input of an execution: `{"ids": …}` or `{"manifest": "s3://…"}`, with `runId` (by default the name of

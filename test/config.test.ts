@@ -93,7 +93,7 @@ test('one error names every variable that is wrong', () => {
   ).toThrow(
     new ConfigError(
       [
-        'Expected `MAX_IDS` to be an integer from 1 to 10000000, got "many"',
+        'Expected `MAX_IDS` to be an integer from 1 to 10000000000, got "many"',
         'Expected `RESULTS_BUCKET` to be the name of an S3 bucket, got nothing',
         'Expected `RESULTS_PREFIX` to be a key prefix of up to 512 characters that are safe in S3, got "/runs/"',
         'Expected `POST_URL` to be an http(s) URL with {id} in its path or query, without credentials and fragment, got "https://…@example.com/{id}"',
@@ -120,7 +120,7 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   ['POST_URL', ['', 'https://example.com/posts', 'https://{id}.example.com/', 'ftp://example.com/{id}']],
   ['POST_IDS', ['', ' ', '1,,2', '9-7', '../x', '1-10001', '1-1000000000000']],
   ['CONCURRENCY', ['', ' ', '0', '-1', '501', '1.5', '5e1', '0x10', 'NaN', 'Infinity', '50 ', '٥']],
-  ['MAX_IDS', ['0', '10000001', '9'.repeat(400)]],
+  ['MAX_IDS', ['0', '10000000001', '9'.repeat(400)]],
   ['MAX_ATTEMPTS', ['0', '21']],
   ['ATTEMPT_TIMEOUT_MS', ['0', '900001']],
   ['MAX_BODY_BYTES', ['0', '104857601']],

@@ -435,6 +435,19 @@ describe('of a manifest, no more is held than its ids:', () => {
       );
   });
 
+  test('more ids and ranges than memory is to hold are refused, however few of either are allowed', async () => {
+    const location = parseManifestLocation('s3://bucket/ids.csv', 'manifest');
+    const hold = (lines: string, maxEntries: number) =>
+      readManifest(chunksOf([Buffer.from(lines)]), location, 1_000, maxEntries);
+    const consecutive = Array.from({ length: 100 }, (_, i) => i).join('\n');
+    expect(await hold(consecutive, 5)).toStrictEqual([{ from: 0, to: 99 }]);
+    await expect(hold('a\nb\nc\nd\n', 3)).rejects.toThrow(
+      new TooLargeError(
+        'Expected `s3://bucket/ids.csv` to hold at most 3 ids and ranges, got more by line 4',
+      ),
+    );
+  });
+
   test('what gzip has packed is not unpacked past one id too many', async () => {
     const packed = gzipSync(randomBytes(200_000).toString('hex').replaceAll(/.{20}/g, '$&\n'));
     const { seen, source } = watched(cut(packed, repeatedly(1_000)));
