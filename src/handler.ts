@@ -1,20 +1,16 @@
 import type { Context } from 'aws-lambda';
-import { loadBatch, type ManifestForm } from './batch.ts';
+import { loadBatch } from './batch.ts';
 import { systemClock } from './clock.ts';
 import { type Config, readConfig } from './config.ts';
-import { StoreError } from './errors.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './event.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import { openOrigin } from './origin.ts';
 import { redriveBatch } from './redrive.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './reply.ts';
-import { type Run, type RunPorts, type RunTime, runBatch } from './run-batch.ts';
+import { endInTime, type Run, type RunPorts, type RunTime, runBatch } from './run-batch.ts';
 import { createRunStore } from './run-store.ts';
 import { createS3Client } from './s3.ts';
 import { createTelemetry } from './telemetry.ts';
-
-/** When reading a manifest has to give up, so that the error is reported. */
-const GIVE_UP_MS = 250;
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
@@ -38,32 +34,21 @@ async function runForm(
   context: Context,
   maxReplyBytes: number,
 ): Promise<Run> {
-  const { config, ports } = composition;
+  const { config, ports, manifests } = composition;
   const { form } = request;
   const timeOf = (): RunTime => ({ remainingMs: context.getRemainingTimeInMillis(), maxReplyBytes });
   switch (form.kind) {
     case 'ids':
+      return runBatch({ ...request, batch: form.batch }, config, ports, timeOf());
     case 'manifest': {
-      const batch = form.kind === 'ids' ? form.batch : await loadInTime(form, composition, context);
+      const failure = `${form.location.url} could not be read`;
+      const batch = await endInTime(failure, timeOf(), ports, (outOfTime) =>
+        loadBatch(form, manifests, config.maxIds, outOfTime),
+      );
       return runBatch({ ...request, batch }, config, ports, timeOf());
     }
     case 'redrive':
       return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf());
-  }
-}
-
-/** Rejects with StoreError where the function's time runs out first. */
-async function loadInTime(form: ManifestForm, { config, ports, manifests }: Composition, context: Context) {
-  const outOfTime = new AbortController();
-  const cancelGiveUp = ports.clock.after(context.getRemainingTimeInMillis() - GIVE_UP_MS, () =>
-    outOfTime.abort(
-      new StoreError(`${form.location.url} could not be read before the function's time ran out`),
-    ),
-  );
-  try {
-    return await loadBatch(form, manifests, config.maxIds, outOfTime.signal);
-  } finally {
-    cancelGiveUp();
   }
 }
 

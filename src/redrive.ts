@@ -54,40 +54,45 @@ export async function redriveBatch(
   const { store, clock, observer } = ports;
   const startMs = clock.now();
   const startedAt = clock.date();
-  return endInTime(`The redrive of ${request.sourceRunId}`, time, ports, async (outOfTime) => {
-    const latest = await findLatest(request, store, outOfTime);
-    if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
-      const run = await replayOf(latest.runId, latest.stored, store, time.maxReplyBytes, outOfTime);
-      observer.runReplayed(run);
-      return run;
-    }
-    requireAtMost(settings.maxIds, latest);
-    const run = headOf(
-      parseName(nextRedriveId(latest.runId), 'run.id'),
-      request,
-      latest,
-      settings,
-      startedAt,
-    );
-    return observed(run, observer, async () => {
-      const readingMs = clock.now();
-      const { ids, retryable } = await readIds(latest, store, outOfTime);
-      const copyMs = COPY_FACTOR * (clock.now() - readingMs);
-      const work = {
-        run,
-        startMs,
-        outOfTime,
-        ids,
-        toFetch: retryable,
-        place: (fetched: Fetched, stopping: AbortController) =>
-          placed(linesOf(latest, store, stopping.signal), fetched, stopping),
-        findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
-      };
-      // What is left when the time for fetching is over has yet to be copied.
-      const writeReserveMs = settings.writeReserveMs + copyMs;
-      return fetchAndStore(work, { ...settings, writeReserveMs }, ports, time);
-    });
-  });
+  return endInTime(
+    `The redrive of ${request.sourceRunId} could not be written`,
+    time,
+    ports,
+    async (outOfTime) => {
+      const latest = await findLatest(request, store, outOfTime);
+      if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
+        const run = await replayOf(latest.runId, latest.stored, store, time.maxReplyBytes, outOfTime);
+        observer.runReplayed(run);
+        return run;
+      }
+      requireAtMost(settings.maxIds, latest);
+      const run = headOf(
+        parseName(nextRedriveId(latest.runId), 'run.id'),
+        request,
+        latest,
+        settings,
+        startedAt,
+      );
+      return observed(run, observer, async () => {
+        const readingMs = clock.now();
+        const { ids, retryable } = await readIds(latest, store, outOfTime);
+        const copyMs = COPY_FACTOR * (clock.now() - readingMs);
+        const work = {
+          run,
+          startMs,
+          outOfTime,
+          ids,
+          toFetch: retryable,
+          place: (fetched: Fetched, stopping: AbortController) =>
+            placed(linesOf(latest, store, stopping.signal), fetched, stopping),
+          findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
+        };
+        // What is left when the time for fetching is over has yet to be copied.
+        const writeReserveMs = settings.writeReserveMs + copyMs;
+        return fetchAndStore(work, { ...settings, writeReserveMs }, ports, time);
+      });
+    },
+  );
 }
 
 /** The latest of a run and its redrives, or that which this very request wrote. */
@@ -185,9 +190,14 @@ async function* placed(
   fetched: Fetched,
   stopping: AbortController,
 ): AsyncGenerator<PromiseSettledResult<Post> | OutcomeLine, void, undefined> {
+  const ask = (): ReturnType<Fetched['next']> => {
+    const next = fetched.next();
+    // It may fail before it is waited for.
+    next.catch(() => {});
+    return next;
+  };
   // Asked for before it is needed: that is what starts the fetching.
-  let next = fetched.next();
-  next.catch(() => {});
+  let next = ask();
   try {
     for await (const line of lines) {
       if (!line.reason?.retryable) {
@@ -196,8 +206,7 @@ async function* placed(
       }
       // There are as many as the document, which is written once, has retryable outcomes.
       const outcome = (await next).value as PromiseSettledResult<Post>;
-      next = fetched.next();
-      next.catch(() => {});
+      next = ask();
       yield isUnfetched(outcome) ? line : outcome;
     }
   } catch (error) {

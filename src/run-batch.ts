@@ -96,7 +96,7 @@ export async function runBatch(
   const { store, clock } = ports;
   const startMs = clock.now();
   const run = headOf(request, settings, clock.date());
-  return endInTime(store.location(runId), time, ports, (outOfTime) =>
+  return endInTime(`${store.location(runId)} could not be written`, time, ports, (outOfTime) =>
     observed(run, ports.observer, async () => {
       const findStored = () => findEarlier(request, store, time.maxReplyBytes, outOfTime);
       const work: RunWork = {
@@ -114,18 +114,18 @@ export async function runBatch(
 }
 
 /**
- * Settles as `work` does, whose signal aborts with a StoreError that names `what` when there is just time left to
+ * Settles as `work` does, whose signal aborts with a StoreError that says `failure` when there is just time left to
  * clean up and report it.
  */
 export async function endInTime<T>(
-  what: string,
-  { remainingMs }: RunTime,
-  { clock }: RunPorts,
+  failure: string,
+  { remainingMs }: Pick<RunTime, 'remainingMs'>,
+  { clock }: Pick<RunPorts, 'clock'>,
   work: (outOfTime: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const outOfTime = new AbortController();
   const cancelGiveUp = clock.after(remainingMs - GIVE_UP_MS, () =>
-    outOfTime.abort(new StoreError(`${what} could not be written before the function's time ran out`)),
+    outOfTime.abort(new StoreError(`${failure} before the function's time ran out`)),
   );
   try {
     return await work(outOfTime.signal);

@@ -492,6 +492,10 @@ const headerFaults: readonly Fault[] = [
 const machine = 'FetchAtScale.Properties';
 const map = `${machine}.Definition.States.FetchParts`;
 const task = `${map}.ItemProcessor.States.FetchPart`;
+/** The tasks that invoke the fetch function. */
+const fetches = ['FetchPart', 'RedrivePart'].map(
+  (name) => `${map}.ItemProcessor.States.${name}.Parameters.FunctionName`,
+);
 const machineRole = 'FetchAtScaleRole.Properties.Policies';
 const asFound = (path: string): string => path.replaceAll(/\.(\d+)/g, '[$1]');
 
@@ -518,7 +522,7 @@ const machineFaults: readonly Fault[] = [
     fault: 'a placeholder without its substitution',
     at: `${machine}.DefinitionSubstitutions.FetchFunctionArn`,
     put: undefined,
-    found: [`${machine}.DefinitionSubstitutions.FetchFunctionArn`, `${task}.Parameters.FunctionName`],
+    found: [`${machine}.DefinitionSubstitutions.FetchFunctionArn`, ...fetches],
   },
   {
     fault: 'a substitution without its placeholder',
@@ -529,7 +533,7 @@ const machineFaults: readonly Fault[] = [
     fault: 'a function that the state machine may not invoke',
     at: `${machine}.DefinitionSubstitutions.FetchFunctionArn`,
     put: { 'Fn::GetAtt': ['ApiLambdaFunction', 'Arn'] },
-    found: [`${task}.Parameters.FunctionName`],
+    found: fetches,
   },
   {
     fault: 'every function of the account',
@@ -539,7 +543,7 @@ const machineFaults: readonly Fault[] = [
       asFound(`${machineRole}.0.PolicyDocument.Statement.0.Resource`),
       `${machine}.Definition.States.Plan.Parameters.FunctionName`,
       `${machine}.Definition.States.Conclude.Parameters.FunctionName`,
-      `${task}.Parameters.FunctionName`,
+      ...fetches,
     ],
   },
   {
