@@ -1,0 +1,42 @@
+/** `gather` and `fetchPost` of src/, as the function puts them together, with neither event nor document nor S3. */
+import { systemClock } from '../../src/clock.ts';
+import { readConfig } from '../../src/config.ts';
+import { fetchPostWith } from '../../src/fetch-post.ts';
+import { gather } from '../../src/gather.ts';
+import { openOrigin } from '../../src/origin.ts';
+import type { Post } from '../../src/outcome.ts';
+import { startTraffic } from '../../src/traffic.ts';
+import { type FetchAll, type FetchedPost, ids } from './contender.ts';
+
+export const fetchAll: FetchAll = async (task) => {
+  const { posts, concurrency } = task;
+  const config = readConfig({
+    RESULTS_BUCKET: 'not-used',
+    POST_URL: `${task.origin}${task.path}{id}`,
+    CONCURRENCY: String(concurrency),
+  });
+  const startMs = systemClock.now();
+  const settings = {
+    ...config,
+    ...openOrigin({ ...config, connections: concurrency, clock: systemClock }),
+    clock: systemClock,
+    random: Math.random,
+    startMs,
+    deadlineMs: startMs + 900_000,
+    requested: posts,
+  };
+  const fetchPost = fetchPostWith({ ...settings, ...startTraffic(settings) });
+  const outcomes = await gather(ids(task), (id, _index, signal) => fetchPost(id, signal), {
+    concurrency,
+    returnExceptions: true,
+  });
+  return parsed(outcomes);
+};
+
+/** Each value was parsed when it came, to be checked; what it holds is its text. */
+function* parsed(outcomes: readonly PromiseSettledResult<Post>[]): Generator<FetchedPost> {
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    yield JSON.parse(outcome.value.value.toString());
+  }
+}
