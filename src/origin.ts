@@ -6,7 +6,9 @@ import {
   createInflate,
   createZstdDecompress,
 } from 'node:zlib';
-import { buildConnector, type Dispatcher, Pool } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
+import connectorOf from 'undici/lib/core/connect.js';
+import Pool from 'undici/lib/dispatcher/pool.js';
 import type { Attempt, RateLimitFields, RequestPost } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import { Connector, type ConnectorOptions } from './connector.ts';
@@ -60,7 +62,7 @@ export function openOrigin(options: OriginOptions): Origin {
   } = options;
   const connector = new Connector({
     // It returns its socket, though its type does not say so. Its own timeout is left out: it is a second late.
-    open: buildConnector({ ...tls, timeout: 0 }) as ConnectorOptions<buildConnector.Options>['open'],
+    open: connectorOf({ ...tls, timeout: 0 }) as ConnectorOptions<buildConnector.Options>['open'],
     isTls: url.origin.startsWith('https:'),
     // Later than the attempt that asks for the connection: that has then timed out, and has not failed.
     timeoutMs: attemptTimeoutMs + 1,
