@@ -172,13 +172,16 @@ async function* stream<I, T>(
     }
   };
 
-  const receive = ({ done, value }: IteratorResult<I>): void => {
+  const receive = (result: IteratorResult<I>): void => {
     // Not a tick earlier: until the item is started, the limits don't count it yet.
     pulling = false;
-    if (done) {
+    // What is not an object is never done.
+    if (Object(result) !== result)
+      throw new TypeError(`Expected \`next\` of the items to give an object, got ${String(result)}`);
+    if (result.done) {
       exhausted = true;
       wake();
-    } else if (failure === undefined) start(value);
+    } else if (failure === undefined) start(result.value);
   };
 
   const fail = (error: unknown): void => {
@@ -246,10 +249,10 @@ async function close(source: Iterator<unknown> | AsyncIterator<unknown>, pulling
 }
 
 function iterate<I>(items: Items<I>): Iterator<I> | AsyncIterator<I> {
-  if (items !== null && items !== undefined) {
-    if (Symbol.asyncIterator in Object(items)) return (items as AsyncIterable<I>)[Symbol.asyncIterator]();
-    if (Symbol.iterator in Object(items)) return (items as Iterable<I>)[Symbol.iterator]();
-  }
+  // An untyped caller may pass anything. As for `for await`, a method that is null is none.
+  const either = items as Partial<AsyncIterable<I> & Iterable<I>> | null | undefined;
+  const iterator = either?.[Symbol.asyncIterator]?.() ?? either?.[Symbol.iterator]?.();
+  if (iterator) return iterator;
   throw new TypeError(`Expected items to be iterable or async iterable, got ${String(items)}`);
 }
 

@@ -150,7 +150,8 @@ def main():
         }
         for schedule in json.load(sys.stdin)
     ]
-    json.dump(answers, sys.stdout)
+    # Not dump, which encodes in Python and writes token for token.
+    sys.stdout.write(json.dumps(answers))
 
 
 if __name__ == "__main__":

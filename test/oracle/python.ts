@@ -1,4 +1,6 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { Answer, Schedule } from './schedules.ts';
 
@@ -21,13 +23,12 @@ export function findPython(
 }
 
 /** What CPython does with each schedule; one process for all of them. */
-export function askPython(schedules: readonly Schedule[]): Answer[] {
-  const { status, error, stdout, stderr } = spawnSync('python3', ['-I', oracle], {
-    input: JSON.stringify(schedules),
-    encoding: 'utf8',
-    maxBuffer: Infinity,
-  });
-  if (error) throw error;
-  if (status !== 0) throw new Error(`Expected the oracle to exit with 0, got ${status}: ${stderr}`);
-  return JSON.parse(stdout);
+export async function askPython(schedules: readonly Schedule[]): Promise<Answer[]> {
+  const python = spawn('python3', ['-I', oracle], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // What it says of a process that ended too early is said by its exit.
+  python.stdin.on('error', () => {});
+  python.stdin.end(JSON.stringify(schedules));
+  const [answers, [status]] = await Promise.all([text(python.stdout), once(python, 'close')]);
+  if (status !== 0) throw new Error(`Expected the oracle to exit with 0, got ${status}`);
+  return JSON.parse(answers);
 }
