@@ -56,6 +56,8 @@ export const limits = {
     5_500,
     'https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html',
   ),
+  /** Of an account in a region: a bucket of as many, refilled at this rate. */
+  httpTasksPerSecond: limit(300, stepFunctionsQuotas),
   lambdaConcurrency: limit(1_000, lambdaQuotas),
   lambdaSeconds: limit(900, lambdaQuotas),
 } as const;
@@ -181,9 +183,13 @@ export function runAtScale(scale: Scale) {
 }
 
 /** A post for each HTTP Task: the child is a standard workflow with one state. */
-export function standardHttpTasks({ posts }: Scale) {
+export function standardHttpTasks({ posts, originRate }: Scale) {
   const transitions = posts * 3;
-  return { transitions, total: transitions * prices.stateTransition.dollars };
+  return {
+    transitions,
+    total: transitions * prices.stateTransition.dollars,
+    seconds: posts / Math.min(originRate, limits.httpTasksPerSecond.value),
+  };
 }
 
 /** Posts of an express child, 40 at a time: its inline Map has no higher concurrency that is promised. */
@@ -192,7 +198,7 @@ const INLINE_CONCURRENCY = 40;
 const EXPRESS_GB = 64 / 1_024;
 
 /** An HTTP Task for each post in an inline Map, whose children are express workflows. */
-export function expressHttpTasks({ posts, latencySeconds }: Scale) {
+export function expressHttpTasks({ posts, latencySeconds, originRate }: Scale) {
   const children = Math.ceil(posts / EXPRESS_BATCH);
   const childSeconds = Math.ceil(EXPRESS_BATCH / INLINE_CONCURRENCY) * latencySeconds;
   const gbSeconds = children * childSeconds * EXPRESS_GB;
@@ -200,6 +206,7 @@ export function expressHttpTasks({ posts, latencySeconds }: Scale) {
     children,
     gbSeconds,
     total: children * prices.expressRequest.dollars + gbSeconds * prices.expressGbSecond.dollars,
+    seconds: posts / Math.min(originRate, limits.httpTasksPerSecond.value),
   };
 }
 
@@ -284,8 +291,8 @@ export function tables(): Readonly<Record<string, string>> {
         dollars(run.cost.s3Requests),
         `**${dollars(run.total)}**`,
         dollars(run.cost.s3Month),
-        dollars(standardHttpTasks(scale).total),
-        dollars(expressHttpTasks(scale).total),
+        `${dollars(standardHttpTasks(scale).total)}, ${duration(standardHttpTasks(scale).seconds)}`,
+        `${dollars(expressHttpTasks(scale).total)}, ${duration(expressHttpTasks(scale).seconds)}`,
         `${dollars(oneContainer(scale).total)}, ${duration(oneContainer(scale).hours * 3_600)}`,
       ]),
     ),

@@ -95,6 +95,11 @@ test('the other ways, by hand', () => {
   // 2,500 children of 400 posts, 40 at a time: half a second each, with 64 MB.
   expect(expressHttpTasks(million)).toMatchObject({ children: 2_500, gbSeconds: 2_500 * 0.5 * 0.0625 });
   expect(expressHttpTasks(million).total).toBeCloseTo(0.0025 + 78.125 * 0.00001667, 9);
+  // 300 a second are what an account may do of them, whatever the origin takes.
+  for (const tasks of [standardHttpTasks, expressHttpTasks]) {
+    expect(tasks(million).seconds).toBeCloseTo(3_333.3, 1);
+    expect(tasks({ ...million, originRate: 100 }).seconds).toBe(10_000);
+  }
   const container = oneContainer({ ...million, posts: 36_000_000 });
   expect([container.rate, container.hours]).toStrictEqual([10_000, 1]);
   expect(container.total).toBeCloseTo(0.03238 + 2 * 0.00356, 9);
