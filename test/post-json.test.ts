@@ -64,6 +64,27 @@ describe('the text of a post is what was sent, token for token', () => {
   });
 });
 
+test('long strings are what was sent, wherever in them quotes, backslashes and spaces stand', () => {
+  const text = fc.string({ unit: fc.constantFrom('"', '\\', ' ', 'a', 'é'), minLength: 50, maxLength: 200 });
+  fc.assert(
+    fc.property(fc.array(text), (texts) => {
+      const json = JSON.stringify(texts);
+      expect(textOf(json)).toBe(json);
+      expect(textOf(JSON.stringify(texts, null, 2))).toBe(json);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test.each(['"', String.raw`\"`, '\\'])(
+  'a long string that does not end, but for %s, is a SyntaxError',
+  (end) => {
+    const open = `"${'x'.repeat(100)}${end === '"' ? '' : end}`;
+    expect(() => postJson(Buffer.from(open))).toThrow(SyntaxError);
+    expect(() => postJson(Buffer.from(`[${open} , 1`))).toThrow(SyntaxError);
+  },
+);
+
 describe('what is no JSON in UTF-8 is a SyntaxError', () => {
   test.each([
     ['two numbers with a space between them', '1 2'],
