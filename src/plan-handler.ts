@@ -1,15 +1,14 @@
 import type { Context } from 'aws-lambda';
 import { loadIds } from './batch.ts';
+import { systemClock } from './clock.ts';
 import { readConfig } from './config.ts';
+import { endInTime } from './end-in-time.ts';
 import { badInput } from './errors.ts';
 import { createManifestStore } from './manifest-store.ts';
 import { readPartsInFlight } from './parts-in-flight.ts';
 import { createPartsStore } from './parts-store.ts';
-import { type Plan, parsePlanRequest, plan } from './plan.ts';
+import { type Plan, type PlanPorts, parsePlanRequest, plan } from './plan.ts';
 import { createS3Client } from './s3.ts';
-
-/** Kept back from the function's time for the error that tells of it. */
-const GIVE_UP_MS = 500;
 
 /** Cuts a run of any length into parts: the first task of the state machine, which gives `{"input", "execution"}`. */
 export async function handler(
@@ -24,14 +23,14 @@ export async function handler(
   const request = parsePlanRequest(event.input, event.execution, config.maxIds);
   const client = createS3Client();
   const manifests = createManifestStore(client);
-  const signal = AbortSignal.timeout(context.getRemainingTimeInMillis() - GIVE_UP_MS);
-  return plan(
-    request,
-    {
-      store: createPartsStore({ client, bucket: config.resultsBucket, prefix: config.resultsPrefix }),
-      readIds: (location) => loadIds(location, manifests, config.maxIds, signal),
-      partsInFlight,
-    },
-    signal,
+  const store = createPartsStore({ client, bucket: config.resultsBucket, prefix: config.resultsPrefix });
+  const readIds: PlanPorts['readIds'] = (location, signal) =>
+    loadIds(location, manifests, config.maxIds, signal);
+  const time = { remainingMs: context.getRemainingTimeInMillis() };
+  return endInTime(
+    `The parts of ${request.runId} could not be written`,
+    time,
+    { clock: systemClock },
+    (outOfTime) => plan(request, { store, readIds, partsInFlight }, outOfTime),
   );
 }

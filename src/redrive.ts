@@ -1,5 +1,6 @@
 import { CompactIds } from './compact-ids.ts';
 import type { RunHead } from './document.ts';
+import { endInTime } from './end-in-time.ts';
 import { BadInputError, RunConflictError, TooLargeError } from './errors.ts';
 import type { EventRequest } from './event.ts';
 import { hashIds, type IdList, parseName } from './ids.ts';
@@ -7,7 +8,6 @@ import { type Post, PostError } from './outcome.ts';
 import { type OutcomeLine, readOutcomeLines } from './outcome-lines.ts';
 import { type NamedRun, nextRedriveId, redrivesOf } from './redrives.ts';
 import {
-  endInTime,
   fetchAndStore,
   observed,
   type Run,
@@ -42,8 +42,9 @@ const COPY_FACTOR = 3;
  *
  * A delivery that comes twice, told by its request id, and of two at once the second, replays what the first wrote.
  *
- * Rejects with BadInputError where there is no such run, with TooLargeError where it is too long, with RunConflictError where something else stands in its
- * place or that of a redrive, and as `runBatch` does. The observer hears of it once it is known which run it is.
+ * Rejects with BadInputError where there is no such run, with TooLargeError where it is too long, with
+ * RunConflictError where something else stands in its place or that of a redrive, and as `runBatch` does. The observer
+ * hears of it once it is known which run it is.
  */
 export async function redriveBatch(
   request: RedriveRequest,

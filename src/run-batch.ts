@@ -10,6 +10,7 @@ import {
   writeDocument,
   writeOutcomes,
 } from './document.ts';
+import { endInTime } from './end-in-time.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from './errors.ts';
 import type { RunRequest } from './event.ts';
 import { fetchOnceWith } from './fetch-once.ts';
@@ -74,8 +75,6 @@ const WINDOW_BYTES = 8 * 1024 * 1024;
 /** About what a post holds in memory besides its value. */
 const POST_OVERHEAD_BYTES = 600;
 const REPEATS_IN_MEMORY_BYTES = 8 * 1024 * 1024;
-/** When writing has to give up, so that its parts are cleaned up and the error is reported. */
-const GIVE_UP_MS = 250;
 
 /**
  * Runs a batch: fetches its posts, and writes their outcomes, in the order of the ids, as one document.
@@ -111,27 +110,6 @@ export async function runBatch(
       return (await findStored()) ?? (await fetchAndStore(work, settings, ports, time));
     }),
   );
-}
-
-/**
- * Settles as `work` does, whose signal aborts with a StoreError that says `failure` when there is just time left to
- * clean up and report it.
- */
-export async function endInTime<T>(
-  failure: string,
-  { remainingMs }: Pick<RunTime, 'remainingMs'>,
-  { clock }: Pick<RunPorts, 'clock'>,
-  work: (outOfTime: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const outOfTime = new AbortController();
-  const cancelGiveUp = clock.after(remainingMs - GIVE_UP_MS, () =>
-    outOfTime.abort(new StoreError(`${failure} before the function's time ran out`)),
-  );
-  try {
-    return await work(outOfTime.signal);
-  } finally {
-    cancelGiveUp();
-  }
 }
 
 /** Settles as `work` does, and lets `observer` hear of its start and its end. */

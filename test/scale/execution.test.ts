@@ -313,6 +313,17 @@ describe('the handlers', () => {
     );
   });
 
+  test('say in time that their time ran out', async () => {
+    const noTime = { ...contextOf(), getRemainingTimeInMillis: () => 250 };
+    await expect(planHandler({ input: { ids: [1] }, execution: runId }, noTime)).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      message: `The parts of ${runId} could not be written before the function's time ran out`,
+    });
+    await expect(concludeHandler({ runId }, noTime)).rejects.toMatchObject({
+      message: `The manifest of ${runId} could not be written before the function's time ran out`,
+    });
+  });
+
   test('of conclude refuses a run that was not planned', async () => {
     await expect(concludeHandler({ runId: 'unplanned' }, contextOf())).rejects.toThrow(
       'Expected the run unplanned to have been planned',
