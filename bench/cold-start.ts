@@ -6,6 +6,7 @@ import { parseArgs, promisify } from 'node:util';
 import { build } from 'esbuild';
 import { startPostsStub } from '../local/posts-stub.ts';
 import { startS3Store } from '../local/s3-store.ts';
+import { bundling } from '../scripts/build.ts';
 import { findRic, type Ric } from '../test/runtime/ric.ts';
 import { startRuntimeApi } from '../test/runtime/runtime-api.ts';
 import { median } from './function.ts';
@@ -83,21 +84,12 @@ async function buildVariants(directory: string): Promise<void> {
       await cp(join(projectDir, 'dist'), outdir, { recursive: true });
       continue;
     }
-    // As our own bundle is built, so that what is compared is what is imported.
+    // As our own bundle is built, but for its plugins, so that what is compared is what is imported.
     await build({
       absWorkingDir: projectDir,
       entryPoints: { handler: join(import.meta.dirname, `cold-start/${name}.js`) },
       outdir,
-      bundle: true,
-      platform: 'node',
-      target: 'node24',
-      format: 'esm',
-      mainFields: ['module', 'main'],
-      minifySyntax: true,
-      minifyWhitespace: true,
-      banner: {
-        js: "import{createRequire}from'node:module';const require=createRequire(import.meta.url);",
-      },
+      ...bundling,
       logLevel: 'error',
     });
   }

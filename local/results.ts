@@ -5,13 +5,15 @@ import { parseArgs } from 'node:util';
 import type { RunManifest } from '../src/conclude.ts';
 import { BatchFetcherError } from '../src/errors.ts';
 import { parseName } from '../src/ids.ts';
-import { type OutcomeLine, readOutcomeLines } from '../src/outcome-lines.ts';
+import type { OutcomeLine } from '../src/outcome-lines.ts';
 import { createPartsStore } from '../src/parts-store.ts';
 import { createRunStore } from '../src/run-store.ts';
 import { createS3Client } from '../src/s3.ts';
+import { outcomesOf } from '../src/stored-runs.ts';
 import { localBucket, storeDirectory } from './plugin.ts';
 import { lineOf } from './report.ts';
 import { startS3Store } from './s3-store.ts';
+import { asUsageError, UsageError } from './usage.ts';
 
 const usage = 'npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]';
 
@@ -24,11 +26,6 @@ interface Request {
   /** On AWS, by the credentials of the environment; undefined for local runs. */
   readonly bucket: string | undefined;
   readonly prefix: string;
-}
-
-/** The command line is not as `usage` says. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 async function results(args: readonly string[]): Promise<void> {
@@ -66,7 +63,7 @@ function readArguments(args: readonly string[]): Request {
     return { ...values, bucket: values.bucket, runId: parseName(runId, 'runId') };
   } catch (error) {
     if (error instanceof BatchFetcherError) throw new UsageError(error.message);
-    throw error instanceof TypeError ? new UsageError(error.message.split('. ')[0]) : error; // parseArgs' own kind
+    throw asUsageError(error);
   }
 }
 
@@ -91,9 +88,7 @@ async function* linesOf(
   const linesOfRun = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
     const stored = await store.find(id, signal);
     if (!stored) return false;
-    const chunks = store.stream(id, stored.outcomes, signal);
-    const location = stored.outcomes?.location ?? store.location(id);
-    yield* readOutcomeLines(chunks, location, stored.outcomes ? 'ndjson' : 'json');
+    yield* outcomesOf({ runId: id, stored }, store, signal);
     return true;
   };
   if (yield* linesOfRun(runId)) return;

@@ -5,9 +5,11 @@ import type { AddressInfo } from 'node:net';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
+import type { RunManifest } from '../src/conclude.ts';
 import { ExecutionFailedError, execute, type Invoke, readDefinition } from './interpret.ts';
 import { localBucket as bucket, storeDirectory } from './plugin.ts';
 import { startS3Store } from './s3-store.ts';
+import { asUsageError, idsIn, UsageError } from './usage.ts';
 
 const usage =
   'npm run scale -- [--ids 1-100000] [--part-size 5000] [--run-id <name>] [--fail-parts 2] | --redrive <run id>';
@@ -24,37 +26,6 @@ interface Request {
     readonly redrive?: string;
   };
   readonly failParts: number;
-}
-
-/** As much of a manifest as the table shows. */
-interface Manifest {
-  readonly parts: readonly {
-    readonly part: number;
-    readonly runId: string;
-    readonly status: string;
-    readonly firstIndex: number;
-    readonly requested: number;
-  }[];
-  readonly errors: { readonly byCode: Readonly<Record<string, number>>; readonly retryable: number };
-  readonly summary: {
-    readonly startedAt: string | null;
-    readonly finishedAt: string | null;
-    readonly requested: number;
-    readonly fulfilled: number;
-    readonly rejected: number;
-    readonly failed: number;
-    readonly attempts: number;
-    readonly complete: boolean;
-    readonly parts: Readonly<Record<'total' | 'stored' | 'failed' | 'incomplete', number>>;
-    readonly latencyMs: Readonly<Record<'p50' | 'p90' | 'p99', { min: number; max: number } | null>> & {
-      readonly max: number | null;
-    };
-  };
-}
-
-/** The command line is not as `usage` says. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 type Handler = (event: unknown, context: object) => Promise<unknown>;
@@ -101,7 +72,7 @@ async function scale(args: readonly string[]): Promise<boolean> {
   progress.stop();
   if (failure && failure.name !== 'PartsFailed') throw failure;
   const file = join(storeDirectory, bucket, `runs/${runId}.manifest.json`);
-  const manifest = JSON.parse(await readFile(file, 'utf8')) as Manifest; // held to by the tests of conclude
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as RunManifest; // held to by the tests of conclude
   console.log(tableOf(runId, manifest, performance.now() - startedMs));
   console.log(`\nManifest: ${relative(process.cwd(), file)}`);
   if (failure) {
@@ -123,30 +94,22 @@ function readArguments(args: readonly string[]): Request {
     const { values } = parseArgs({ args: [...args], options });
     const { ids, 'run-id': runId, redrive, 'part-size': partSize, 'fail-parts': failParts } = values;
     const input = {
-      ...((ids !== undefined || redrive === undefined) && { ids: idsIn(ids ?? '1-100000') }),
+      ...((ids !== undefined || redrive === undefined) && {
+        ids: idsIn(ids ?? '1-100000', 'ids such as 1,2,7-9'),
+      }),
       ...(redrive !== undefined && { redrive }),
       ...(partSize !== undefined && { partSize: integerIn('--part-size', partSize) }),
       ...(runId !== undefined && { runId }),
     };
     return { input, failParts: integerIn('--fail-parts', failParts) };
   } catch (error) {
-    throw error instanceof TypeError ? new UsageError(error.message.split('. ')[0]) : error; // parseArgs' own kind
+    throw asUsageError(error);
   }
 }
 
 function integerIn(option: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new UsageError(`Expected ${option} to be an integer, got ${text}`);
   return Number(text);
-}
-
-function idsIn(list: string): unknown[] {
-  return list.split(',').map((item) => {
-    const [, from, to] = /^(\d+)-(\d+)$/.exec(item) ?? [];
-    if (from !== undefined && to !== undefined) return { from: Number(from), to: Number(to) };
-    if (/^\d+$/.test(item)) return Number(item);
-    if (/^[\w.~-]+$/.test(item)) return item;
-    throw new UsageError(`Expected ids such as 1,2,7-9, got ${JSON.stringify(list)}`);
-  });
 }
 
 /** The built functions, an instance of `fetch` for each invocation at a time, as Lambda has it. */
@@ -235,7 +198,7 @@ function showProgress(postUrl: string): Progress {
   };
 }
 
-function tableOf(runId: string, { parts, errors, summary }: Manifest, tookMs: number): string {
+function tableOf(runId: string, { parts, errors, summary }: RunManifest, tookMs: number): string {
   const byCode = Object.entries(errors.byCode).map(([code, times]) => `${code} ${count(times)}`);
   const bounds = (name: 'p50' | 'p90' | 'p99'): string => {
     const { min, max } = summary.latencyMs[name] ?? {};

@@ -5,6 +5,7 @@ import { text } from 'node:stream/consumers';
 import { parseArgs, styleText } from 'node:util';
 import { storeDirectory } from './plugin.ts';
 import { type Outcome, type Report, reportOf, shownWhole } from './report.ts';
+import { asUsageError, idsIn, UsageError } from './usage.ts';
 
 const usage =
   'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]';
@@ -52,11 +53,6 @@ interface Reply {
 /** What the API answers with a status from 400 on: RFC 9457. */
 interface Problem {
   readonly detail: string;
-}
-
-/** The command line is not as `usage` says. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 /** The function did not do what it was asked for. */
@@ -118,14 +114,17 @@ function readArguments(args: readonly string[]): Request {
     if (isRedrive && positionals.length === 0) throw new UsageError('Expected the id of a run, got none');
     return { what: positionals[0] ?? 'events/direct.json', isRedrive, json };
   } catch (error) {
-    throw error instanceof TypeError ? new UsageError(error.message.split('. ')[0]) : error; // parseArgs' own kind
+    throw asUsageError(error);
   }
 }
 
 function invocationOf({ what, isRedrive }: Request): Invocation {
   if (isRedrive) return { functionName: 'fetch', input: ['-d', JSON.stringify({ redrive: what })] };
   if (!what.endsWith('.json'))
-    return { functionName: 'fetch', input: ['-d', JSON.stringify({ ids: idsIn(what) })] };
+    return {
+      functionName: 'fetch',
+      input: ['-d', JSON.stringify({ ids: idsIn(what, 'ids such as 1,2,7-9 or an event file') })],
+    };
   const path = resolve(projectDirectory, what);
   let event: unknown;
   try {
@@ -137,16 +136,6 @@ function invocationOf({ what, isRedrive }: Request): Invocation {
   }
   const isRequest = typeof event === 'object' && event !== null && 'requestContext' in event;
   return { functionName: isRequest ? 'api' : 'fetch', input: ['-p', relative(projectDirectory, path)] };
-}
-
-function idsIn(list: string): unknown[] {
-  return list.split(',').map((item) => {
-    const [, from, to] = /^(\d+)-(\d+)$/.exec(item) ?? [];
-    if (from !== undefined && to !== undefined) return { from: Number(from), to: Number(to) };
-    if (/^\d+$/.test(item)) return Number(item);
-    if (/^[\w.~-]+$/.test(item)) return item;
-    throw new UsageError(`Expected ids such as 1,2,7-9 or an event file, got ${JSON.stringify(list)}`);
-  });
 }
 
 function argumentsOf({ functionName, input }: Invocation): string[] {

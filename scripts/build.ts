@@ -1,12 +1,28 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { dirname, join } from 'node:path';
-import { build, type Metafile, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
 
 const projectDir = join(import.meta.dirname, '..');
 
 // Bundled CommonJS packages call require() for Node's own modules, and an ES module has no require.
 const requireBanner = "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);";
+
+/** How code for nodejs24.x is bundled. */
+export const bundling = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  // The ES module builds of the packages tree-shake, their CommonJS builds don't.
+  mainFields: ['module', 'main'],
+  minifySyntax: true,
+  minifyWhitespace: true,
+  // Identifiers stay, for the names of errors and the stacks in the log. (keepNames would keep the errors' as
+  // well, but names each closure anew whenever it is made: a fifth more CPU a post.)
+  minifyIdentifiers: false,
+  banner: { js: requireBanner },
+} satisfies BuildOptions;
 
 /** The lock file's part that tells what may be deployed: `dev` marks what only devDependencies reach. */
 interface Lockfile {
@@ -33,23 +49,12 @@ export async function buildFunction(
     absWorkingDir: projectDir,
     entryPoints,
     outdir: outDir,
-    bundle: true,
+    ...bundling,
     // What handlers share, and what is imported dynamically, are chunks of their own: a function loads no others.
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
-    platform: 'node',
-    target: 'node24',
-    format: 'esm',
-    // The ES module builds of the packages tree-shake, their CommonJS builds don't.
-    mainFields: ['module', 'main'],
-    minifySyntax: true,
-    minifyWhitespace: true,
-    // Identifiers stay, for the names of errors and the stacks in the log. (keepNames would keep the errors' as
-    // well, but names each closure anew whenever it is made: a fifth more CPU a post.)
-    minifyIdentifiers: false,
     sourcemap: 'external',
     legalComments: 'linked',
-    banner: { js: requireBanner },
     plugins: [builtinsWithoutFacade],
     metafile: true,
     write: false,

@@ -5,8 +5,8 @@ import { countIds, hashIds } from './ids.ts';
 import type { ReasonCode } from './outcome.ts';
 import { type Part, readPart } from './parts.ts';
 import type { PartsStore } from './parts-store.ts';
-import { type NamedRun, redriveNumber, redrivesOf } from './redrives.ts';
 import type { RunStore } from './run-store.ts';
+import { type NamedRun, redriveNumber, redrivesOf } from './stored-runs.ts';
 import type { FirstError } from './tally.ts';
 
 /** What concluding needs of the world. */

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { badInput, StoreError } from './errors.ts';
+import { badInput } from './errors.ts';
 import type { ManifestLocation } from './manifest.ts';
-import { s3ErrorName } from './s3.ts';
+import { s3ErrorName, storeFailure } from './s3.ts';
 
 /** Where manifests are read from. */
 export interface ManifestStore {
@@ -59,8 +59,7 @@ async function* chunksOf(
 }
 
 function failed({ url }: ManifestLocation, error: unknown, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason;
-  const name = s3ErrorName(error);
-  if (name === 'NoSuchKey' || name === 'NoSuchBucket') return badInput(url, 'an object in S3', undefined);
-  return new StoreError(`${url} could not be read: ${name}`, { cause: error });
+  const isMissing = ['NoSuchKey', 'NoSuchBucket'].includes(s3ErrorName(error));
+  if (isMissing && !signal.aborted) return badInput(url, 'an object in S3', undefined);
+  return storeFailure(url, 'read', error, signal);
 }

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { addAbortSignal, Readable } from 'node:stream';
 import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
-import { RunConflictError, StoreError } from './errors.ts';
-import { isAlreadyThere, s3ErrorName } from './s3.ts';
+import { RunConflictError } from './errors.ts';
+import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
 
 /** Where the parts of a run, and what became of them, are kept, by the run's id. */
 export interface PartsStore {
@@ -50,10 +50,8 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
     manifestKey: `${prefix}${runId}.manifest.json`,
     documentKey: `${prefix}${runId}.json`,
   });
-  const failed = (verb: string, key: string, error: unknown, signal: AbortSignal): unknown =>
-    signal.aborted
-      ? signal.reason
-      : new StoreError(`s3://${bucket}/${key} could not be ${verb}: ${s3ErrorName(error)}`, { cause: error });
+  const failed = (verb: 'read' | 'written', key: string, error: unknown, signal: AbortSignal): unknown =>
+    storeFailure(`s3://${bucket}/${key}`, verb, error, signal);
 
   const open = async (key: string, abortSignal: AbortSignal) => {
     try {

@@ -5,8 +5,7 @@ import { BadInputError, RunConflictError, TooLargeError } from './errors.ts';
 import type { EventRequest } from './event.ts';
 import { hashIds, type IdList, parseName } from './ids.ts';
 import { type Post, PostError } from './outcome.ts';
-import { type OutcomeLine, readOutcomeLines } from './outcome-lines.ts';
-import { type NamedRun, nextRedriveId, redrivesOf } from './redrives.ts';
+import type { OutcomeLine } from './outcome-lines.ts';
 import {
   fetchAndStore,
   observed,
@@ -17,6 +16,7 @@ import {
   replayOf,
 } from './run-batch.ts';
 import type { RunStore } from './run-store.ts';
+import { type NamedRun, nextRedriveId, outcomesLocation, outcomesOf, redrivesOf } from './stored-runs.ts';
 
 /** A run that is to be made whole. */
 export interface RedriveRequest extends Pick<EventRequest, 'trigger' | 'requestId'> {
@@ -85,7 +85,7 @@ export async function redriveBatch(
           ids,
           toFetch: retryable,
           place: (fetched: Fetched, stopping: AbortController) =>
-            placed(linesOf(latest, store, stopping.signal), fetched, stopping),
+            placed(outcomesOf(latest, store, stopping.signal), fetched, stopping),
           findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
         };
         // What is left when the time for fetching is over has yet to be copied.
@@ -158,26 +158,16 @@ async function readIds(
 ): Promise<{ readonly ids: IdList; readonly retryable: IdList }> {
   const ids = new CompactIds();
   const retryable = new CompactIds();
-  for await (const { id, reason } of linesOf(latest, store, signal)) {
+  for await (const { id, reason } of outcomesOf(latest, store, signal)) {
     ids.push(id);
     if (reason?.retryable) retryable.push(id);
   }
   const list = ids.end();
   if (hashIds(list) !== latest.stored.run.idsSha256)
     throw new RunConflictError(
-      `${locationOf(latest, store)} is not as it was written: its outcomes are not of its ids`,
+      `${outcomesLocation(latest, store)} is not as it was written: its outcomes are not of its ids`,
     );
   return { ids: list, retryable: retryable.end() };
-}
-
-function linesOf(latest: NamedRun, store: RunStore, signal: AbortSignal) {
-  const { runId, stored } = latest;
-  const chunks = store.stream(runId, stored.outcomes, signal);
-  return readOutcomeLines(chunks, locationOf(latest, store), stored.outcomes ? 'ndjson' : 'json');
-}
-
-function locationOf({ runId, stored }: NamedRun, store: RunStore): string {
-  return stored.outcomes?.location ?? store.location(runId);
 }
 
 type Fetched = AsyncGenerator<PromiseSettledResult<Post>, void, undefined>;

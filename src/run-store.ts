@@ -12,7 +12,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { type OutcomesObject, type RunReport, readReport } from './document.ts';
 import { RunConflictError, StoreError } from './errors.ts';
-import { isAlreadyThere, s3ErrorName } from './s3.ts';
+import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
 
 /** A run whose document is in the store. */
 export interface StoredRun extends RunReport {
@@ -98,10 +98,8 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
   const keyOf = (runId: string): string => `${prefix}${runId}.json`;
   const outcomesKeyOf = (runId: string): string => `${prefix}${runId}.ndjson`;
   const locationOf = (key: string): string => `s3://${bucket}/${key}`;
-  const failed = (verb: string, key: string, error: unknown, signal: AbortSignal): unknown =>
-    signal.aborted
-      ? signal.reason
-      : new StoreError(`${locationOf(key)} could not be ${verb}: ${s3ErrorName(error)}`, { cause: error });
+  const failed = (verb: 'read' | 'written', key: string, error: unknown, signal: AbortSignal): unknown =>
+    storeFailure(locationOf(key), verb, error, signal);
 
   const get = async (
     runId: string,

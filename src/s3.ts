@@ -1,4 +1,5 @@
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { StoreError } from './errors.ts';
 
 /** An S3 client with timeouts that a function can live with, which also tries again when a conditional write races. */
 export function createS3Client(config: S3ClientConfig = {}): S3Client {
@@ -21,6 +22,21 @@ export function createS3Client(config: S3ClientConfig = {}): S3Client {
  */
 export function isAlreadyThere(error: unknown): boolean {
   return ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload'].includes(s3ErrorName(error));
+}
+
+/**
+ * What a request of S3 fails with: the reason of its signal where that has aborted, else a StoreError that names the
+ * object and why.
+ */
+export function storeFailure(
+  location: string,
+  verb: 'read' | 'written',
+  error: unknown,
+  signal: AbortSignal,
+): unknown {
+  return signal.aborted
+    ? signal.reason
+    : new StoreError(`${location} could not be ${verb}: ${s3ErrorName(error)}`, { cause: error });
 }
 
 /** The name that S3 gave its error, or the system's code where S3 did not answer: the SDK calls a reset a timeout. */

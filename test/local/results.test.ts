@@ -8,24 +8,12 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { localBucket, storeDirectory } from '../../local/plugin.ts';
 import { startS3Store } from '../../local/s3-store.ts';
+import { project, runCommand } from '../support/run-command.ts';
 
-const project = join(import.meta.dirname, '../..');
 const runs = join(storeDirectory, localBucket, 'runs');
 const id = `results-test-${process.pid}`;
 
-/** Runs one of the project's commands without npm around it. */
-async function command(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [file, ...args], {
-    cwd: project,
-    env: { ...process.env, NO_COLOR: '1', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = once(child, 'exit');
-  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
-  const [code] = (await exit) as [number];
-  return { code, out, err };
-}
-const results = (...args: string[]) => command('local/results.ts', args);
+const results = (...args: string[]) => runCommand('local/results.ts', args);
 
 const fulfilled = (index: number, post: number | string) =>
   `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":{"title":"Post ${post}","views":9007199254740993}}`;
@@ -127,7 +115,7 @@ describe.concurrent('npm run results', () => {
 });
 
 test('npm run redrive makes a run whole whose origin was down', async () => {
-  const start = (args: readonly string[], env?: NodeJS.ProcessEnv) => command('local/start.ts', args, env);
+  const start = (args: readonly string[], env?: NodeJS.ProcessEnv) => runCommand('local/start.ts', args, env);
   let isUp = false;
   const origin = createServer((request, response) => {
     const post = request.url?.slice(1);

@@ -1,22 +1,9 @@
-import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
+import { project, runCommand } from '../support/run-command.ts';
 
-const project = join(import.meta.dirname, '../..');
-
-/** Runs `npm start -- <args>` without npm around it. */
-async function start(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, ['local/start.ts', ...args], {
-    cwd: project,
-    env: { ...process.env, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? -1)));
-  const [out, err, code] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
-  return { code, out, err };
-}
+const start = (...args: string[]) => runCommand('local/start.ts', args);
 
 describe.concurrent('npm start', () => {
   test('shows the lesson’s third program and its document, and runs anew each time', async () => {

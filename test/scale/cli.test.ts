@@ -1,24 +1,12 @@
-import { spawn } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, describe, expect, test } from 'vitest';
+import { project, runCommand } from '../support/run-command.ts';
 
-const project = join(import.meta.dirname, '../..');
 const runId = `scale-test-${process.pid}`;
 const runs = join(project, '.local/s3/batch-fetcher-local/runs');
 
-/** Runs `npm run scale -- <args>` without npm and the build around it. */
-async function scale(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const child = spawn(process.execPath, ['local/scale.ts', ...args], {
-    cwd: project,
-    env: { ...process.env, NO_COLOR: '1' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const exit = new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? -1)));
-  const [out, err, code] = await Promise.all([text(child.stdout), text(child.stderr), exit]);
-  return { code, out, err };
-}
+const scale = (...args: string[]) => runCommand('local/scale.ts', args);
 
 afterAll(() => {
   const keys = ['000000', '000001', '000002'].map((part) => `${runId}.part-${part}.json`);

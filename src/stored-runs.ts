@@ -1,4 +1,5 @@
 import { RunConflictError } from './errors.ts';
+import { type OutcomeLine, readOutcomeLines } from './outcome-lines.ts';
 import type { RunStore, StoredRun } from './run-store.ts';
 
 /** A run that is in the store, and under which id. */
@@ -36,4 +37,20 @@ export async function* redrivesOf(
       throw new RunConflictError(`The runId ${id} names an earlier run of other ids`);
     yield { runId: id, stored: redrive };
   }
+}
+
+/** The outcomes of a stored run, in their order, wherever they are kept. Throws as `readOutcomeLines` and `stream` do. */
+export function outcomesOf(
+  run: NamedRun,
+  store: Pick<RunStore, 'location' | 'stream'>,
+  signal: AbortSignal,
+): AsyncGenerator<OutcomeLine, void, undefined> {
+  const { outcomes } = run.stored;
+  const chunks = store.stream(run.runId, outcomes, signal);
+  return readOutcomeLines(chunks, outcomesLocation(run, store), outcomes ? 'ndjson' : 'json');
+}
+
+/** The object that has the outcomes of a stored run. */
+export function outcomesLocation({ runId, stored }: NamedRun, store: Pick<RunStore, 'location'>): string {
+  return stored.outcomes?.location ?? store.location(runId);
 }
