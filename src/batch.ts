@@ -72,14 +72,17 @@ export function parseBatch(form: unknown, path: string, { maxIds, defaultIds }: 
   const root = rootOf(path);
   if (typeof form !== 'object' || form === null || Array.isArray(form))
     throw badInput(root, 'an object with "ids", "manifest" or "redrive"', form);
-  const unknown = Object.keys(form).find((key) => !BATCH_KEYS.includes(key));
-  if (unknown !== undefined)
-    throw badInput(root, `an object with no keys but ${BATCH_KEYS.join(', ')}`, {
-      [unknown]: form[unknown as never],
-    });
+  refuseOtherKeys(form, BATCH_KEYS, root);
   return parseFields(form, path, (ids, idsPath) =>
     ids === undefined && defaultIds ? defaultIds : parseIds(ids, idsPath, maxIds),
   );
+}
+
+/** Throws BadInputError where an object has a key that is not one of `keys`. */
+export function refuseOtherKeys(form: object, keys: readonly string[], path: string): void {
+  for (const [key, value] of Object.entries(form))
+    if (!keys.includes(key))
+      throw badInput(path, `an object with no keys but ${keys.join(', ')}`, { [key]: value });
 }
 
 /** Checks the values of a base form, whose ids `readIds` reads. Throws as `parseBatch` does. */

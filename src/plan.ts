@@ -1,3 +1,4 @@
+import { refuseOtherKeys } from './batch.ts';
 import { BadInputError, badInput } from './errors.ts';
 import { countIds, type IdList, parseIds, parseName } from './ids.ts';
 import { type ManifestLocation, parseManifestLocation } from './manifest.ts';
@@ -55,11 +56,7 @@ export const MAX_PART_SIZE = 100_000;
 export function parsePlanRequest(input: unknown, executionName: unknown, maxIds: number): PlanRequest {
   if (typeof input !== 'object' || input === null || Array.isArray(input))
     throw badInput('input', 'an object with "ids", "manifest" or "redrive"', input);
-  const unknown = Object.keys(input).find((key) => !KEYS.includes(key));
-  if (unknown !== undefined)
-    throw badInput('input', `an object with no keys but ${KEYS.join(', ')}`, {
-      [unknown]: input[unknown as never],
-    });
+  refuseOtherKeys(input, KEYS, 'input');
   const fields: Readonly<Record<string, unknown>> = { ...input };
   const { ids, manifest, redrive, runId, partSize = DEFAULT_PART_SIZE } = fields;
   if (SOURCE_KEYS.filter((key) => fields[key] !== undefined).length !== 1)
