@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { addAbortSignal, Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
+import { ChunkWriter } from './chunk-writer.ts';
 import { RunConflictError } from './errors.ts';
+import { following } from './following.ts';
 import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
+import { upload } from './upload.ts';
 
 /** Where the parts of a run, and what became of them, are kept, by the run's id. */
 export interface PartsStore {
@@ -76,33 +78,17 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
   const writeParts = async (
     runId: string,
     lines: () => Iterable<string>,
-    abortSignal: AbortSignal,
+    signal: AbortSignal,
   ): Promise<void> => {
     const { key } = placeOf(runId);
-    const params = {
-      Bucket: bucket,
-      Key: key,
-      Body: Readable.from(lines(), { objectMode: false }),
-      ContentType: 'application/x-ndjson',
-      IfNoneMatch: '*',
-    };
-    const upload = new Upload({ client, params });
-    const abort = (): void => void upload.abort();
-    abortSignal.addEventListener('abort', abort, { once: true });
-    try {
-      abortSignal.throwIfAborted();
-      await upload.done();
-    } catch (error) {
-      if (abortSignal.aborted || !isAlreadyThere(error)) throw failed('written', key, error, abortSignal);
-      const stored = await open(key, abortSignal);
-      const hash = stored && (await sha256(linesOf(key, stored.body, abortSignal)));
-      if (hash !== (await sha256(lines())))
-        throw new RunConflictError(
-          `The runId ${runId} names an earlier run of other ids, or in parts of another size`,
-        );
-    } finally {
-      abortSignal.removeEventListener('abort', abort);
-    }
+    const target = { Bucket: bucket, Key: key, ContentType: 'application/x-ndjson', IfNoneMatch: '*' };
+    if ((await upload(client, target, bytesOf(lines()), following(signal))) !== undefined) return;
+    const stored = await open(key, signal);
+    const hash = stored && (await sha256(linesOf(key, stored.body, signal)));
+    if (hash !== (await sha256(lines())))
+      throw new RunConflictError(
+        `The runId ${runId} names an earlier run of other ids, or in parts of another size`,
+      );
   };
 
   return {
@@ -139,6 +125,15 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
       }
     },
   };
+}
+
+async function* bytesOf(lines: Iterable<string>): AsyncGenerator<Buffer, void, undefined> {
+  const writer = new ChunkWriter();
+  for (const line of lines) {
+    writer.text(line);
+    yield* writer.take();
+  }
+  yield* writer.take(true);
 }
 
 /** Each line with its end. */

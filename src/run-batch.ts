@@ -15,6 +15,7 @@ import { IdempotencyKeyReusedError, RunConflictError, StoreError } from './error
 import type { RunRequest } from './event.ts';
 import { fetchOnceWith } from './fetch-once.ts';
 import { fetchPostWith } from './fetch-post.ts';
+import { following } from './following.ts';
 import { gatherStream } from './gather.ts';
 import { countIds, eachId, type IdList } from './ids.ts';
 import type { Post } from './outcome.ts';
@@ -258,13 +259,6 @@ async function writeApart(
   );
   const isWritten = await store.write(run.id, document.chunks, following(outOfTime));
   return isWritten ? { document: document.text() } : undefined;
-}
-
-function following(signal: AbortSignal): AbortController {
-  const controller = new AbortController();
-  if (signal.aborted) controller.abort(signal.reason);
-  else signal.addEventListener('abort', () => controller.abort(signal.reason), { once: true });
-  return controller;
 }
 
 function headOf(

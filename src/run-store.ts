@@ -1,18 +1,16 @@
-import { addAbortSignal, Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import {
-  AbortMultipartUploadCommand,
   GetObjectCommand,
   type GetObjectCommandInput,
   type GetObjectCommandOutput,
   HeadObjectCommand,
-  type PutObjectCommandInput,
   type S3Client,
 } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import { type OutcomesObject, type RunReport, readReport } from './document.ts';
-import { RunConflictError, StoreError } from './errors.ts';
-import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
+import { RunConflictError } from './errors.ts';
+import { s3ErrorName, storeFailure } from './s3.ts';
+import { type UploadTarget, upload } from './upload.ts';
 
 /** A run whose document is in the store. */
 export interface StoredRun extends RunReport {
@@ -74,15 +72,8 @@ export interface RunStoreOptions {
   readonly prefix: string;
 }
 
-type PutTarget = Pick<PutObjectCommandInput, 'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'Metadata'> & {
-  readonly Key: string;
-};
-
-const PART_BYTES = 5 * 1024 * 1024;
-/** One: while a part is sent, fetches go on into the reorder window. Each more would hold 10 MiB (docs/adr/0003). */
-const PARTS_IN_FLIGHT = 1;
-/** What is not cleaned up by then is left to the bucket's lifecycle rule. */
-const CLEANUP_TIMEOUT_MS = 2_000;
+/** For a look at what stands there once everything else is over. */
+const LAST_LOOK_TIMEOUT_MS = 2_000;
 /** Each is a request; small enough for two in the memory of a small function. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 /** The client's own timeout ends where the body begins. */
@@ -131,56 +122,16 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     throw new RunConflictError(`${locationOf(keyOf(runId))} exists, and is no document of a run`);
   };
 
-  /** Resolves with the object's ETag; with undefined where the condition does not hold. */
-  const put = async (
-    target: PutTarget,
+  const put = (
+    Key: string,
+    attributes: Omit<UploadTarget, 'Bucket' | 'Key'>,
     chunks: AsyncIterable<Buffer>,
     stopping: AbortController,
-  ): Promise<string | undefined> => {
-    let failure: { readonly error: unknown } | undefined;
-    const body = Readable.from(
-      watch(chunks, (error) => (failure ??= { error })),
-      { objectMode: false },
-    );
-    const send: S3Client['send'] = async (command: Parameters<S3Client['send']>[0]) => {
-      try {
-        // Parts that are to be cleaned up are, even when all else is to stop.
-        const isCleanup = command instanceof AbortMultipartUploadCommand;
-        const abortSignal = isCleanup ? AbortSignal.timeout(CLEANUP_TIMEOUT_MS) : stopping.signal;
-        return await client.send(command, { abortSignal });
-      } catch (error) {
-        failure ??= { error: failed('written', target.Key, error, stopping.signal) };
-        // The other parts would be filled, sent and thrown away.
-        stopping.abort(failure.error);
-        throw error;
-      }
-    };
-    const upload = new Upload({
-      // All that Upload uses of a client; its own `abort` does not wait until the parts are gone.
-      client: { config: client.config, send } as S3Client,
-      params: { Bucket: bucket, Body: body, ...target },
-      partSize: PART_BYTES,
-      queueSize: PARTS_IN_FLIGHT,
-    });
-    try {
-      // Every object has one.
-      return (await upload.done()).ETag as string;
-    } catch (error) {
-      // What came first is why it failed: the last may be from cleaning up.
-      const { error: reason } = failure ?? { error: failed('written', target.Key, error, stopping.signal) };
-      stopping.abort(reason);
-      if (reason instanceof StoreError && isAlreadyThere(reason.cause)) return undefined;
-      throw reason;
-    } finally {
-      body.destroy();
-      // Not `once(…)` of node:events: a stream that was destroyed early has an AbortError to tell before it closes.
-      if (!body.closed) await new Promise((resolve) => body.once('close', resolve));
-    }
-  };
+  ) => upload(client, { Bucket: bucket, Key, ...attributes }, chunks, stopping);
 
   const write: RunStore['write'] = async (runId, chunks, stopping) => {
-    const target = { Key: keyOf(runId), ContentType: 'application/json', IfNoneMatch: '*' };
-    return (await put(target, chunks, stopping)) !== undefined;
+    const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };
+    return (await put(keyOf(runId), attributes, chunks, stopping)) !== undefined;
   };
 
   const headOutcomes = async (runId: string, signal: AbortSignal) => {
@@ -207,18 +158,17 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
       }
     };
     const Key = outcomesKeyOf(runId);
-    const target = {
-      Key,
+    const attributes = {
       ContentType: 'application/x-ndjson',
       Metadata: { [WRITER]: writer },
       ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
     };
     const location = locationOf(Key);
-    const etag = await put(target, counted(), stopping);
+    const etag = await put(Key, attributes, counted(), stopping);
     if (etag !== undefined) return { location, bytes, etag };
     // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again. The signal has
     // been aborted by then.
-    const head = await headOutcomes(runId, AbortSignal.timeout(CLEANUP_TIMEOUT_MS));
+    const head = await headOutcomes(runId, AbortSignal.timeout(LAST_LOOK_TIMEOUT_MS));
     return head?.Metadata?.[WRITER] === writer ? { location, bytes, etag: head.ETag as string } : undefined;
   };
 
@@ -265,18 +215,6 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
 
   const location = (runId: string): string => locationOf(keyOf(runId));
   return { location, find, read, stream, write, findOutcomes, writeOutcomes };
-}
-
-async function* watch(
-  chunks: AsyncIterable<Buffer>,
-  onError: (error: unknown) => void,
-): AsyncGenerator<Buffer> {
-  try {
-    yield* chunks;
-  } catch (error) {
-    onError(error);
-    throw error;
-  }
 }
 
 function totalBytes({ ContentRange, ContentLength }: GetObjectCommandOutput): number {

@@ -633,7 +633,7 @@ describe('write, when S3 fails', () => {
     s3.next('UploadPart', ({ answer }) => answer({ status: 200, headers: {}, body: Buffer.alloc(0) }));
     expect(
       await storeErrorOf(store.write(runId, source(6 * MIB).chunks, new AbortController())),
-    ).toStrictEqual(failure(runId, 'written', 'Error'));
+    ).toStrictEqual(failure(runId, 'written', 'S3 gave no ETag for part 1'));
   });
 
   test('a connection that is refused is one, also where several addresses were tried', async () => {
