@@ -103,6 +103,16 @@ export function gatherStream<I, T>(
   return stream(iterate(items), mapper, { ...options, concurrency, window, windowBytes });
 }
 
+/** A mapper that has been called and has not settled, and where it stands among them. */
+interface InFlight {
+  readonly index: number;
+  readonly controller: AbortController;
+  at: number;
+}
+
+/** To take them out one by one would move all the others each time. */
+const SETTLED_PER_SHIFT = 1_024;
+
 type Limits = Required<Pick<GatherStreamOptions<unknown>, 'concurrency' | 'window' | 'windowBytes'>>;
 
 async function* stream<I, T>(
@@ -118,8 +128,12 @@ async function* stream<I, T>(
     signal,
     byteLength = () => 0,
   } = options;
-  const inFlight = new Set<AbortController>();
-  const settled = new Map<number, { readonly outcome: PromiseSettledResult<T>; readonly bytes: number }>();
+  // Arrays, as a Set or a Map keeps garbage alive: it moves to a new table every so often, and in V8 the old one leads
+  // to the new one, so that an old table in the old generation makes all that was ever in a later one survive.
+  const inFlight: InFlight[] = [];
+  /** What has settled and is not taken, from index `settledFrom` on; undefined where it has not. */
+  const settled: ({ readonly outcome: PromiseSettledResult<T>; readonly bytes: number } | undefined)[] = [];
+  let settledFrom = 0;
   let settledBytes = 0;
   let started = 0;
   let taken = 0;
@@ -131,12 +145,17 @@ async function* stream<I, T>(
   const stop = (reason: unknown): void => {
     if (failure) return;
     failure = { reason };
-    for (const controller of inFlight) controller.abort(reason);
+    for (const { controller } of inFlight.toSorted((a, b) => a.index - b.index)) controller.abort(reason);
     wake();
   };
 
-  const settle = (index: number, controller: AbortController, outcome: PromiseSettledResult<T>): void => {
-    inFlight.delete(controller);
+  const settle = (mapping: InFlight, outcome: PromiseSettledResult<T>): void => {
+    const { index } = mapping;
+    const last = inFlight.pop() as InFlight;
+    if (last !== mapping) {
+      inFlight[mapping.at] = last;
+      last.at = mapping.at;
+    }
     if (failure === undefined) {
       if (outcome.status === 'rejected' && !returnExceptions) stop(outcome.reason);
       else hold(index, outcome);
@@ -150,7 +169,7 @@ async function* stream<I, T>(
       // One NaN in the sum would hold back every later mapper for ever.
       if (!(Number.isFinite(bytes) && bytes >= 0))
         throw new RangeError(`Expected byteLength to return a finite number >= 0, got ${String(bytes)}`);
-      settled.set(index, { outcome, bytes });
+      settled[index - settledFrom] = { outcome, bytes };
       settledBytes += bytes;
     } catch (error) {
       stop(error);
@@ -160,9 +179,11 @@ async function* stream<I, T>(
   const start = (item: I): void => {
     const index = started++;
     const controller = new AbortController();
-    inFlight.add(controller);
-    const fulfill = (value: T): void => settle(index, controller, { status: 'fulfilled', value });
-    const reject = (reason: unknown): void => settle(index, controller, { status: 'rejected', reason });
+    const mapping = { index, controller, at: inFlight.length };
+    inFlight.push(mapping);
+    settled.push(undefined);
+    const fulfill = (value: T): void => settle(mapping, { status: 'fulfilled', value });
+    const reject = (reason: unknown): void => settle(mapping, { status: 'rejected', reason });
     try {
       const result = mapper(item, index, controller.signal);
       if (isThenable(result)) Promise.resolve(result).then(fulfill, reject).then(fill, stop);
@@ -193,7 +214,7 @@ async function* stream<I, T>(
     try {
       while (
         !(pulling || exhausted || failure) &&
-        inFlight.size < concurrency &&
+        inFlight.length < concurrency &&
         started - taken < window &&
         settledBytes < windowBytes
       ) {
@@ -215,12 +236,16 @@ async function* stream<I, T>(
   try {
     while (failure === undefined) {
       fill();
-      const head = settled.get(taken);
+      const head = settled[taken - settledFrom];
       if (failure) break;
       if (head) {
-        settled.delete(taken);
+        settled[taken - settledFrom] = undefined;
         settledBytes -= head.bytes;
         taken += 1;
+        if (taken - settledFrom === SETTLED_PER_SHIFT) {
+          settled.splice(0, SETTLED_PER_SHIFT);
+          settledFrom = taken;
+        }
         yield head.outcome;
       } else if (exhausted && taken === started) return;
       else
@@ -231,8 +256,8 @@ async function* stream<I, T>(
   } finally {
     // Reached with mappers in flight after a failure, an abort, or a consumer that stopped early.
     signal?.removeEventListener('abort', onAbort);
-    if (!exhausted || inFlight.size > 0) stop(new DOMException('The consumer stopped early', 'AbortError'));
-    while (inFlight.size > 0)
+    if (!exhausted || inFlight.length > 0) stop(new DOMException('The consumer stopped early', 'AbortError'));
+    while (inFlight.length > 0)
       await new Promise<void>((resolve) => {
         wake = resolve;
       });

@@ -2,6 +2,8 @@ import { createHistogram } from 'node:perf_hooks';
 import { type Attempt, isRetryable } from './attempt.ts';
 import { Alarm, type Clock } from './clock.ts';
 import type { Limiter, Slot } from './limiter.ts';
+import { LinkedList } from './linked-list.ts';
+import { onAbort } from './on-abort.ts';
 
 export interface HedgerOptions {
   readonly clock: Clock;
@@ -40,7 +42,7 @@ export class Hedger {
   readonly #clock: Clock;
   readonly #alarm: Alarm;
   /** Attempts in flight that have no hedge yet, the oldest first. */
-  readonly #races = new Set<Race>();
+  readonly #races = new LinkedList<Race>();
   readonly #latency = createHistogram({ lowest: 1, highest: MAX_MS, figures: 3 });
   #lateMs = Infinity;
   #attempts = 0;
@@ -66,11 +68,10 @@ export class Hedger {
   /** Makes an attempt that has its slot. Rejects with the signal's reason when that aborts. */
   async attempt(slot: Slot, send: Send, signal: AbortSignal): Promise<Hedged> {
     const race = new Race(this.#clock.now(), send);
-    const onAbort = (): void => race.abort(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (signal.aborted) onAbort();
+    const stopListening = onAbort(signal, () => race.abort(signal.reason));
+    if (signal.aborted) race.abort(signal.reason);
     this.#attempts += 1;
-    this.#races.add(race);
+    const entry = this.#races.push(race);
     race.run(slot, false);
     this.#serve();
     try {
@@ -79,15 +80,15 @@ export class Hedger {
       if (isHedge) this.#won += 1;
       return { attempt, hedged: race.isHedged };
     } finally {
-      signal.removeEventListener('abort', onAbort);
-      this.#races.delete(race);
+      stopListening();
+      this.#races.delete(entry);
       this.#serve();
     }
   }
 
   #serve(): void {
     let nextMs = Infinity;
-    for (const race of this.#races) {
+    for (let race = this.#races.first; race; race = this.#races.first) {
       const lateAtMs = race.startedMs + this.#lateMs;
       if (this.#clock.now() < lateAtMs) {
         nextMs = lateAtMs;
@@ -96,7 +97,7 @@ export class Hedger {
       // What may not be hedged now is looked at again with the next attempt that starts or ends.
       const share = this.#limiter.hasRoom ? MAX_SHARE : BUSY_SHARE;
       if (!this.#limiter.isCalm || this.#hedges + 1 > share * this.#attempts) break;
-      this.#races.delete(race);
+      this.#races.shift();
       void this.#hedge(race);
     }
     this.#alarm.set(nextMs);

@@ -1,4 +1,6 @@
 import { Alarm, type Clock } from './clock.ts';
+import { LinkedList } from './linked-list.ts';
+import { onAbort } from './on-abort.ts';
 import { LearnedPace } from './pace.ts';
 
 export interface LimiterOptions {
@@ -36,9 +38,7 @@ export interface LimiterReport {
   readonly concurrency: { readonly min: number; readonly max: number; readonly final: number };
 }
 
-interface Waiter {
-  readonly start: (slot: Slot | undefined) => void;
-}
+type Waiter = (slot: Slot | undefined) => void;
 
 const START_CONCURRENCY = 10;
 const SHRINK_FACTOR = 0.5;
@@ -72,8 +72,8 @@ const WHOLE = 1 - 1e-9;
 export class Limiter {
   readonly #options: LimiterOptions;
   /** Retries and hedges before posts that nobody has asked for yet: the oldest hold the reorder window. */
-  readonly #urgent = new Set<Waiter>();
-  readonly #waiting = new Set<Waiter>();
+  readonly #urgent = new LinkedList<Waiter>();
+  readonly #waiting = new LinkedList<Waiter>();
   readonly #pace: LearnedPace | undefined;
   readonly #alarm: Alarm;
   #limit: number;
@@ -142,19 +142,16 @@ export class Limiter {
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const queue = isUrgent ? this.#urgent : this.#waiting;
-      const onAbort = (): void => {
-        queue.delete(waiter);
+      const stopListening = onAbort(signal, () => {
+        stopListening();
+        queue.delete(entry);
         reject(signal.reason);
         this.#serve();
-      };
-      const waiter: Waiter = {
-        start: (slot) => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(slot);
-        },
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      queue.add(waiter);
+      });
+      const entry = queue.push((slot) => {
+        stopListening();
+        resolve(slot);
+      });
       this.#serve();
     });
   }
@@ -189,8 +186,7 @@ export class Limiter {
   /** Refuses those who wait now. */
   dismiss(): void {
     for (const queue of [this.#urgent, this.#waiting]) {
-      for (const waiter of queue) waiter.start(undefined);
-      queue.clear();
+      for (let start = queue.shift(); start; start = queue.shift()) start(undefined);
     }
     this.#serve();
   }
@@ -295,12 +291,8 @@ export class Limiter {
   }
 
   #startNext(): void {
-    const queue = this.#urgent.size > 0 ? this.#urgent : this.#waiting;
-    for (const waiter of queue) {
-      queue.delete(waiter);
-      waiter.start(this.#take());
-      return;
-    }
+    const start = this.#urgent.shift() ?? this.#waiting.shift();
+    start?.(this.#take());
   }
 
   /** Whether there is time for a request that starts then. Timers count whole milliseconds: less is no time. */

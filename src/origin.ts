@@ -10,8 +10,9 @@ import type { buildConnector, Dispatcher } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import type { Attempt, RateLimitFields, RequestPost } from './attempt.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, sharedAfter } from './clock.ts';
 import { Connector, type ConnectorOptions } from './connector.ts';
+import { onAbort } from './on-abort.ts';
 import type { UrlTemplate } from './url-template.ts';
 
 export interface OriginOptions {
@@ -82,6 +83,7 @@ export function openOrigin(options: OriginOptions): Origin {
   /** For the requests that share no connection where the others do. */
   const unshared = openPool(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
   const firstFields = fieldsWith(headers);
+  const after = sharedAfter(clock);
 
   const requestPost: RequestPost = (id, timeoutMs, signal, onOtherConnection = false) =>
     new Promise((resolve, reject) => {
@@ -89,19 +91,19 @@ export function openOrigin(options: OriginOptions): Origin {
       let exchange: Exchange;
       const finish = (attempt: Attempt): void => {
         cancelTimer();
-        signal.removeEventListener('abort', onAbort);
+        stopListening();
         resolve(attempt);
       };
-      const onAbort = (): void => {
+      const stopListening = onAbort(signal, () => {
+        stopListening();
         cancelTimer();
         exchange.abort();
         reject(signal.reason);
-      };
-      const cancelTimer = clock.after(timeoutMs, () => {
+      });
+      const cancelTimer = after(timeoutMs, () => {
         exchange.abort();
         finish(exchange.answered() ?? TIMED_OUT);
       });
-      signal.addEventListener('abort', onAbort, { once: true });
 
       // Over HTTP/1.1 no request shares a connection.
       const dispatcher = onOtherConnection && connector.mayShare ? unshared : pool;

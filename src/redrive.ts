@@ -7,6 +7,7 @@ import { hashIds, type IdList, parseName } from './ids.ts';
 import { type Post, PostError } from './outcome.ts';
 import type { OutcomeLine } from './outcome-lines.ts';
 import {
+  type FetchedPosts,
   fetchAndStore,
   observed,
   type Run,
@@ -84,7 +85,7 @@ export async function redriveBatch(
           outOfTime,
           ids,
           toFetch: retryable,
-          place: (fetched: Fetched, stopping: AbortController) =>
+          place: (fetched: FetchedPosts, stopping: AbortController) =>
             placed(outcomesOf(latest, store, stopping.signal), fetched, stopping),
           findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
         };
@@ -170,18 +171,16 @@ async function readIds(
   return { ids: list, retryable: retryable.end() };
 }
 
-type Fetched = AsyncGenerator<PromiseSettledResult<Post>, void, undefined>;
-
 /**
  * The outcomes of an earlier run with what was fetched in the places of those that are retryable. Lines are read no
  * faster than they are taken; posts are fetched ahead of them, however far apart they stand.
  */
 async function* placed(
   lines: AsyncIterable<OutcomeLine>,
-  fetched: Fetched,
+  fetched: FetchedPosts,
   stopping: AbortController,
 ): AsyncGenerator<PromiseSettledResult<Post> | OutcomeLine, void, undefined> {
-  const ask = (): ReturnType<Fetched['next']> => {
+  const ask = (): ReturnType<FetchedPosts['next']> => {
     const next = fetched.next();
     // It may fail before it is waited for.
     next.catch(() => {});

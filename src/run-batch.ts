@@ -14,10 +14,10 @@ import { endInTime } from './end-in-time.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from './errors.ts';
 import type { RunRequest } from './event.ts';
 import { fetchOnceWith } from './fetch-once.ts';
-import { fetchPostWith } from './fetch-post.ts';
+import { type FetchPost, fetchPostWith } from './fetch-post.ts';
 import { following } from './following.ts';
-import { gatherStream } from './gather.ts';
-import { countIds, eachId, type IdList } from './ids.ts';
+import { type GatherStreamOptions, gatherStream } from './gather.ts';
+import { countIds, eachId, type Id, type IdList } from './ids.ts';
 import type { Post } from './outcome.ts';
 import type { OutcomeLine } from './outcome-lines.ts';
 import { countRepeats } from './repeats.ts';
@@ -75,6 +75,8 @@ const WINDOW_POSTS = 4_096;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 /** About what a post holds in memory besides its value. */
 const POST_OVERHEAD_BYTES = 600;
+/** A constant: a signal that is given no reason makes an error of its own, with a stack. */
+const STOPPED_EARLY = 'The outcomes are not taken any more';
 const REPEATS_IN_MEMORY_BYTES = 8 * 1024 * 1024;
 
 /**
@@ -143,7 +145,7 @@ export interface RunWork {
    * `stopping` where it fails, so that nothing is fetched any more.
    */
   readonly place: (
-    fetched: AsyncGenerator<PromiseSettledResult<Post>, void, undefined>,
+    fetched: FetchedPosts,
     stopping: AbortController,
   ) => AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>;
   /** The run that is stored under the id of this one; rejects where it is another. */
@@ -173,7 +175,7 @@ export async function fetchAndStore(
     countOccurrences,
     spool,
   );
-  const fetched = gatherStream(eachId(toFetch), (id, _index, signal) => fetchPost(id, signal), {
+  const fetched = gatherPosts(eachId(toFetch), fetchPost, {
     concurrency: settings.concurrency,
     returnExceptions: run.returnExceptions,
     signal: stopping.signal,
@@ -211,6 +213,50 @@ export async function fetchAndStore(
   // It may be our own document, which S3 had stored before its answer was lost and the SDK sent it again.
   const isOwn = stored.run.requestId === run.requestId && stored.run.startedAt === run.startedAt;
   return { ...stored, replayed: !isOwn };
+}
+
+/** Outcomes as they are fetched. To stop early ends the posts in flight, and waits for them. */
+export type FetchedPosts = Required<
+  Pick<
+    AsyncIterableIterator<PromiseSettledResult<Post>, void>,
+    'next' | 'return' | typeof Symbol.asyncIterator
+  >
+>;
+
+/**
+ * `gatherStream` of posts that have one signal, whatever ends them, and not each the one that gather gives it: who
+ * listens to a signal of its own costs a post as much as all of gather.
+ */
+function gatherPosts(
+  ids: Iterable<Id>,
+  fetchPost: FetchPost,
+  options: GatherStreamOptions<Post> & { readonly signal: AbortSignal },
+): FetchedPosts {
+  const ending = following(options.signal);
+  const { signal } = ending;
+  const failFast = async (id: Id): Promise<Post> => {
+    try {
+      return await fetchPost(id, signal);
+    } catch (error) {
+      ending.abort(error);
+      throw error;
+    }
+  };
+  const fetched = gatherStream(
+    ids,
+    options.returnExceptions ? (id) => fetchPost(id, signal) : failFast,
+    options,
+  );
+  return {
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    next: () => fetched.next(),
+    return() {
+      ending.abort(STOPPED_EARLY);
+      return fetched.return();
+    },
+  };
 }
 
 /** A run that is being fetched, and what is to be written of it. */
