@@ -66,7 +66,8 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
   return {
     refusal: () => limiter.end ?? (circuit.admits ? undefined : 'circuit-open'),
     async attempt(id, isRetry, signal) {
-      const slot = await limiter.start(signal, isRetry);
+      const started = limiter.start(signal, isRetry);
+      const slot = started instanceof Promise ? await started : started;
       if (slot === undefined) return limiter.end ?? 'circuit-open';
       if (!circuit.admit()) {
         limiter.cancel(slot);
@@ -75,10 +76,11 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
       const startedMs = clock.now();
       const endMs = Math.min(startedMs + attemptTimeoutMs, deadlineMs);
       const cutShort = endMs === deadlineMs;
-      const sendPost: Send = (...request) => send(id, endMs, ...request);
-      if (hedger && !isRetry)
+      if (hedger && !isRetry) {
+        const sendPost: Send = (...request) => send(id, endMs, ...request);
         return { startedMs, cutShort, ...(await hedger.attempt(slot, sendPost, signal)) };
-      return { startedMs, cutShort, attempt: await sendPost(slot, signal, false), hedged: false };
+      }
+      return { startedMs, cutShort, attempt: await send(id, endMs, slot, signal, false), hedged: false };
     },
   };
 }

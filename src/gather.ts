@@ -182,14 +182,20 @@ async function* stream<I, T>(
     const mapping = { index, controller, at: inFlight.length };
     inFlight.push(mapping);
     settled.push(undefined);
-    const fulfill = (value: T): void => settle(mapping, { status: 'fulfilled', value });
-    const reject = (reason: unknown): void => settle(mapping, { status: 'rejected', reason });
+    const fulfill = (value: T): void => {
+      settle(mapping, { status: 'fulfilled', value });
+      fill();
+    };
+    const reject = (reason: unknown): void => {
+      settle(mapping, { status: 'rejected', reason });
+      fill();
+    };
     try {
       const result = mapper(item, index, controller.signal);
-      if (isThenable(result)) Promise.resolve(result).then(fulfill, reject).then(fill, stop);
-      else fulfill(result);
-    } catch (error) {
-      reject(error);
+      if (isThenable(result)) Promise.resolve(result).then(fulfill, reject);
+      else settle(mapping, { status: 'fulfilled', value: result });
+    } catch (reason) {
+      settle(mapping, { status: 'rejected', reason });
     }
   };
 

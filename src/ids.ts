@@ -96,10 +96,14 @@ export function hashIds(ids: IdList): string {
     separator = ',';
     items = [];
   };
-  for (const id of eachId(ids)) {
-    // No character of a name needs an escape.
-    items.push(typeof id === 'number' ? id : `"${id}"`);
+  const add = (item: Id): void => {
+    items.push(item);
     if (items.length === HASHED_AT_ONCE) flush();
+  };
+  for (const id of ids) {
+    if (typeof id === 'object') for (let n = id.from; n <= id.to; n++) add(n);
+    // No character of a name needs an escape.
+    else add(typeof id === 'number' ? id : `"${id}"`);
   }
   if (items.length > 0) flush();
   return hash.update(']').digest('hex');

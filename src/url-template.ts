@@ -20,8 +20,8 @@ const STAND_IN = 'id0f9c2c61';
 export function parseUrlTemplate(text: string): UrlTemplate | undefined {
   const url = URL.parse(text.replaceAll('{id}', STAND_IN));
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.hash) return undefined;
-  const [first = '', ...rest] = (url.pathname + url.search).split(STAND_IN);
-  if (rest.length === 0 || rest.length !== text.split('{id}').length - 1) return undefined;
-  const pathOf = (id: Id): string => first + rest.map((part) => encodeURIComponent(id) + part).join('');
+  const parts = (url.pathname + url.search).split(STAND_IN);
+  if (parts.length === 1 || parts.length !== text.split('{id}').length) return undefined;
+  const pathOf = (id: Id): string => parts.join(encodeURIComponent(id));
   return { text, origin: url.origin, pathOf };
 }
