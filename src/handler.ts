@@ -6,6 +6,7 @@ import { endInTime } from './end-in-time.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './event.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
 import { openOrigin } from './origin.ts';
+import { readPostHeaders } from './post-headers.ts';
 import { redriveBatch } from './redrive.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './reply.ts';
 import { type Run, type RunPorts, type RunTime, runBatch } from './run-batch.ts';
@@ -76,7 +77,7 @@ async function compose(): Promise<Composition> {
 async function composeOnce(): Promise<Composition> {
   const config = readConfig(process.env);
   const clock = systemClock;
-  const headers = config.postHeadersParameter && (await readHeaders(config.postHeadersParameter));
+  const headers = config.postHeadersParameter && (await readPostHeaders(config.postHeadersParameter));
   const { requestPost } = openOrigin({
     ...config,
     connections: config.concurrency,
@@ -95,10 +96,4 @@ async function composeOnce(): Promise<Composition> {
     ports: { store, requestPost, clock, random: Math.random, observer },
     manifests: createManifestStore(client),
   };
-}
-
-async function readHeaders(parameter: string) {
-  // Not loaded unless it is needed: the client for SSM is a tenth of what a cold start loads.
-  const { readPostHeaders } = await import('./post-headers.ts');
-  return readPostHeaders(parameter);
 }

@@ -1,4 +1,3 @@
-import { SSMProvider } from '@aws-lambda-powertools/parameters/ssm';
 import { ConfigError } from './errors.ts';
 
 const MAX_HEADERS = 32;
@@ -40,6 +39,8 @@ export async function readPostHeaders(parameter: string): Promise<Readonly<Recor
 }
 
 async function readSecret(parameter: string, place: string): Promise<string | undefined> {
+  // Not loaded unless it is needed: the client for SSM is a tenth of what a cold start would load.
+  const { SSMProvider } = await import('@aws-lambda-powertools/parameters/ssm');
   try {
     return await new SSMProvider({ clientConfig: CLIENT_CONFIG }).get(parameter, { decrypt: true });
   } catch (error) {
