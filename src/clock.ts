@@ -56,13 +56,13 @@ export function sharedAfter(clock: Clock): Clock['after'] {
   const waiting = new LinkedList<{ readonly atMs: number; readonly callback: () => void }>();
   const alarm = new Alarm(clock, () => {
     const now = clock.now();
-    let nextMs = Infinity;
-    for (const entry of waiting.entries()) {
+    const entries = waiting.entries();
+    // Before the callbacks, which may ask for more, and call off what is left.
+    alarm.set(Math.min(...entries.map(({ value }) => (value.atMs > now ? value.atMs : Infinity))));
+    for (const entry of entries) {
       const { atMs, callback } = entry.value;
-      if (atMs > now) nextMs = Math.min(nextMs, atMs);
-      else if (waiting.delete(entry)) callback();
+      if (atMs <= now && waiting.delete(entry)) callback();
     }
-    alarm.set(nextMs);
   });
   return (ms, callback) => {
     const atMs = clock.now() + ms;

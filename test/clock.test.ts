@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Alarm, sleep, systemClock } from '../src/clock.ts';
+import { Alarm, sharedAfter, sleep, systemClock } from '../src/clock.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 describe('the system clock', () => {
@@ -97,6 +97,58 @@ describe('an alarm', () => {
     const { alarm } = alarmOn(clock);
     for (let i = 0; i < 1_000; i++) alarm.set(1 + ((i * 7_919) % 1_000));
     expect(clock.pending).toBe(1);
+  });
+});
+
+describe('a shared timer', () => {
+  test('calls back each at its time, and holds one timer for all', () => {
+    const clock = new FakeClock();
+    const callAfter = sharedAfter(clock);
+    const calls: [string, number][] = [];
+    for (const [name, ms] of [
+      ['a', 300],
+      ['b', 100],
+      ['c', 200],
+      ['d', 100],
+    ] as const)
+      callAfter(ms, () => calls.push([name, clock.now()]));
+    expect(clock.pending).toBe(1);
+    clock.advance(1_000);
+    expect(calls).toStrictEqual([
+      ['b', 100],
+      ['d', 100],
+      ['c', 200],
+      ['a', 300],
+    ]);
+    expect(clock.pending).toBe(0);
+  });
+
+  test('does not call back what is called off, and leaves no timer when all is', () => {
+    const clock = new FakeClock();
+    const callAfter = sharedAfter(clock);
+    const callback = vi.fn();
+    const cancels = [100, 200, 300].map((ms) => callAfter(ms, callback));
+    for (const cancel of cancels) {
+      expect(clock.pending).toBe(1);
+      cancel();
+      cancel();
+    }
+    expect(clock.pending).toBe(0);
+    clock.advance(1_000);
+    expect(callback).not.toHaveBeenCalled();
+  });
+
+  test('a callback may call off another that is due with it, and ask for more', () => {
+    const clock = new FakeClock();
+    const callAfter = sharedAfter(clock);
+    const calls: [string, number][] = [];
+    callAfter(100, () => {
+      cancel();
+      callAfter(50, () => calls.push(['later', clock.now()]));
+    });
+    const cancel = callAfter(100, () => calls.push(['called off', clock.now()]));
+    clock.advance(1_000);
+    expect([calls, clock.pending]).toStrictEqual([[['later', 150]], 0]);
   });
 });
 

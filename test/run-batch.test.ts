@@ -840,6 +840,37 @@ test.each([
   },
 );
 
+test.each([
+  ['true', true],
+  ['false', false],
+])(
+  'such a rejection ends the posts in flight, which would take longer, with returnExceptions %s',
+  async (_, returnExceptions) => {
+    const thrown = new TypeError('a bug');
+    const clock = new FakeClock();
+    const reasons: unknown[] = [];
+    const running = runBatch(
+      requestFor({ ids: [1, 2, 3], returnExceptions }),
+      settings,
+      {
+        store: new MemoryStore(),
+        clock,
+        random: () => 0,
+        observer: silentObserver,
+        requestPost: async (id, _timeoutMs, signal) => {
+          if (id === 1) throw thrown;
+          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+          reasons.push(signal.reason);
+          throw signal.reason;
+        },
+      },
+      { remainingMs: 30_000, maxReplyBytes: 0 },
+    );
+    expect(await running.catch((error: unknown) => error)).toBe(thrown);
+    expect([reasons.length, clock.now(), clock.pending]).toStrictEqual([2, 0, 0]);
+  },
+);
+
 describe('the end of the function’s time', () => {
   const givenUp = new StoreError(
     "s3://results/runs/run-1.json could not be written before the function's time ran out",
