@@ -257,7 +257,7 @@ test('what is taken from the source is what stands there', () => {
   expect(parsePlanRequest({ ids: [1] }, 'run', 1).partSize).toBe(deployed.defaultPartSize);
   expect(read('src/conclude.ts')).toContain(`READS_IN_FLIGHT = ${deployed.readsInFlight};`);
   expect(read('src/run-store.ts')).toContain('TAIL_BYTES = 65_536;');
-  expect(read('src/run-store.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');
+  expect(read('src/upload.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');
   expect(read('src/manifest.ts')).toContain('MAX_ENTRIES = 10_000_000;');
   expect(read('src/config.ts')).toContain(
     `integer('CONCURRENCY', ${deployed.concurrency}, 1, ${deployed.maxConcurrency})`,

@@ -25,7 +25,9 @@ interface Hands {
   readonly clock: FakeClock;
   /** Resolves once posts have been asked for that often. */
   readonly requested: (count: number) => Promise<void>;
-  /** Resolves once just so many timers have yet to go off. */
+  /** Resolves once just so many attempts are in flight. */
+  readonly inFlight: (count: number) => Promise<void>;
+  /** Resolves once just so many timers have yet to go off; all attempts share one. */
   readonly pending: (count: number) => Promise<void>;
 }
 
@@ -42,6 +44,10 @@ async function runUntilLate(
   const pending = async (count: number): Promise<void> => {
     while (clock.pending !== count) await new Promise((resolve) => setImmediate(resolve));
   };
+  let attempts = 0;
+  const inFlight = async (count: number): Promise<void> => {
+    while (attempts !== count) await new Promise((resolve) => setImmediate(resolve));
+  };
   const settings = { attemptTimeoutMs: 20_000, ...given.settings };
   const running = world.run({
     ids: IDS,
@@ -50,11 +56,14 @@ async function runUntilLate(
     origin: upstream.origin,
     clock,
     settings,
+    onInFlight: (count) => {
+      attempts = count;
+    },
   });
   try {
     const [result] = await Promise.allSettled([
       running,
-      meanwhile({ clock, requested: upstream.requested, pending }),
+      meanwhile({ clock, requested: upstream.requested, inFlight, pending }),
     ]);
     if (result.status === 'rejected') throw result.reason;
     return { ran: result.value, requests: upstream.requests.length };
@@ -86,10 +95,9 @@ test('before the first fetch: nothing is fetched, and the document says so', asy
 });
 
 test('in flight: what has come stands, and the post that has not is over', async () => {
-  const { ran } = await runUntilLate(async ({ clock, requested, pending }) => {
+  const { ran } = await runUntilLate(async ({ clock, requested, inFlight }) => {
     await requested(5);
-    // The attempt at fault, and giving up.
-    await pending(2);
+    await inFlight(1);
     clock.advance(DEADLINE_MS);
   });
   await world.expectDocument(ran, deadline(1));
@@ -97,8 +105,10 @@ test('in flight: what has come stands, and the post that has not is over', async
 
 test('in the backoff: the post is not asked for again', async () => {
   const { ran, requests } = await runUntilLate(
-    async ({ clock, requested, pending }) => {
+    async ({ clock, requested, inFlight, pending }) => {
       await requested(5);
+      await inFlight(0);
+      // The backoff, and giving up.
       await pending(2);
       // All at once, as after a function that was frozen: the backoff itself would have ended in time.
       clock.advance(DEADLINE_MS);
@@ -125,9 +135,9 @@ test('in a backoff that would end past the deadline: the post is over without it
 
 test('while queued: the posts behind the one in flight are never asked for', async () => {
   const { ran, requests } = await runUntilLate(
-    async ({ clock, requested, pending }) => {
+    async ({ clock, requested, inFlight }) => {
       await requested(3);
-      await pending(2);
+      await inFlight(1);
       clock.advance(DEADLINE_MS);
     },
     { settings: { concurrency: 1 } },
@@ -138,10 +148,10 @@ test('while queued: the posts behind the one in flight are never asked for', asy
 
 test('while queued for a connection: the posts are over, and never sent', async () => {
   const { ran, requests } = await runUntilLate(
-    async ({ clock, requested, pending }) => {
+    async ({ clock, requested, inFlight }) => {
       await requested(3);
-      // Three attempts, two of which wait for the connection, and giving up.
-      await pending(4);
+      // Two of them wait for the connection.
+      await inFlight(3);
       clock.advance(DEADLINE_MS);
     },
     { connections: 1 },
@@ -155,9 +165,9 @@ test('while a part is written, past the deadline: what has come is stored', asyn
   world.s3.next('UploadPart', hold(promise));
   const ids = [1, 2, 3, 4, 5, 6, 'bad', 7];
   const { ran } = await runUntilLate(
-    async ({ clock, requested, pending }) => {
+    async ({ clock, requested, inFlight }) => {
       await Promise.all([requested(8), world.s3.asked('UploadPart')]);
-      await pending(2);
+      await inFlight(1);
       clock.advance(DEADLINE_MS);
       resolve();
     },

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import type { RequestPost } from '../../src/attempt.ts';
 import { batchOf } from '../../src/batch.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { RunRequest } from '../../src/event.ts';
@@ -74,6 +75,8 @@ export interface Given {
   readonly ca?: string;
   /** How long S3 may take for an answer. */
   readonly s3TimeoutMs?: number;
+  /** Hears of each attempt that starts or ends, how many are in flight then. */
+  readonly onInFlight?: (count: number) => void;
 }
 
 /** A batch that ran. */
@@ -177,7 +180,8 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   });
   const request = requestFor(ids, runId);
   const store = createRunStore({ client, bucket: BUCKET, prefix: 'runs/' });
-  const ports = { store, requestPost: origin.requestPost, clock, random, observer: silentObserver };
+  const requestPost = counting(origin.requestPost, given.onInFlight);
+  const ports = { store, requestPost, clock, random, observer: silentObserver };
   try {
     return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
   } finally {
@@ -186,6 +190,18 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
     client.destroy();
     expect(timersLeft).toBe(0);
   }
+}
+
+function counting(requestPost: RequestPost, onInFlight: Given['onInFlight']): RequestPost {
+  let inFlight = 0;
+  return async (...request) => {
+    onInFlight?.(++inFlight);
+    try {
+      return await requestPost(...request);
+    } finally {
+      onInFlight?.(--inFlight);
+    }
+  };
 }
 
 /** A clock that keeps the timers that have yet to go off in `timers`: the test runner has timers of its own. */
