@@ -462,6 +462,40 @@ describe('write', () => {
     expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
   });
 
+  test.each([
+    ['WHEN_SUPPORTED', 'CRC32'],
+    ['WHEN_REQUIRED', undefined],
+  ] as const)('parts have checksums where the client is to calculate them %s', async (when, algorithm) => {
+    const client = clientAt(s3.endpoint);
+    client.config.requestChecksumCalculation = async () => when;
+    const { write } = createRunStore({ client, bucket, prefix: 'runs/' });
+    const runId = newRunId();
+    const { chunks, bytes } = source(6 * MIB);
+    let asked: unknown;
+    s3.next('CreateMultipartUpload', async (exchange) => {
+      asked = exchange.headers['x-amz-checksum-algorithm'];
+      await hold(Promise.resolve())(exchange);
+    });
+    expect(await write(runId, chunks, new AbortController())).toBe(true);
+    expect([asked, sha256(await stored(runId))]).toStrictEqual([algorithm, sha256(bytes)]);
+  });
+
+  test('while a part is sent the next one fills, and then its source waits', async () => {
+    const runId = newRunId();
+    const { promise: held, resolve } = Promise.withResolvers<void>();
+    s3.next('UploadPart', hold(held));
+    const { chunks, bytes, state } = source(...Array.from({ length: 16 }, () => MIB));
+    const written = store.write(runId, chunks, new AbortController());
+    await s3.asked('UploadPart');
+    // Ten in two parts, and the one that shows that the second is not the last.
+    await expect.poll(() => state.taken).toBe(11);
+    await quiet();
+    expect(state.taken).toBe(11);
+    resolve();
+    expect(await written).toBe(true);
+    expect(sha256(await stored(runId))).toBe(sha256(bytes));
+  });
+
   test('is JSON', async () => {
     const runId = newRunId();
     for (const sizes of [[10], [6 * MIB]]) {

@@ -15,6 +15,8 @@ export type S3Operation =
 
 /** One request, its body read, and all that may be done with it. */
 interface S3Exchange {
+  /** Of the request. */
+  readonly headers: IncomingMessage['headers'];
   /** Asks the store behind. Undefined where the client has gone in the meantime: then nobody asked. */
   forward(): Promise<S3Answer | undefined>;
   answer(answer: S3Answer): void;
@@ -121,6 +123,7 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
     try {
       const body = await buffer(incoming);
       await fault({
+        headers: incoming.headers,
         forward: async () => (response.destroyed ? undefined : forward(storeEndpoint, incoming, body)),
         answer: ({ status, headers, body }) => {
           response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
