@@ -142,7 +142,7 @@ async function* partsOf(chunks: AsyncIterable<Buffer>): Parts {
   const buffers: Buffer[] = [];
   let length = 0;
   let index = 0;
-  const current = (): Buffer => (buffers[index % 2] ??= Buffer.from(new SharedArrayBuffer(PART_BYTES)));
+  const current = (): Buffer => (buffers[index % 2] ??= Buffer.allocUnsafeSlow(PART_BYTES));
   for await (const chunk of chunks) {
     for (let from = 0; from < chunk.length; ) {
       if (length === PART_BYTES) {
