@@ -57,6 +57,16 @@ interface Given {
 function start(
   request: RunRequest,
   script: (id: Id, index: number) => Step | Promise<Step>,
+  { clock = new FakeClock(), ...given }: Given = {},
+) {
+  const origin = new ScriptedOrigin(clock, script);
+  return { origin, ...startWith(request, origin.requestPost, { clock, ...given }) };
+}
+
+/** The same, against any origin. */
+function startWith(
+  request: RunRequest,
+  requestPost: RequestPost,
   {
     store = new MemoryStore(),
     clock = new FakeClock(),
@@ -65,14 +75,13 @@ function start(
     time,
   }: Given = {},
 ) {
-  const origin = new ScriptedOrigin(clock, script);
   const running = runBatch(
     request,
     { ...settings, ...more },
-    { store, requestPost: origin.requestPost, clock, random: () => 0, observer },
+    { store, requestPost, clock, random: () => 0, observer },
     { remainingMs: 30_000, maxReplyBytes: 0, ...time },
   );
-  return { running, origin, clock, store };
+  return { running, clock, store };
 }
 
 /** Runs a batch to its end, whichever that is; nothing of it is left then. */
@@ -785,29 +794,18 @@ describe('without returnExceptions', () => {
   });
 
   test('it rejects once the others have settled, with the error of the post itself', async () => {
-    const clock = new FakeClock();
-    const store = new MemoryStore();
     const cause = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
     const cleanedUp = Promise.withResolvers<void>();
     let aborted = false;
-    const running = runBatch(
-      failFast,
-      { ...settings, maxAttempts: 1 },
-      {
-        store,
-        clock,
-        random: () => 0,
-        observer: silentObserver,
-        requestPost: async (id, _timeoutMs, signal) => {
-          if (id === 3) return { kind: 'failed', code: 'ECONNRESET', error: cause };
-          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-          aborted = true;
-          await cleanedUp.promise;
-          throw signal.reason;
-        },
-      },
-      { remainingMs: 30_000, maxReplyBytes: 0 },
-    );
+    const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
+      if (id === 3) return { kind: 'failed', code: 'ECONNRESET', error: cause };
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      aborted = true;
+      await cleanedUp.promise;
+      throw signal.reason;
+    };
+    const store = new MemoryStore();
+    const { running, clock } = startWith(failFast, requestPost, { store, settings: { maxAttempts: 1 } });
     const state = watch(running);
     await quiet();
     expect([aborted, state.settled]).toStrictEqual([true, false]);
@@ -847,25 +845,14 @@ test.each([
   'such a rejection ends the posts in flight, which would take longer, with returnExceptions %s',
   async (_, returnExceptions) => {
     const thrown = new TypeError('a bug');
-    const clock = new FakeClock();
     const reasons: unknown[] = [];
-    const running = runBatch(
-      requestFor({ ids: [1, 2, 3], returnExceptions }),
-      settings,
-      {
-        store: new MemoryStore(),
-        clock,
-        random: () => 0,
-        observer: silentObserver,
-        requestPost: async (id, _timeoutMs, signal) => {
-          if (id === 1) throw thrown;
-          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-          reasons.push(signal.reason);
-          throw signal.reason;
-        },
-      },
-      { remainingMs: 30_000, maxReplyBytes: 0 },
-    );
+    const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
+      if (id === 1) throw thrown;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      reasons.push(signal.reason);
+      throw signal.reason;
+    };
+    const { running, clock } = startWith(requestFor({ ids: [1, 2, 3], returnExceptions }), requestPost);
     expect(await running.catch((error: unknown) => error)).toBe(thrown);
     expect([reasons.length, clock.now(), clock.pending]).toStrictEqual([2, 0, 0]);
   },
