@@ -1,9 +1,13 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
+import { promisify } from 'node:util';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { assertDeployable, buildFunction } from '../../scripts/build.ts';
+
+const run = promisify(execFile);
 
 let dir: string;
 
@@ -70,6 +74,18 @@ describe('the build', () => {
       inputs.filter(([path, { bytesInOutput }]) => unused.test(path) && bytesInOutput > 200),
     ).toStrictEqual([]);
     expect(inputs.map(([path]) => path)).toContain('node_modules/undici/lib/llhttp/llhttp_simd-wasm.js');
+  });
+
+  it('has Node load no more of its own than the handler needs', async () => {
+    const outDir = join(dir, 'quick');
+    await buildFunction(outDir);
+    const script = `await import(${JSON.stringify(join(outDir, 'handler.js'))});
+      console.log(JSON.stringify(process.moduleLoadList));`;
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { env: {} });
+    const loaded: string[] = JSON.parse(stdout);
+    expect(loaded).toContain('NativeModule https');
+    const late = /^NativeModule (internal\/http2|internal\/webstreams|internal\/deps\/undici)\//;
+    expect(loaded.filter((name) => late.test(name))).toStrictEqual([]);
   });
 
   it('gives files that run, each by itself', async () => {

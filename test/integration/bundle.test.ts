@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,8 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startPostsStub } from '../../local/posts-stub.ts';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import { makeCertificate } from '../support/certificate.ts';
+import { startHttp2Server } from '../support/http2-server.ts';
 import { httpResponse, type RawRequest, startMisbehavingServer } from '../support/misbehaving-server.ts';
 import { anyTraffic } from '../support/plain-traffic.ts';
 import { documentFaults } from '../support/schemas.ts';
@@ -150,6 +152,22 @@ test('three posts, one of which is not there', async () => {
   expect([document.errors, document.summary]).toStrictEqual([errors, summary]);
 
   // Idle connections may be left for the next invocation, but nothing that keeps the process.
+  expect(await bundle.leave()).toStrictEqual(ended);
+});
+
+test('posts of an origin that speaks HTTP/2', async () => {
+  const certificate = makeCertificate();
+  const ca = join(home, 'ca.pem');
+  await writeFile(ca, certificate.cert);
+  const server = stack.adopt(
+    await startHttp2Server(certificate, (stream, path) => stream.end(`{"path":"${path}"}`)),
+    (it) => it.stop(),
+  );
+  const bundle = await start(server.origin, { NODE_EXTRA_CA_CERTS: ca });
+  await bundle.invoke({ ids: [1, 2] }, 'http2');
+  const text = await storedText('http2');
+  expect(timeless(text)).toStrictEqual([1, 2].map((id, i) => fulfilled(i, id, `{"path":"/posts/${id}"}`)));
+  expect(server.sessions).toHaveLength(1);
   expect(await bundle.leave()).toStrictEqual(ended);
 });
 
