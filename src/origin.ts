@@ -8,9 +8,9 @@ import {
 } from 'node:zlib';
 import type { buildConnector, Dispatcher } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
-import Pool from 'undici/lib/dispatcher/pool.js';
 import type { Attempt, RateLimitFields, RequestPost } from './attempt.ts';
 import { type Clock, sharedAfter } from './clock.ts';
+import { Connections, type RequestHandler } from './connections.ts';
 import { Connector, type ConnectorOptions } from './connector.ts';
 import { onAbort } from './on-abort.ts';
 import type { UrlTemplate } from './url-template.ts';
@@ -69,8 +69,8 @@ export function openOrigin(options: OriginOptions): Origin {
     timeoutMs: attemptTimeoutMs + 1,
     clock,
   });
-  const openPool = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Pool =>
-    new Pool(url.origin, {
+  const open = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Connections =>
+    new Connections(url.origin, {
       connections,
       connect: connector.connect,
       // The attempt has a clock of its own, which counts connecting and the body as well.
@@ -79,9 +79,9 @@ export function openOrigin(options: OriginOptions): Origin {
       // Ending a stream tells nothing of its connection, which many share: one that has died is found out by this.
       h2Options: { pingInterval: attemptTimeoutMs, ...streams },
     });
-  const pool = openPool(connections);
+  const shared = open(connections);
   /** For the requests that share no connection where the others do. */
-  const unshared = openPool(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
+  const unshared = open(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
   const firstFields = fieldsWith(headers);
   const after = sharedAfter(clock);
 
@@ -106,12 +106,13 @@ export function openOrigin(options: OriginOptions): Origin {
       });
 
       // Over HTTP/1.1 no request shares a connection.
-      const dispatcher = onOtherConnection && connector.mayShare ? unshared : pool;
+      const connections = onOtherConnection && connector.mayShare ? unshared : shared;
       const request = (path: string, fields: string[], redirectsLeft: number): void => {
         exchange = new Exchange(
           { path, method: 'GET', headers: fields },
           maxBodyBytes,
           connector,
+          connections,
           (attempt, location) => {
             if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
             const target = URL.parse(location, url.origin + path);
@@ -122,7 +123,7 @@ export function openOrigin(options: OriginOptions): Origin {
             else request(target.pathname + target.search, DEFAULT_FIELDS, redirectsLeft - 1);
           },
         );
-        exchange.start(dispatcher);
+        exchange.start();
       };
       request(url.pathOf(id), firstFields, MAX_REDIRECTS);
     });
@@ -130,7 +131,7 @@ export function openOrigin(options: OriginOptions): Origin {
   return {
     requestPost,
     async close() {
-      await Promise.all([pool.close(), unshared.close()]);
+      await Promise.all([shared.close(), unshared.close()]);
     },
   };
 }
@@ -153,10 +154,12 @@ function fieldsWith(headers: Readonly<Record<string, string>>): string[] {
 }
 
 /** One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed. */
-class Exchange implements Dispatcher.DispatchHandler {
+class Exchange implements RequestHandler {
+  connection: RequestHandler['connection'];
   readonly #request: Dispatcher.DispatchOptions;
   readonly #maxBodyBytes: number;
   readonly #connector: Connector<buildConnector.Options>;
+  readonly #connections: Connections;
   readonly #onEnd: (attempt: Attempt, location?: string) => void;
   readonly #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | undefined;
@@ -171,19 +174,21 @@ class Exchange implements Dispatcher.DispatchHandler {
     request: Dispatcher.DispatchOptions,
     maxBodyBytes: number,
     connector: Connector<buildConnector.Options>,
+    connections: Connections,
     onEnd: (attempt: Attempt, location?: string) => void,
   ) {
     this.#request = request;
     this.#maxBodyBytes = maxBodyBytes;
     this.#connector = connector;
+    this.#connections = connections;
     this.#onEnd = onEnd;
   }
 
   /** To be called once. */
-  start(dispatcher: Dispatcher): void {
+  start(): void {
     this.#connector.startWaiting();
     this.#isWaiting = true;
-    dispatcher.dispatch(this.#request, this);
+    this.#connections.dispatch(this.#request, this);
   }
 
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
@@ -267,6 +272,7 @@ class Exchange implements Dispatcher.DispatchHandler {
     if (this.#ended) return;
     this.#ended = true;
     if (abort) this.abort();
+    else this.#connections.answered(this);
     this.#stopWaiting();
     this.#onEnd(attempt, this.#redirect());
   }

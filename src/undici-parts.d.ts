@@ -1,4 +1,7 @@
-// Of undici's modules, the two that origin.ts needs: its index loads fetch, WebSocket and caches with them.
+// Of undici's modules, those that are needed: its index loads fetch, WebSocket and caches with them.
+declare module 'undici/lib/dispatcher/client.js' {
+  export { Client as default } from 'undici';
+}
 declare module 'undici/lib/dispatcher/pool.js' {
   export { Pool as default } from 'undici';
 }
