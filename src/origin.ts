@@ -106,13 +106,13 @@ export function openOrigin(options: OriginOptions): Origin {
       });
 
       // Over HTTP/1.1 no request shares a connection.
-      const connections = onOtherConnection && connector.mayShare ? unshared : shared;
+      const pool = onOtherConnection && connector.mayShare ? unshared : shared;
       const request = (path: string, fields: string[], redirectsLeft: number): void => {
         exchange = new Exchange(
           { path, method: 'GET', headers: fields },
           maxBodyBytes,
           connector,
-          connections,
+          pool,
           (attempt, location) => {
             if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
             const target = URL.parse(location, url.origin + path);

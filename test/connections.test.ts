@@ -116,11 +116,12 @@ test('a connection that could not be made again takes no request', async () => {
   });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
-  const { request } = open(1, `http://127.0.0.1:${(listener.address() as AddressInfo).port}`);
+  const { opened, request } = open(1, `http://127.0.0.1:${(listener.address() as AddressInfo).port}`);
   const [first, second] = ['/1', '/2'].map(request);
   await first;
   await expect(second).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   await expect(request('/3')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  await opened.close();
 });
 
 test('none takes a request once they are closed', async () => {

@@ -20,13 +20,18 @@ afterAll(async () => {
 });
 
 describe('the build', () => {
+  let built: string;
+  let outputs: Metafile['outputs'];
+  beforeAll(async () => {
+    built = join(dir, 'built');
+    ({ outputs } = await buildFunction(built));
+  });
+
   it('gives the same bytes for the same sources, and nothing but the deployable files', async () => {
-    const [first, second] = [join(dir, 'first'), join(dir, 'second')];
-    await buildFunction(first);
-    await buildFunction(second);
-    const files = await codeOf(first);
-    expect(await codeOf(second)).toStrictEqual(files);
-    expect((await readdir(first)).sort()).toStrictEqual([
+    const again = join(dir, 'again');
+    await buildFunction(again);
+    expect(await codeOf(again)).toStrictEqual(await codeOf(built));
+    expect((await readdir(built)).sort()).toStrictEqual([
       'chunks',
       'conclude.js',
       'conclude.js.map',
@@ -39,11 +44,10 @@ describe('the build', () => {
       'plan.js',
       'plan.js.map',
     ]);
-    expect(await readdir(join(first, 'on-demand'))).toContain('aws-lambda-powertools-parameters-ssm.js');
+    expect(await readdir(join(built, 'on-demand'))).toContain('aws-lambda-powertools-parameters-ssm.js');
   });
 
-  it('loads the client for SSM on demand alone, and the HTTP client in the function that fetches', async () => {
-    const { outputs } = await buildFunction(join(dir, 'split'));
+  it('loads the client for SSM on demand alone, and the HTTP client in the function that fetches', () => {
     const atStart = reachedFrom(/\/handler\.js$/, outputs);
     const onDemand = reachedFrom(/\/aws-lambda-powertools-parameters-ssm\.js$/, outputs);
     const forHeaders = /^node_modules\/(@aws-sdk\/client-ssm|@aws-lambda-powertools\/parameters)\//;
@@ -59,12 +63,11 @@ describe('the build', () => {
   });
 
   it('has one file for the handler, with no more of its packages than it uses', async () => {
-    const { outputs } = await buildFunction(join(dir, 'lean'));
     const [handler] = Object.entries(outputs).flatMap(([path, output]) =>
       path.endsWith('/handler.js') ? [output] : [],
     );
     expect(handler?.imports.filter(({ kind }) => kind === 'import-statement')).toStrictEqual([]);
-    const code = await readFile(join(dir, 'lean/handler.js'), 'utf8');
+    const code = await readFile(join(built, 'handler.js'), 'utf8');
     // The schemas of its commands are there, and no others.
     expect([code.includes('"PutObject"'), code.includes('"PutBucketAcl"')]).toStrictEqual([true, false]);
     const unused =
@@ -77,9 +80,7 @@ describe('the build', () => {
   });
 
   it('has Node load no more of its own than the handler needs', async () => {
-    const outDir = join(dir, 'quick');
-    await buildFunction(outDir);
-    const script = `await import(${JSON.stringify(join(outDir, 'handler.js'))});
+    const script = `await import(${JSON.stringify(join(built, 'handler.js'))});
       console.log(JSON.stringify(process.moduleLoadList));`;
     const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { env: {} });
     const loaded: string[] = JSON.parse(stdout);
@@ -89,12 +90,10 @@ describe('the build', () => {
   });
 
   it('gives files that run, each by itself', async () => {
-    const outDir = join(dir, 'run');
-    await buildFunction(outDir);
-    const files = (await readdir(outDir, { recursive: true })).filter((name) => name.endsWith('.js'));
-    await Promise.all(files.map((name) => import(join(outDir, name))));
+    const files = (await readdir(built, { recursive: true })).filter((name) => name.endsWith('.js'));
+    await Promise.all(files.map((name) => import(join(built, name))));
     for (const name of ['handler', 'plan', 'conclude'])
-      expect((await import(join(outDir, `${name}.js`))).handler).toBeTypeOf('function');
+      expect((await import(join(built, `${name}.js`))).handler).toBeTypeOf('function');
   });
 
   it('rejects a bundle that reaches outside of src/, and leaves the last build in place', async () => {
