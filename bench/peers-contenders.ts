@@ -43,7 +43,7 @@ export interface Found {
   readonly versions: readonly string[];
 }
 
-const ALL: readonly Part[] = ['throughput', 'latency', 'memory'];
+export const PARTS: readonly Part[] = ['throughput', 'latency', 'memory'];
 const WRK_SECONDS = 2;
 
 /** The contenders that this machine has, in the order of the tables. */
@@ -98,7 +98,7 @@ function ours({ endpoint, bucket }: Surroundings): Contender[] {
   const handler = (name: string, parts: readonly Part[], settings = {}) =>
     nodeContender(name, 'contenders/handler.ts', { isOurs: true, parts }, { ...env, ...settings });
   return [
-    handler(OURS, ALL),
+    handler(OURS, PARTS),
     handler(OURS_HEDGED, ['latency'], { HEDGE: 'on' }),
     handler(`${OURS}, ADAPTIVE=off`, ['latency'], { ADAPTIVE: 'off' }),
     handler(`${OURS}, ADAPTIVE=off HEDGE=on`, ['latency'], { ADAPTIVE: 'off', HEDGE: 'on' }),
@@ -109,7 +109,7 @@ function ours({ endpoint, bucket }: Surroundings): Contender[] {
 function nodeContender(
   name: string,
   module: string,
-  { isOurs = false, parts = ALL } = {},
+  { isOurs = false, parts = PARTS } = {},
   settings: Readonly<Record<string, string>> = {},
 ): Contender {
   const script = join(import.meta.dirname, 'contenders/run.ts');
@@ -129,7 +129,7 @@ function nodeContender(
 
 function pythonContender(name: string, program: string, library: string): Contender {
   const script = join(import.meta.dirname, 'peers/gather.py');
-  return selfMeasured(name, program, { isOurs: false, parts: ALL }, (task) => ({
+  return selfMeasured(name, program, { isOurs: false, parts: PARTS }, (task) => ({
     args: [script, library, JSON.stringify(task)],
     env: { PATH: process.env.PATH },
   }));
@@ -158,7 +158,7 @@ function selfMeasured(
 function curl(directory: string): Contender {
   return {
     name: 'curl --parallel',
-    parts: ALL,
+    parts: PARTS,
     async run(task, signal) {
       const { origin, path, posts, concurrency } = task;
       const file = join(directory, 'curl.out');

@@ -5,7 +5,7 @@ import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { startS3Store } from '../local/s3-store.ts';
-import { type Contender, findContenders, type Part } from './peers-contenders.ts';
+import { type Contender, findContenders, PARTS, type Part } from './peers-contenders.ts';
 import { drawPeers } from './peers-drawing.ts';
 import { idealMs } from './peers-latency.ts';
 import { type Measurements, report } from './peers-report.ts';
@@ -57,7 +57,7 @@ const END = '<!-- measured: end -->';
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    part: { type: 'string', multiple: true, default: ['throughput', 'latency', 'memory'] },
+    part: { type: 'string', multiple: true, default: [...PARTS] },
     rounds: { type: 'string' },
     only: { type: 'string', multiple: true, default: [''] },
     docs: { type: 'string' },
@@ -66,10 +66,14 @@ const { values: options } = parseArgs({
 const plan = options.quick ? QUICK : FULL;
 const mostRounds = Number(options.rounds ?? plan.rounds);
 if (!(mostRounds >= 1)) throw new RangeError(`Expected --rounds to be at least 1, got ${options.rounds}`);
+const unknownPart = options.part.find((part) => !PARTS.some((known) => known === part));
+if (unknownPart !== undefined)
+  throw new RangeError(`Expected --part to be one of ${PARTS.join(', ')}, got ${unknownPart}`);
+const isAsked = (part: Part): boolean => options.part.includes(part);
 const roundsOf = (planned: number): number => Math.min(planned, Math.floor(mostRounds));
 const rounds = roundsOf(plan.rounds);
 const isWhole =
-  !options.quick && options.rounds === undefined && options.part.length === 3 && options.only.includes('');
+  !options.quick && options.rounds === undefined && PARTS.every(isAsked) && options.only.includes('');
 const projectDocs = join(import.meta.dirname, '../docs');
 const docs = options.docs ?? (isWhole ? projectDocs : undefined);
 
@@ -98,7 +102,11 @@ async function main(): Promise<void> {
   for (const reason of missing) console.log(`Left out: ${reason}`);
 
   const chosen = contenders.filter(({ name }) => options.only.some((part) => name.includes(part)));
-  const isAsked = (part: Part): boolean => options.part.includes(part);
+  const unknown = options.only.find((part) => !contenders.some(({ name }) => name.includes(part)));
+  if (unknown !== undefined)
+    throw new RangeError(
+      `Expected --only to be a part of one of ${contenders.map(({ name }) => name).join('; ')}; got ${unknown}`,
+    );
   const takingPart = (part: Part): Contender[] => chosen.filter(({ parts }) => parts.includes(part));
   const fetchAtOnce = (title: string, part: Part, times: number, posts: number, bytes: number) =>
     runRounds({
