@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import type { ReasonCode } from '../src/outcome.ts';
 import { httpResponse } from '../test/support/misbehaving-server.ts';
 
@@ -8,6 +8,8 @@ export interface Fault {
   readonly name: string;
   readonly answer: (socket: Socket, id: number) => void;
   readonly leadsTo: 'post' | 'retry' | ReasonCode;
+  /** Whether it ends reuse for the rest of its run, and is so left to the last of the runs. */
+  readonly endsReuse?: true;
 }
 
 const SHARE = 0.05;
@@ -29,6 +31,15 @@ const thenEnd =
 const OK = 'HTTP/1.1 200 OK\r\n';
 const gzip = { 'content-encoding': 'gzip' };
 const zipped = gzipSync('{"zipped":true}');
+/** RFC 8878, 3.1.2: a frame that says nothing, of four bytes. */
+const SKIPPABLE = Buffer.from('502a4d180400000000000000', 'hex');
+const WIDE_BOMB = brotliCompressSync(Buffer.alloc(16_777_216, ' '), {
+  params: { [constants.BROTLI_PARAM_LGWIN]: 24 },
+});
+const compressed =
+  (coding: string, compress: (post: Buffer) => Buffer) =>
+  (socket: Socket, id: number): void =>
+    void socket.write(httpResponse(200, compress(Buffer.from(postOf(id))), { 'content-encoding': coding }));
 
 export const postOf = (id: number): string => `{"id":${id},"text":"${'x'.repeat(280)}"}`;
 
@@ -108,12 +119,90 @@ export const faults: readonly Fault[] = [
     answer: (socket, id) => socket.end(httpResponse(200, postOf(id))),
     leadsTo: 'post',
   },
+  {
+    name: 'a connection that is reset behind its answer',
+    answer: (socket, id) => socket.write(httpResponse(200, postOf(id)), () => socket.resetAndDestroy()),
+    leadsTo: 'post',
+  },
+  {
+    name: 'a connection that closes 1 ms behind its answer',
+    answer(socket, id) {
+      socket.write(httpResponse(200, postOf(id)));
+      setTimeout(() => socket.end(), 1);
+    },
+    leadsTo: 'post',
+  },
+  {
+    name: 'a body that ends with its connection, which is reset',
+    answer: thenReset(`${OK}\r\n123`),
+    leadsTo: 'retry',
+  },
+  {
+    name: 'two Content-Lengths',
+    answer: bytes(`${OK}content-length: 2\r\ncontent-length: 2\r\n\r\n[]`),
+    leadsTo: 'retry',
+  },
+  { name: 'status 042', answer: bytes('HTTP/1.1 042 Odd\r\ncontent-length: 0\r\n\r\n'), leadsTo: 'retry' },
+  {
+    name: '403 with Retry-After 0',
+    answer: bytes(httpResponse(403, '', { 'retry-after': 0 })),
+    leadsTo: 'retry',
+  },
+  {
+    name: 'zstd in three frames',
+    answer: compressed('zstd', (post) =>
+      Buffer.concat([zstdCompressSync(post.subarray(0, 9)), SKIPPABLE, zstdCompressSync(post.subarray(9))]),
+    ),
+    leadsTo: 'post',
+  },
+  {
+    name: 'two codings',
+    answer: compressed('deflate, gzip', (post) => gzipSync(deflateRawSync(post))),
+    leadsTo: 'post',
+  },
+  {
+    name: 'an unknown coding',
+    answer: compressed('compress', (post) => post),
+    leadsTo: 'BAD_JSON',
+  },
+  {
+    name: 'a bomb with a window of 16 MB',
+    answer: bytes(httpResponse(200, WIDE_BOMB, { 'content-encoding': 'br' })),
+    leadsTo: 'TOO_LARGE',
+  },
+  {
+    name: '1,000 nested arrays',
+    answer: bytes(httpResponse(200, '['.repeat(1_000) + ']'.repeat(1_000))),
+    leadsTo: 'TOO_LARGE',
+  },
+  {
+    name: 'a redirect elsewhere of 15 KB',
+    answer: bytes(httpResponse(302, '', { location: `http://${'x'.repeat(60)}.test/${'y'.repeat(15_000)}` })),
+    leadsTo: 'HTTP_ERROR',
+  },
+  {
+    name: 'two answers at once',
+    answer: (socket, id) =>
+      socket.write(Buffer.concat([httpResponse(200, postOf(id)), httpResponse(200, '"another post"')])),
+    leadsTo: 'post',
+    endsReuse: true,
+  },
+  {
+    name: 'a 408 behind the answer',
+    answer: (socket, id) => socket.end(Buffer.concat([httpResponse(200, postOf(id)), httpResponse(408, '')])),
+    leadsTo: 'post',
+    endsReuse: true,
+  },
 ];
+
+/** From this post on, the origin also sends what nobody asked for. */
+const STRAYS_FROM_ID = 160_001;
 
 /** What the `times`th request for a post meets, if it is not well: always the same for the same seed. */
 export function faultOf(seed: number, id: number, times: number): Fault | undefined {
   const draw = unit(seed, id, times);
-  return draw < SHARE ? faults[Math.floor((draw / SHARE) * faults.length)] : undefined;
+  const fault = draw < SHARE ? faults[Math.floor((draw / SHARE) * faults.length)] : undefined;
+  return fault?.endsReuse && id < STRAYS_FROM_ID ? undefined : fault;
 }
 
 /** A number from 0 to 1 for each triple, by the finalizer of MurmurHash3. */

@@ -14,7 +14,7 @@ import type { Held } from './soak-function.ts';
 
 /*
  * 200,000 posts in 20 runs of one warm process of the built function, against an origin where 5 % of the requests
- * go wrong, each in one of 24 ways that a seed draws. Every id has to have the outcome in its place that the draw
+ * go wrong, each in one of some 40 ways that a seed draws. Every id has to have the outcome in its place that the draw
  * leads to, the counts have to add up, and memory and sockets to end where they began.
  *
  * npm run soak [-- <seed>]

@@ -60,7 +60,7 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
   const clock = new VirtualClock();
   const { requestPost, requests } = simulateOrigin(clock, latencyMs, gate());
   const settings = {
-    requestPost,
+    origin: { requestPost, unsolicited: () => 0 },
     clock,
     random: seeded(seed),
     concurrency: CONCURRENCY,

@@ -50,11 +50,13 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
     try {
       const attempt = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
       feedback = feedbackOf(attempt);
-      if (attempt.kind === 'failed') {
+      const isReachable = reachabilityOf(attempt);
+      if (isReachable) circuit.answered();
+      else if (isReachable === false) {
         circuit.failed();
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
-      } else if (attempt.kind !== 'timed-out') circuit.answered();
+      }
       const pauseMs = attempt.kind === 'response' ? askedPauseMs(attempt, clock.date()) : undefined;
       if (pauseMs !== undefined) limiter.pause(pauseMs);
       return attempt;
@@ -85,8 +87,15 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
   };
 }
 
+/** Whether an attempt shows that the origin can be reached, or cannot; undefined where it shows neither. */
+function reachabilityOf(attempt: Attempt): boolean | undefined {
+  if (attempt.kind === 'timed-out') return undefined;
+  return attempt.kind === 'failed' ? attempt.isReachable : true;
+}
+
 function feedbackOf(attempt: Attempt): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
+  if ('isThrottled' in attempt) return 'throttled';
   if (attempt.kind === 'failed') return 'unknown';
   if (attempt.status === 429) return 'throttled';
   if (attempt.status === 503) return 'overloaded';

@@ -12,10 +12,23 @@ export type Attempt =
       readonly rateLimit?: RateLimitFields;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
+      /** Whether the origin said, in the way of HTTP/2, that it is asked too much. */
+      readonly isThrottled?: true;
     }
   | { readonly kind: 'too-large'; readonly status: number }
   | { readonly kind: 'timed-out' }
-  | { readonly kind: 'failed'; readonly code: string; readonly error: Error };
+  | {
+      readonly kind: 'failed';
+      /** What went wrong, in one word: the system's code, or the parser's. */
+      readonly code: string;
+      /**
+       * true where a status had come; false for a new connection that could not be made, or failed before the first byte
+       * of an answer, told once a connection; undefined where it says nothing of whether the origin can be reached.
+       */
+      readonly isReachable?: boolean | undefined;
+      /** As above. */
+      readonly isThrottled?: true;
+    };
 
 /** The header fields that tell of an origin's quota, as they came (draft-ietf-httpapi-ratelimit-headers). */
 export interface RateLimitFields {
@@ -38,6 +51,21 @@ export type RequestPost = (
   signal: AbortSignal,
   onOtherConnection?: boolean,
 ) => Promise<Attempt>;
+
+/** The origin, as runs see it. */
+export interface RunOrigin {
+  /**
+   * To be called when a run starts. From the first answer on that nobody asked for, no connection takes a second request
+   * for the rest of the run: what comes could be taken for that request's answer.
+   */
+  startRun(): OriginRun;
+}
+
+export interface OriginRun {
+  readonly requestPost: RequestPost;
+  /** How many answers that nobody asked for have come since the run started. */
+  unsolicited(): number;
+}
 
 /** Whether another try may get another answer than this. */
 export function isRetryable(status: number): boolean {

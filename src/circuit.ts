@@ -5,7 +5,8 @@ const PROBE_EVERY_MS = 1_000;
 
 /**
  * Finds out that an origin cannot be reached, so that a run does not ask it for every post that it will not give:
- * opens after 20 network failures in a row, where the run has had no answer at all. While it is open, one request a
+ * opens after 20 new connections that could not be made, or failed before the first byte of an answer, where the run
+ * has had no status at all. While it is open, one request a
  * second may probe the origin. The first answer, of whatever status, closes it for the rest of the run.
  */
 export class Circuit {
@@ -30,12 +31,12 @@ export class Circuit {
     return true;
   }
 
-  /** Counts a request that was answered. */
+  /** Notes that the origin has answered, with any status. */
   answered(): void {
     this.#isReachable = true;
   }
 
-  /** Counts a request that failed in the network. */
+  /** Counts a new connection that failed. */
   failed(): void {
     this.#failures += 1;
     if (this.#failures === FAILURES_TO_OPEN) this.#probedMs = this.#clock.now();

@@ -1,45 +1,96 @@
-import type { Dispatcher } from 'undici';
+import { EventEmitter } from 'node:events';
+import type { Socket } from 'node:net';
+import type { buildConnector, Dispatcher } from 'undici';
 import Client from 'undici/lib/dispatcher/client.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
+import { asksForCalm, isUnsolicited } from './network-cause.ts';
 
-/** What undici tells of a request. */
+/** One connection to the origin, from when it is ready to its end. */
+export interface Transport {
+  readonly socket: Socket;
+  /** Whether requests share it, as over HTTP/2. */
+  readonly isShared: boolean;
+  /** Whether an answer has begun on it: whatever request it takes then is on a reused connection. */
+  hasAnswered: boolean;
+  /** Whether a request has failed on it. */
+  hasFailed: boolean;
+  /** Whether it takes no request any more: it has ended, or is ending. */
+  isGone: boolean;
+  /** Whether it went away because it was asked too much. */
+  wantsCalm: boolean;
+  /** Until when, by `performance.now()`, it takes no second request; undefined until the first is answered. */
+  restsUntilMs?: number;
+}
+
+/** What undici tells of a request, and what is told to it. */
 export interface RequestHandler extends Dispatcher.DispatchHandler {
-  /** The connection that the request went to, once it did. */
-  connection?: Connection | undefined;
+  /** Which client has the request, once one has. */
+  client?: Connection | undefined;
+  /** Whether nobody waits for it any more. */
+  readonly isOver?: boolean;
+  /** The first byte of an answer has come. */
+  onResponseStarted?(): void;
+}
+
+export interface ConnectionsOptions extends Client.Options {
+  /** Most connections, but for those of single requests. */
+  readonly connections: number;
+  readonly connect: buildConnector.connector;
+  /** Called for each answer that nobody asked for. */
+  readonly onUnsolicited: () => void;
 }
 
 /**
- * The connections to an origin: an undici Pool, but that a connection which has just become free takes the next request
- * at once. To the Pool it is busy until the event loop has turned: for a request that comes sooner it opens another one,
- * up to `connections` however few are in flight, or has it wait in a queue. docs/adr/0004-undici-dispatch.md has figures.
+ * How long a new connection rests behind its first answer. A server that answers what nobody has asked, or closes the
+ * connection after all, mostly does so within milliseconds: to wait once costs a run less than one wrong post.
+ */
+const REST_MS = 10;
+
+/**
+ * The connections to an origin: undici's Pool, but for how a connection is reused. docs/adr/0004-undici-dispatch.md
+ * says why.
+ *
+ * - A new connection rests for 10 ms behind its first answer before it takes a second request.
+ * - Bytes that come when no request is in flight end their connection, and are told of.
+ * - A request can have a connection of its own, which takes no other.
  */
 export class Connections {
+  readonly #url: URL;
+  readonly #options: ConnectionsOptions;
   readonly #pool: Pool;
-  /** Requests that wait in the Pool's queue: none goes before them. */
-  #queued = 0;
-  #freed: Connection | undefined;
+  #behindPoll: (() => void)[] = [];
 
-  constructor(origin: string, options: Pool.Options) {
-    const onDispatch = (): void => {
-      this.#queued -= 1;
-    };
+  constructor(origin: string, options: ConnectionsOptions) {
+    this.#url = new URL(origin);
+    this.#options = options;
     this.#pool = new Pool(origin, {
       ...options,
-      factory: (url, options) => new Connection(url, options, onDispatch),
+      factory: (url, clientOptions) => new Connection(url, { ...options, ...clientOptions }),
     });
   }
 
-  dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): void {
-    const freed = this.#freed;
-    this.#freed = undefined;
-    const isFree = freed?.isIdle && this.#queued === 0;
-    this.#queued += 1;
-    (isFree ? freed : this.#pool).dispatch(request, handler);
+  /** Sends a request; with `isAlone`, on a new connection, which ends behind the answer. */
+  dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler, isAlone = false): void {
+    if (!isAlone) {
+      this.#pool.dispatch(request, handler);
+      return;
+    }
+    const connection = new Connection(this.#url, this.#options);
+    connection.dispatch({ ...request, reset: true }, handler);
+    void connection.close();
   }
 
-  /** To be called when a request has been answered in full. */
-  answered({ connection }: RequestHandler): void {
-    this.#freed = connection;
+  /** Calls back once the event loop has polled, and with it read what stands behind the last answers by now. */
+  afterPoll(callback: () => void): void {
+    if (this.#behindPoll.push(callback) > 1) return;
+    // The first comes before the next poll, the second behind it.
+    setImmediate(() => {
+      const callbacks = this.#behindPoll;
+      this.#behindPoll = [];
+      setImmediate(() => {
+        for (const each of callbacks) each();
+      });
+    });
   }
 
   /** Ends the idle connections, and the others when they are done. */
@@ -48,22 +99,72 @@ export class Connections {
   }
 }
 
+/** A client of undici's that tells of its connection: it has one at a time, and makes another when one has ended. */
 class Connection extends Client {
-  readonly #onDispatch: () => void;
+  readonly #url: URL;
+  #transport: Transport | undefined;
+  /** Requests that came while it rests. */
+  readonly #held: Parameters<Connection['dispatch']>[] = [];
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(url: URL, options: Client.Options, onDispatch: () => void) {
-    super(url, options);
-    this.#onDispatch = onDispatch;
+  constructor(url: URL, { onUnsolicited, connect, ...options }: ConnectionsOptions) {
+    const note = (socket: Socket): void => {
+      this.#transport = {
+        socket,
+        isShared: 'alpnProtocol' in socket && socket.alpnProtocol === 'h2',
+        hasAnswered: false,
+        hasFailed: false,
+        isGone: false,
+        wantsCalm: false,
+      };
+    };
+    super(url, {
+      ...options,
+      connect: (target, callback) =>
+        connect(target, (...result) => {
+          if (result[0] === null) note(result[1]);
+          callback(...result);
+        }),
+    });
+    this.#url = url;
+    this.on('disconnect', (_origin, _targets, error) => {
+      const transport = this.#transport;
+      this.#transport = undefined;
+      if (!transport) return;
+      transport.isGone = true;
+      transport.wantsCalm = asksForCalm(error);
+      if (!transport.isShared && !transport.hasFailed && isUnsolicited(error)) onUnsolicited();
+      this.#release();
+    });
   }
 
-  /** Whether it would send a request at once. The Pool closes one that has failed to connect again. */
-  get isIdle(): boolean {
-    return !this.closed && this.stats.size === 0;
+  /** The connection that there is now. */
+  get transport(): Transport | undefined {
+    return this.#transport;
+  }
+
+  /** Has a connection rest behind an answer that has ended, if it is the first. */
+  rest(transport: Transport): void {
+    transport.restsUntilMs ??= performance.now() + REST_MS;
   }
 
   override dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): boolean {
-    this.#onDispatch();
-    handler.connection = this;
-    return super.dispatch(request, handler);
+    handler.client = this;
+    const leftMs = (this.#transport?.restsUntilMs ?? 0) - performance.now();
+    if (leftMs <= 0 && this.#held.length === 0) return super.dispatch(request, handler);
+    this.#held.push([request, handler]);
+    // By the time of the machine, which is the socket's, whatever that of the run is. Before undici writes to a
+    // connection that was idle, it lets the event loop poll.
+    this.#timer ??= setTimeout(() => this.#release(), leftMs);
+    return false;
+  }
+
+  #release(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const held = this.#held.splice(0);
+    for (const [request, handler] of held) if (!handler.isOver) super.dispatch(request, handler);
+    if (held.length > 0 && this.stats.size === 0)
+      EventEmitter.prototype.emit.call(this, 'drain', this.#url, [this]);
   }
 }

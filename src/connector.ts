@@ -1,19 +1,31 @@
 import type { Socket } from 'node:net';
+import type { Resolved } from './addresses.ts';
 import type { Clock } from './clock.ts';
 
 type Callback = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;
 
 export interface ConnectorOptions<Target> {
+  /** Finds the addresses of a target, in the order in which they are to be tried, and calls back, once. */
+  readonly resolve: (target: Target, callback: Resolved) => void;
   /**
-   * Starts a connection and returns its socket at once. Calls back later, once: with the socket when it is ready for
-   * requests, or with the error that it was destroyed with.
+   * Starts a connection to one of them and returns its socket at once. Calls back later, once: with the socket when it
+   * is ready for requests, or with the error that it was destroyed with.
    */
-  readonly open: (target: Target, callback: Callback) => Socket;
+  readonly open: (target: Target, address: string, callback: Callback) => Socket;
   readonly isTls: boolean;
   /** How long a connection may take until it is ready. */
   readonly timeoutMs: number;
   readonly clock: Clock;
 }
+
+/**
+ * The code of a connect that took too long for the request that it was made for. Another request may have come to wait
+ * for it meanwhile, whose time is not over.
+ */
+export const EXPIRED = 'CONNECT_EXPIRED';
+
+/** RFC 8305, 8: the Connection Attempt Delay that it recommends. */
+const NEXT_ADDRESS_MS = 250;
 
 /**
  * Opens connections for as long as requests wait for an answer, which may need one: whoever sends requests says how
@@ -49,20 +61,24 @@ export class Connector<Target> {
   }
 
   /**
-   * Connects, and calls back once. Fails with the code ETIMEDOUT after `timeoutMs`, and as soon as no request waits:
+   * Connects, and calls back once. Fails with the code EXPIRED after `timeoutMs`, and as soon as no request waits:
    * at once, not a tick later, so that no request that comes in between is taken along.
    *
-   * Where requests may share the connection, they all wait for it: if it is not there after a quarter of the time, it
-   * gets one spare beside it, and the first to be ready is taken (RFC 8305, 5 staggers connects so). It fails only
-   * when both have, with the error of the first.
+   * Of several addresses, the next is tried where one has failed or is not there after 250 ms, without giving that up:
+   * the first to be ready is taken (RFC 8305, 5). Where requests may share the connection, they all wait for it: if it
+   * is not there after a quarter of the time, it gets one spare beside it. It fails only when all have, with the error
+   * of the first.
    */
   readonly connect = (target: Target, callback: Callback): void => {
     if (this.#waiting === 0) {
       callback(unwanted(), null);
       return;
     }
-    const { open, timeoutMs, clock } = this.#options;
+    const { resolve, open, timeoutMs, clock } = this.#options;
+    const startMs = clock.now();
     const sockets: Socket[] = [];
+    let untried: readonly string[] = [];
+    let spare: string | undefined;
     let firstError: Error | undefined;
     let failures = 0;
     const end: Callback = (...result) => {
@@ -74,29 +90,48 @@ export class Connector<Target> {
       callback(...result);
     };
     const cancel = (): void => end(unwanted(), null);
-    const expire = (): void => end(firstError ?? timedOut(timeoutMs), null);
-    const start = (): void => {
-      const socket = open(target, (error, socket) => {
-        if (!this.#underWay.has(cancel)) return;
-        if (error === null) {
-          this.#mayShare = 'alpnProtocol' in socket && socket.alpnProtocol === 'h2';
-          end(null, socket);
-        } else {
-          firstError ??= error;
-          if (++failures === sockets.length) end(firstError, null);
-        }
-      });
-      sockets.push(socket);
+    const expire = (): void => end(firstError ?? expired(timeoutMs), null);
+    const settle: Callback = (error, socket) => {
+      if (!this.#underWay.has(cancel)) return;
+      if (error === null) {
+        this.#mayShare = 'alpnProtocol' in socket && socket.alpnProtocol === 'h2';
+        end(null, socket);
+        return;
+      }
+      firstError ??= error;
+      failures += 1;
+      if (untried.length > 0) tryNext();
+      else if (failures === sockets.length) end(firstError, null);
+    };
+    const tryNext = (): void => {
+      const [address, ...others] = untried;
+      untried = others;
+      start(address as string);
     };
     const addSpare = (): void => {
-      cancelTimer = clock.after(timeoutMs - spareAfterMs, expire);
-      start();
+      const address = spare as string;
+      spare = undefined;
+      start(address);
+    };
+    const start = (address: string): void => {
+      sockets.push(open(target, address, settle));
+      const leftMs = startMs + timeoutMs - clock.now();
+      cancelTimer();
+      if (untried.length > 0) cancelTimer = clock.after(Math.min(NEXT_ADDRESS_MS, leftMs), tryNext);
+      else if (spare !== undefined)
+        cancelTimer = clock.after(Math.max(0, leftMs - timeoutMs + Math.ceil(timeoutMs / 4)), addSpare);
+      else cancelTimer = clock.after(leftMs, expire);
     };
 
-    start();
     this.#underWay.add(cancel);
-    const spareAfterMs = Math.ceil(timeoutMs / 4);
-    let cancelTimer = this.#mayShare ? clock.after(spareAfterMs, addSpare) : clock.after(timeoutMs, expire);
+    let cancelTimer = clock.after(timeoutMs, expire);
+    resolve(target, (error, addresses) => {
+      if (!this.#underWay.has(cancel)) return;
+      if (error) return end(error, null);
+      if (this.#mayShare) spare = addresses[0];
+      untried = addresses;
+      tryNext();
+    });
   };
 }
 
@@ -104,6 +139,6 @@ function unwanted(): Error {
   return new Error('No request needs the connection any more');
 }
 
-function timedOut(timeoutMs: number): Error {
-  return Object.assign(new Error(`No connection within ${timeoutMs} ms`), { code: 'ETIMEDOUT' });
+function expired(timeoutMs: number): Error {
+  return Object.assign(new Error(`No connection within ${timeoutMs} ms`), { code: EXPIRED });
 }

@@ -1,73 +1,114 @@
 import type { Transform } from 'node:stream';
 import type { buildConnector, Dispatcher } from 'undici';
+import symbols from 'undici/lib/core/symbols.js';
 import type { Attempt, RateLimitFields } from './attempt.ts';
-import type { Connections, RequestHandler } from './connections.ts';
-import type { Connector } from './connector.ts';
+import type { Connections, RequestHandler, Transport } from './connections.ts';
+import { type Connector, EXPIRED } from './connector.ts';
 import { DECODERS } from './decoders.ts';
-import { causeOf } from './network-cause.ts';
+import { asksForCalm, causeOf } from './network-cause.ts';
+
+type QueuedRequest = Dispatcher.DispatchOptions & {
+  /** Called each time the request has to wait, with what takes it out of the queue. */
+  readonly [symbols.kQueuedAbort]: (leaveQueue: (reason: Error) => void) => void;
+};
+
+export interface ExchangeOptions {
+  readonly maxBodyBytes: number;
+  readonly connector: Connector<buildConnector.Options>;
+  readonly connections: Connections;
+  /** Whether connections may still take more than one request, as far as the run knows by now. */
+  readonly mayReuse: () => boolean;
+  /** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
+  readonly onEnd: (attempt: Attempt, location?: string) => void;
+}
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** An error's body is of no use; a longer one costs more to read than its connection is worth. */
 const MAX_ERROR_BODY_BYTES = 65_536;
-const UNSENT = new Error('The attempt had ended before it was sent');
+/** What a server may send on a connection that it closes, as no request came (RFC 9110, 15.5.9). */
+const REQUEST_TIMEOUT = 408;
+const NO_BODY = Buffer.alloc(0);
+const ENDED = new Error('The attempt has ended');
 
-/** One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed. */
+/**
+ * One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed.
+ *
+ * Over HTTP/1.1 an answer counts once the event loop has polled behind it, and its connection takes no request sooner.
+ * On a connection that had been used before, it is sent again on a new one, once, at no cost to anyone, where
+ *
+ * - it fails before the first byte of an answer, as the connection has ended meanwhile (RFC 9112, 9.3.1; over HTTP/2 as
+ *   well),
+ * - the answer is a 408, which the server sent because no request came, or
+ * - by then the origin has been seen to send what nobody asked for: the answer may be another request's.
+ */
 export class Exchange implements RequestHandler {
-  connection: RequestHandler['connection'];
-  readonly #request: Dispatcher.DispatchOptions;
-  readonly #maxBodyBytes: number;
-  readonly #connector: Connector<buildConnector.Options>;
-  readonly #connections: Connections;
-  readonly #onEnd: (attempt: Attempt, location?: string) => void;
-  readonly #chunks: Buffer[] = [];
+  client: RequestHandler['client'];
+  readonly #request: QueuedRequest;
+  readonly #options: ExchangeOptions;
+  #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | undefined;
+  /** Takes the request out of undici's queue, if it is in one. */
+  #leaveQueue: ((reason: Error) => void) | undefined;
+  #transport: Transport | undefined;
+  #isReuse = false;
+  #isResent = false;
+  #isResending = false;
   #isWaiting = false;
   #ended = false;
+  #hasBegun = false;
+  #isThrottled = false;
   #status = 0;
   #headers: Record<string, string | string[] | undefined> = {};
   #decoder: Transform | undefined;
   #bytes = 0;
+  /** The answer, where it has come in full. */
+  #complete: Attempt | undefined;
 
-  constructor(
-    request: Dispatcher.DispatchOptions,
-    maxBodyBytes: number,
-    connector: Connector<buildConnector.Options>,
-    connections: Connections,
-    onEnd: (attempt: Attempt, location?: string) => void,
-  ) {
-    this.#request = request;
-    this.#maxBodyBytes = maxBodyBytes;
-    this.#connector = connector;
-    this.#connections = connections;
-    this.#onEnd = onEnd;
+  constructor(request: Dispatcher.DispatchOptions, options: ExchangeOptions) {
+    this.#request = {
+      ...request,
+      [symbols.kQueuedAbort]: (leaveQueue) => {
+        this.#leaveQueue = leaveQueue;
+      },
+    };
+    this.#options = options;
   }
 
   /** To be called once. */
   start(): void {
-    this.#connector.startWaiting();
-    this.#isWaiting = true;
-    this.#connections.dispatch(this.#request, this);
+    this.#send(!this.#options.mayReuse());
   }
 
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
   abort(): void {
     this.#ended = true;
     this.#decoder?.destroy();
-    this.#controller?.abort(new Error('The attempt has ended'));
-    // undici takes nothing out of its queue: when this one's turn comes, it is refused, instead of connected for.
-    this.#request.path = '';
+    this.#leaveQueue?.(ENDED);
+    this.#controller?.abort(ENDED);
     this.#stopWaiting();
   }
 
-  /** The answer, where the status is all of it: an error that is still sending its body. */
-  answered(): Attempt | undefined {
-    return this.#status >= 300 && this.#redirect() === undefined ? this.#response() : undefined;
+  get isOver(): boolean {
+    return this.#ended;
   }
 
+  /** The answer, where it has come, or where its status is all of it: an error that is still sending its body. */
+  answered(): Attempt | undefined {
+    if (this.#redirect() !== undefined) return undefined;
+    return this.#complete ?? (this.#status >= 300 ? this.#response() : undefined);
+  }
+
+  /** Called again where undici sends again what an HTTP/2 server said it has not looked at. */
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    // It was aborted while it waited for its connection, which this leaves to the next request.
-    if (this.#ended) throw UNSENT;
+    this.#noteCalm();
     this.#controller = controller;
+    this.#transport = this.client?.transport;
+    this.#isReuse = this.#on.hasAnswered;
+  }
+
+  onResponseStarted(): void {
+    this.#hasBegun = true;
+    this.#on.hasAnswered = true;
   }
 
   onResponseStart(
@@ -76,11 +117,13 @@ export class Exchange implements RequestHandler {
     headers: Record<string, string | string[] | undefined>,
   ): void {
     // 1xx: the response proper is still to come.
-    if (status < 200) return;
+    if (status >= 100 && status < 200) return;
     // Not sooner: until then undici may send the request again, on another connection.
     this.#stopWaiting();
     this.#status = status;
     this.#headers = headers;
+    // No status of HTTP, for which undici's parser would fail in its own way: what it begins is not read.
+    if (status < 100) this.#end({ kind: 'response', status, body: NO_BODY }, true);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -97,12 +140,70 @@ export class Exchange implements RequestHandler {
   }
 
   onResponseEnd(): void {
+    const transport = this.#on;
+    if (!transport.isShared) {
+      // undici takes a body that ends with its connection for whole even where that was reset.
+      const { errored } = transport.socket;
+      if (errored) {
+        this.#fail(errored);
+        return;
+      }
+      this.client?.rest(transport);
+    }
     if (this.#decoder) this.#decoder.end();
-    else this.#end(this.#response());
+    else this.#receive();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    this.#fail(error);
+    // What we have ended ourselves.
+    if (this.#ended || this.#isResending) return;
+    // It waited for a connect that was not made for it. Its own time is that of the attempt.
+    if ('code' in error && error.code === EXPIRED) {
+      this.#resend(false);
+      return;
+    }
+    const transport = this.#transport ?? this.client?.transport;
+    const isReachable = this.#isReachable(transport);
+    if (transport) transport.hasFailed = true;
+    if (transport?.hasAnswered && !this.#hasBegun && !this.#isResent && hasEnded(transport, error))
+      this.#resendAlone();
+    else this.#fail(error, isReachable);
+  }
+
+  /** The connection that it is on: undici starts a request on one alone. */
+  get #on(): Transport {
+    return this.#transport as Transport;
+  }
+
+  #send(isAlone: boolean): void {
+    const { connector, connections } = this.#options;
+    if (!this.#isWaiting) connector.startWaiting();
+    this.#isWaiting = true;
+    connections.dispatch(this.#request, this, isAlone);
+  }
+
+  #resendAlone(): void {
+    this.#isResent = true;
+    // Over HTTP/2, which tells answers apart, all that wait are to share the new connection.
+    this.#resend(!this.#options.connector.mayShare);
+  }
+
+  /** Not within undici's own callback, where a session that fails is still being taken down. */
+  #resend(isAlone: boolean): void {
+    this.#isResending = true;
+    this.#hasBegun = false;
+    this.#status = 0;
+    this.#headers = {};
+    this.#chunks = [];
+    this.#bytes = 0;
+    this.#decoder = undefined;
+    this.#complete = undefined;
+    this.#controller = undefined;
+    this.#leaveQueue = undefined;
+    setImmediate(() => {
+      this.#isResending = false;
+      if (!this.#ended) this.#send(isAlone);
+    });
   }
 
   /** undici's `interceptors.decompress()` fails for an empty body, and costs a response that needs none of it. */
@@ -111,34 +212,83 @@ export class Exchange implements RequestHandler {
     return decoder
       ?.on('data', (chunk: Buffer) => this.#add(chunk))
       .on('drain', () => controller.resume())
-      .on('end', () => this.#end(this.#response()))
+      .on('end', () => this.#receive())
       .on('error', (error) => this.#fail(error));
   }
 
   #add(chunk: Buffer): void {
     this.#bytes += chunk.length;
-    if (this.#bytes > this.#maxBodyBytes) this.#end({ kind: 'too-large', status: this.#status }, true);
+    if (this.#bytes > this.#options.maxBodyBytes)
+      this.#end({ kind: 'too-large', status: this.#status }, true);
     else this.#chunks.push(chunk);
   }
 
-  #fail(error: Error): void {
-    const attempt: Attempt = { kind: 'failed', code: causeOf(error), error };
-    this.#end(this.#status >= 300 ? this.#response() : attempt, true);
+  /** Takes the answer, which is whole. */
+  #receive(): void {
+    const complete = this.#response();
+    if (this.#on.isShared) this.#end(complete);
+    else {
+      this.#complete = complete;
+      this.#options.connections.afterPoll(() => this.#end(complete));
+    }
+  }
+
+  #fail(error: Error, isReachable?: boolean): void {
+    if (this.#status >= 300) {
+      this.#end(this.#response(), true);
+      return;
+    }
+    const hasStatus = this.#status > 0;
+    this.#noteCalm();
+    const isThrottled = this.#isThrottled || asksForCalm(error);
+    this.#end(
+      {
+        kind: 'failed',
+        code: causeOf(error, hasStatus),
+        isReachable: hasStatus || isReachable,
+        ...(isThrottled && { isThrottled }),
+      },
+      true,
+    );
+  }
+
+  /**
+   * Whether a failure shows that the origin can be reached, or cannot: for a connection that brought no answer, once;
+   * undefined where it shows nothing.
+   */
+  #isReachable(transport: Transport | undefined): boolean | undefined {
+    if (!transport) return false;
+    return transport.hasAnswered || transport.hasFailed ? undefined : false;
+  }
+
+  #noteCalm(): void {
+    this.#isThrottled ||= this.#transport?.wantsCalm === true;
+  }
+
+  /** Whether what came on a connection that had been used before may be the answer to another request. */
+  #isDoubtful(): boolean {
+    if (!this.#isReuse || this.#isResent || this.#on.isShared) return false;
+    return this.#status === REQUEST_TIMEOUT || !this.#options.mayReuse();
   }
 
   #end(attempt: Attempt, abort = false): void {
     if (this.#ended) return;
+    if (this.#isDoubtful()) {
+      const controller = this.#controller;
+      this.#resendAlone();
+      if (abort) controller?.abort(ENDED);
+      return;
+    }
     this.#ended = true;
     if (abort) this.abort();
-    else this.#connections.answered(this);
     this.#stopWaiting();
-    this.#onEnd(attempt, this.#redirect());
+    this.#options.onEnd(attempt, this.#redirect());
   }
 
   #stopWaiting(): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    this.#connector.stopWaiting();
+    this.#options.connector.stopWaiting();
   }
 
   /** Where the response sends us, if it does. */
@@ -155,6 +305,7 @@ export class Exchange implements RequestHandler {
       body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
       retryAfter: this.#header('retry-after'),
       ...(rateLimit && { rateLimit }),
+      ...(this.#isThrottled && { isThrottled: true }),
     };
   }
 
@@ -171,4 +322,10 @@ export class Exchange implements RequestHandler {
     const value = this.#headers[name];
     return Array.isArray(value) ? value[0] : value;
   }
+}
+
+/** Whether it was the connection that failed, and not the stream of one request that shares it. */
+function hasEnded({ isGone, socket }: Transport, error: Error & { code?: unknown }): boolean {
+  if (asksForCalm(error)) return false;
+  return isGone || socket.destroyed || error.code !== 'ERR_HTTP2_STREAM_ERROR';
 }

@@ -28,8 +28,6 @@ export interface FetchPostOptions {
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
-type Failure = Reason & { readonly error?: Error };
-
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
  * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
@@ -42,7 +40,7 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
     let firstMs = 0;
     let httpStatus: number | null = null;
     let isHedged = false;
-    let failed: Failure | undefined;
+    let failed: Reason | undefined;
 
     for (let attempts = 1; ; attempts++) {
       const record = (): FetchRecord => ({
@@ -52,8 +50,7 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
         durationMs: Math.round(clock.now() - firstMs),
         ...(isHedged && { hedged: true }),
       });
-      const rejection = ({ error, ...reason }: Failure, of = record()): PostError =>
-        new PostError(id, reason, of, error && { cause: error });
+      const rejection = (reason: Reason, of = record()): PostError => new PostError(id, reason, of);
 
       const made = await attemptPost.attempt(id, attempts > 1, signal);
       if (typeof made === 'string') {
@@ -92,7 +89,7 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
 const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
 
 /** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
-function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
+function refused(id: Id, refusal: Refusal, failed?: Reason): Reason {
   switch (refusal) {
     case 'deadline':
       return deadlineReason(id);
@@ -116,7 +113,7 @@ function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
 }
 
 /** The value of a post that came, or why it counts as failed. */
-function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
+function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Reason {
   switch (attempt.kind) {
     case 'response':
       return attempt.status < 300
@@ -130,12 +127,11 @@ function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Fa
       return {
         ...failure('NETWORK', `Post ${id} could not be fetched: ${attempt.code}`, true),
         cause: attempt.code,
-        error: attempt.error,
       };
   }
 }
 
-function judgeBody(id: Id, body: Buffer): Buffer | Failure {
+function judgeBody(id: Id, body: Buffer): Buffer | Reason {
   let value: Buffer;
   try {
     value = postJson(body);
@@ -146,7 +142,7 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
   return isNoData(value) ? noData('NO_DATA', id) : value;
 }
 
-function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Failure {
+function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Reason {
   const { status, redirect, retryAfter } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
   if (status === 429 || (status === 503 && retryAfterMs(retryAfter, date) !== undefined))
@@ -155,14 +151,14 @@ function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, d
   return failure('HTTP_ERROR', message, isRetryable(status));
 }
 
-function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {
+function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Reason {
   return failure(code, `No data for post ${id}`, false);
 }
 
-function deadlineReason(id: Id): Failure {
+function deadlineReason(id: Id): Reason {
   return failure('DEADLINE', `The function's time ran out before post ${id} was fetched`, true);
 }
 
-function failure(code: Reason['code'], message: string, retryable: boolean): Failure {
+function failure(code: Reason['code'], message: string, retryable: boolean): Reason {
   return { code, message, retryable };
 }

@@ -78,7 +78,7 @@ async function composeOnce(): Promise<Composition> {
   const config = readConfig(process.env);
   const clock = systemClock;
   const headers = config.postHeadersParameter && (await readPostHeaders(config.postHeadersParameter));
-  const { requestPost } = openOrigin({
+  const origin = openOrigin({
     ...config,
     connections: config.concurrency,
     clock,
@@ -93,7 +93,7 @@ async function composeOnce(): Promise<Composition> {
   const observer = createTelemetry(process.env);
   return {
     config,
-    ports: { store, requestPost, clock, random: Math.random, observer },
+    ports: { store, origin, clock, random: Math.random, observer },
     manifests: createManifestStore(client),
   };
 }

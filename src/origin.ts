@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
-import type { Attempt, RequestPost } from './attempt.ts';
+import { type Lookup, resolveAddresses } from './addresses.ts';
+import type { Attempt, RequestPost, RunOrigin } from './attempt.ts';
 import { type Clock, sharedAfter } from './clock.ts';
 import { Connections } from './connections.ts';
-import { Connector, type ConnectorOptions } from './connector.ts';
+import { Connector } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { onAbort } from './on-abort.ts';
 import type { UrlTemplate } from './url-template.ts';
@@ -24,11 +26,12 @@ export interface OriginOptions {
    * @default {}
    */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Finds the addresses of the origin's host. @default dns.lookup */
+  readonly lookup?: Lookup;
 }
 
 /** The server that the posts come from, and the connections to it, which outlive a run. */
-export interface Origin {
-  readonly requestPost: RequestPost;
+export interface Origin extends RunOrigin {
   /** Ends the idle connections, and the others when they are done. */
   close(): Promise<void>;
 }
@@ -50,19 +53,27 @@ export function openOrigin(options: OriginOptions): Origin {
     clock,
     tls = {},
     headers = {},
+    lookup,
   } = options;
-  const connector = new Connector({
-    // It returns its socket, though its type does not say so. Its own timeout is left out: it is a second late.
-    open: connectorOf({ ...tls, timeout: 0 }) as ConnectorOptions<buildConnector.Options>['open'],
+  // It returns its socket, though its type does not say so. Its own timeout is left out: it is a second late.
+  const openSocket = connectorOf({ ...tls, timeout: 0 }) as OpenSocket;
+  const connector = new Connector<buildConnector.Options>({
+    resolve: ({ hostname }, onResolved) => resolveAddresses(hostname, onResolved, lookup),
+    open: (target, address, callback) => openSocket({ ...target, hostname: address }, callback),
     isTls: url.origin.startsWith('https:'),
     // Later than the attempt that asks for the connection: that has then timed out, and has not failed.
     timeoutMs: attemptTimeoutMs + 1,
     clock,
   });
+  let unsolicited = 0;
+  const onUnsolicited = (): void => {
+    unsolicited += 1;
+  };
   const open = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Connections =>
     new Connections(url.origin, {
       connections,
       connect: connector.connect,
+      onUnsolicited,
       // The attempt has a clock of its own, which counts connecting and the body as well.
       headersTimeout: 0,
       bodyTimeout: 0,
@@ -75,7 +86,10 @@ export function openOrigin(options: OriginOptions): Origin {
   const firstFields = fieldsWith(headers);
   const after = sharedAfter(clock);
 
-  const requestPost: RequestPost = (id, timeoutMs, signal, onOtherConnection = false) =>
+  const requestPost = (
+    mayReuse: () => boolean,
+    ...[id, timeoutMs, signal, onOtherConnection = false]: Parameters<RequestPost>
+  ): Promise<Attempt> =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       let exchange: Exchange;
@@ -100,17 +114,20 @@ export function openOrigin(options: OriginOptions): Origin {
       const request = (path: string, fields: string[], redirectsLeft: number): void => {
         exchange = new Exchange(
           { path, method: 'GET', headers: fields },
-          maxBodyBytes,
-          connector,
-          pool,
-          (attempt, location) => {
-            if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
-            const target = URL.parse(location, url.origin + path);
-            if (target?.origin !== url.origin)
-              finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
-            else if (redirectsLeft === 0)
-              finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
-            else request(target.pathname + target.search, DEFAULT_FIELDS, redirectsLeft - 1);
+          {
+            maxBodyBytes,
+            connector,
+            connections: pool,
+            mayReuse,
+            onEnd: (attempt, location) => {
+              if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
+              const target = URL.parse(location, url.origin + path);
+              if (target?.origin !== url.origin)
+                finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
+              else if (redirectsLeft === 0)
+                finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
+              else request(target.pathname + target.search, DEFAULT_FIELDS, redirectsLeft - 1);
+            },
           },
         );
         exchange.start();
@@ -119,12 +136,21 @@ export function openOrigin(options: OriginOptions): Origin {
     });
 
   return {
-    requestPost,
+    startRun() {
+      const before = unsolicited;
+      const mayReuse = (): boolean => unsolicited === before;
+      return {
+        requestPost: (...request) => requestPost(mayReuse, ...request),
+        unsolicited: () => unsolicited - before,
+      };
+    },
     async close() {
       await Promise.all([shared.close(), unshared.close()]);
     },
   };
 }
+
+type OpenSocket = (target: buildConnector.Options, callback: buildConnector.Callback) => Socket;
 
 const TIMED_OUT: Attempt = { kind: 'timed-out' };
 

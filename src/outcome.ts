@@ -49,11 +49,11 @@ export class PostError extends Error {
   readonly reason: Reason;
   readonly record: FetchRecord;
 
-  constructor(id: Id, reason: Reason, record: FetchRecord, options?: ErrorOptions) {
+  constructor(id: Id, reason: Reason, record: FetchRecord) {
     // Without a stack: it says nothing about a post, and costs more than all else of an outcome.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
-    super(reason.message, options);
+    super(reason.message);
     Error.stackTraceLimit = stackTraceLimit;
     this.id = id;
     this.reason = reason;

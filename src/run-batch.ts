@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import type { RequestPost } from './attempt.ts';
+import type { RunOrigin } from './attempt.ts';
 import type { Clock } from './clock.ts';
 import {
   documentWithout,
@@ -31,7 +31,7 @@ import { ValueSpool } from './value-spool.ts';
 /** What a run needs of the world. */
 export interface RunPorts {
   readonly store: RunStore;
-  readonly requestPost: RequestPost;
+  readonly origin: RunOrigin;
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
@@ -169,7 +169,13 @@ export async function fetchAndStore(
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
   const stopping = following(outOfTime);
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
-  const traffic = startTraffic({ ...settings, ...ports, deadlineMs, requested: countIds(toFetch) });
+  const traffic = startTraffic({
+    ...settings,
+    ...ports,
+    origin: ports.origin.startRun(),
+    deadlineMs,
+    requested: countIds(toFetch),
+  });
   const fetchPost = fetchOnceWith(
     fetchPostWith({ ...settings, ...ports, ...traffic, startMs, deadlineMs }),
     countOccurrences,

@@ -38,6 +38,11 @@ export function createTelemetry(env: Readonly<Record<string, string | undefined>
     },
 
     runEnded({ run, errors, summary, location }) {
+      if (summary.unsolicited !== undefined)
+        logger.warn('The origin sent answers that nobody had asked for', {
+          ...labels(run),
+          unsolicited: summary.unsolicited,
+        });
       logger.info('Run ended', { ...labels(run), location, ...summary, byCode: errors.byCode });
       metrics
         .addMetric('PostsFulfilled', MetricUnit.Count, summary.fulfilled)

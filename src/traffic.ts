@@ -1,4 +1,4 @@
-import type { RequestPost } from './attempt.ts';
+import type { OriginRun } from './attempt.ts';
 import { type AttemptPost, attemptPostWith } from './attempt-post.ts';
 import { Circuit } from './circuit.ts';
 import type { Clock } from './clock.ts';
@@ -7,7 +7,7 @@ import { Limiter, type LimiterReport } from './limiter.ts';
 import { RetryBudget } from './retry-budget.ts';
 
 export interface TrafficOptions {
-  readonly requestPost: RequestPost;
+  readonly origin: OriginRun;
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
@@ -36,6 +36,8 @@ export interface TrafficReport extends LimiterReport {
   /** Second requests that were sent for late attempts, and those of them whose answer was used. */
   readonly hedges: number;
   readonly hedgesWon: number;
+  /** Answers of the origin that nobody had asked for; left out where there were none. */
+  readonly unsolicited?: number;
 }
 
 /** Everything that stands between the posts of one run and their origin. */
@@ -47,19 +49,24 @@ export interface Traffic {
 
 /** Starts anew with each run: what an origin could take an hour ago says little, and a wait is said again. */
 export function startTraffic(options: TrafficOptions): Traffic {
-  const { clock, hedge, requested, retryBudgetPercent } = options;
+  const { origin, clock, hedge, requested, retryBudgetPercent } = options;
+  const { requestPost } = origin;
   const limiter = new Limiter(options);
   const retryBudget = new RetryBudget(requested, retryBudgetPercent);
   const hedger = hedge ? new Hedger({ clock, limiter }) : undefined;
   return {
-    attemptPost: attemptPostWith({ ...options, limiter, hedger, circuit: new Circuit(clock) }),
+    attemptPost: attemptPostWith({ ...options, requestPost, limiter, hedger, circuit: new Circuit(clock) }),
     retryBudget,
-    report: () => ({
-      ...limiter.report(),
-      retries: retryBudget.used,
-      retryBudgetLeft: retryBudget.left,
-      hedges: hedger?.hedges ?? 0,
-      hedgesWon: hedger?.won ?? 0,
-    }),
+    report() {
+      const unsolicited = origin.unsolicited();
+      return {
+        ...limiter.report(),
+        retries: retryBudget.used,
+        retryBudgetLeft: retryBudget.left,
+        hedges: hedger?.hedges ?? 0,
+        hedgesWon: hedger?.won ?? 0,
+        ...(unsolicited > 0 && { unsolicited }),
+      };
+    },
   };
 }

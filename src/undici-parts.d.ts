@@ -5,6 +5,10 @@ declare module 'undici/lib/dispatcher/client.js' {
 declare module 'undici/lib/dispatcher/pool.js' {
   export { Pool as default } from 'undici';
 }
+declare module 'undici/lib/core/symbols.js' {
+  const symbols: { readonly kQueuedAbort: unique symbol };
+  export default symbols;
+}
 declare module 'undici/lib/core/connect.js' {
   export { buildConnector as default } from 'undici';
 }

@@ -17,7 +17,7 @@ const response = (status: number, fields: Partial<Extract<Attempt, { kind: 'resp
   body: Buffer.alloc(0),
   ...fields,
 });
-const failed = (code = 'ECONNREFUSED'): Attempt => ({ kind: 'failed', code, error: new Error(code) });
+const failed = (code = 'ECONNREFUSED'): Attempt => ({ kind: 'failed', code, isReachable: false });
 
 interface Request {
   readonly id: Id;
@@ -296,6 +296,22 @@ describe('an origin that cannot be reached', () => {
     expect(world.attemptPost.refusal()).toBe(undefined);
     await world.attempt(20);
     expect(world.attemptPost.refusal()).toBe('circuit-open');
+  });
+
+  test('is not one whose answers fail behind their status, or that failed where it says nothing', async () => {
+    const failures: readonly Attempt[] = [
+      { kind: 'failed', code: 'ECONNRESET', isReachable: undefined },
+      { kind: 'failed', code: 'Z_DATA_ERROR', isReachable: true },
+    ];
+    const world = worldWith({
+      answer: ({ id }) => ({ attempt: failures[Number(id) % 2] as Attempt }),
+    });
+    for (let id = 0; id < 100; id += 2) await world.attempt(id);
+    expect(world.attemptPost.refusal()).toBe(undefined);
+    await world.attempt(1);
+    const { circuit } = world;
+    for (let i = 0; i < 30; i++) circuit.failed();
+    expect(world.attemptPost.refusal()).toBe(undefined);
   });
 
   test('dismisses who waits for a turn', async () => {

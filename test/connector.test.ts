@@ -1,27 +1,43 @@
 import { Socket } from 'node:net';
-import { expect, test } from 'vitest';
-import { Connector } from '../src/connector.ts';
+import { describe, expect, test } from 'vitest';
+import { Connector, type ConnectorOptions, EXPIRED } from '../src/connector.ts';
 import { FakeClock } from './support/fake-clock.ts';
 
 const TIMEOUT_MS = 1_000;
 const SPARE_AFTER_MS = 250;
 const unwanted = { message: 'No request needs the connection any more' };
-const timedOut = { code: 'ETIMEDOUT', message: 'No connection within 1000 ms' };
+const timedOut = { code: EXPIRED, message: 'No connection within 1000 ms' };
 const [refused, reset] = [new Error('refused'), new Error('reset')];
 
 /** A connector whose connections are ready, or fail, when the test says so; one request waits. */
-function start({ isTls = true, waiting = 1 } = {}) {
+function start({
+  isTls = true,
+  waiting = 1,
+  addresses = ['192.0.2.1'],
+  resolve = (_target, onResolved) => onResolved(null, addresses),
+}: {
+  readonly isTls?: boolean;
+  readonly waiting?: number;
+  readonly addresses?: readonly string[];
+  readonly resolve?: ConnectorOptions<string>['resolve'];
+} = {}) {
   const clock = new FakeClock();
-  const opened: { readonly target: string; readonly socket: Socket; succeed(alpn?: string): void }[] = [];
+  const opened: {
+    readonly target: string;
+    readonly address: string;
+    readonly socket: Socket;
+    succeed(alpn?: string): void;
+  }[] = [];
   const connector = new Connector<string>({
-    open(target, callback) {
+    resolve,
+    open(target, address, callback) {
       const socket = new Socket();
       socket.on('error', (error) => callback(error, null));
       const succeed = (alpn?: string) => {
         if (alpn !== undefined) Object.assign(socket, { alpnProtocol: alpn });
         callback(null, socket);
       };
-      opened.push({ target, socket, succeed });
+      opened.push({ target, address, socket, succeed });
       return socket;
     },
     isTls,
@@ -187,4 +203,80 @@ test('no connection is opened where no request waits, and then one is again', ()
   const results = connect();
   succeed(0);
   expect(results).toStrictEqual([0]);
+});
+
+describe('of several addresses', () => {
+  const addresses = ['192.0.2.1', '192.0.2.2', '192.0.2.3'];
+  const tried = (opened: readonly { readonly address: string }[]) => opened.map(({ address }) => address);
+
+  test('the next is tried where one has failed', async () => {
+    const { connect, fail, opened, succeed, clock } = start({ isTls: false, addresses });
+    const results = connect();
+    await fail(0, refused);
+    expect([results, tried(opened)]).toStrictEqual([[], addresses.slice(0, 2)]);
+    succeed(1);
+    expect([results, clock.pending]).toStrictEqual([[1], 0]);
+  });
+
+  test('the next is tried after 250 ms each, and the first to be ready is taken', () => {
+    const { connect, opened, succeed, destroyed, clock } = start({ isTls: false, addresses });
+    const results = connect();
+    clock.advance(249);
+    expect(tried(opened)).toStrictEqual(addresses.slice(0, 1));
+    clock.advance(1);
+    expect(tried(opened)).toStrictEqual(addresses.slice(0, 2));
+    clock.advance(250);
+    expect(tried(opened)).toStrictEqual(addresses);
+    // A connect that takes longer than 250 ms is as good as another.
+    succeed(0);
+    expect([results, destroyed(), clock.pending]).toStrictEqual([[0], [false, true, true], 0]);
+  });
+
+  test('the time is that of all together', () => {
+    const { connect, opened, destroyed, clock } = start({ isTls: false, addresses });
+    const results = connect();
+    clock.advance(TIMEOUT_MS - 1);
+    expect([results, opened.length]).toStrictEqual([[], 3]);
+    clock.advance(1);
+    expect(results).toStrictEqual([expect.objectContaining(timedOut)]);
+    expect([destroyed(), clock.pending]).toStrictEqual([[true, true, true], 0]);
+  });
+
+  test('when all have failed, it is with the error of the first', async () => {
+    const { connect, fail, clock } = start({ isTls: false, addresses });
+    const results = connect();
+    await fail(0, refused);
+    await fail(1, reset);
+    expect(results).toStrictEqual([]);
+    await fail(2, reset);
+    expect([results, clock.pending]).toStrictEqual([[refused], 0]);
+  });
+
+  test('over TLS they come before the spare, which goes to the first', () => {
+    const { connect, opened, clock } = start({ addresses: addresses.slice(0, 2) });
+    connect();
+    clock.advance(TIMEOUT_MS / 2);
+    expect(tried(opened)).toStrictEqual(['192.0.2.1', '192.0.2.2', '192.0.2.1']);
+  });
+});
+
+describe('finding the addresses', () => {
+  test('counts for the time, and what comes of it later is nothing', () => {
+    let found: (() => void) | undefined;
+    const { connect, opened, clock } = start({
+      resolve: (_target, onResolved) => {
+        found = () => onResolved(null, ['192.0.2.1']);
+      },
+    });
+    const results = connect();
+    clock.advance(TIMEOUT_MS);
+    expect(results).toStrictEqual([expect.objectContaining(timedOut)]);
+    found?.();
+    expect([opened, clock.pending]).toStrictEqual([[], 0]);
+  });
+
+  test('may fail', () => {
+    const { connect, clock } = start({ resolve: (_target, onResolved) => onResolved(refused, []) });
+    expect([connect(), clock.pending]).toStrictEqual([[refused], 0]);
+  });
 });

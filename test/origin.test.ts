@@ -61,7 +61,8 @@ const optionsFor = (origin: string): OriginOptions => ({
 
 /** Opens an origin, closed before its server is stopped. */
 function open(origin: string, options: Partial<OriginOptions> = {}) {
-  const { requestPost, close } = openOrigin({ ...optionsFor(origin), ...options });
+  const { startRun, close } = openOrigin({ ...optionsFor(origin), ...options });
+  const { requestPost, unsolicited } = startRun();
   /** With a signal of its own, unless one is given. */
   const get = async (
     id: Id = 1,
@@ -80,7 +81,7 @@ function open(origin: string, options: Partial<OriginOptions> = {}) {
     return closed;
   };
   stops.unshift(closeOnce);
-  return { get, close: closeOnce };
+  return { get, close: closeOnce, unsolicited };
 }
 
 /** An attempt as plain values, without what is undefined. */
@@ -150,7 +151,7 @@ describe('a request', () => {
     const { get } = await serveBytes(
       'HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n',
     );
-    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+    expect(await get()).toStrictEqual(failed('UNEXPECTED_UPGRADE'));
   });
 
   test('gives the status and Retry-After of an error, the first where there are two, and drops its body', async () => {
@@ -231,7 +232,8 @@ describe('the fields of a quota', () => {
         void socket.write(httpResponse(200, POST, { 'ratelimit-policy': '"default";q=100;w=60' })),
     );
     stops.push(upstream.stop);
-    const { requestPost, close } = openOrigin(optionsFor(upstream.origin));
+    const { startRun, close } = openOrigin(optionsFor(upstream.origin));
+    const { requestPost } = startRun();
     stops.unshift(close);
     const attempt = await requestPost(1, 5_000, new AbortController().signal);
     expect(attempt.kind).toBe('response');
@@ -285,7 +287,8 @@ describe('more header fields', () => {
     ];
     const upstream = await startMisbehavingServer(({ socket }, index) => answers[index]?.(socket));
     stops.push(upstream.stop);
-    const { requestPost, close } = openOrigin({ ...optionsFor(upstream.origin), headers });
+    const { startRun, close } = openOrigin({ ...optionsFor(upstream.origin), headers });
+    const { requestPost } = startRun();
     stops.unshift(close);
     const kinds: string[] = [];
     for (const _ of answers) {
@@ -511,17 +514,13 @@ describe('connections', () => {
     expect(upstream.connections).toBe(2);
   });
 
-  test('that the server closes as the next request comes fail that one alone', async () => {
+  test('that the server closes as the next request comes cost that one nothing: it goes on a new one', async () => {
     const { get, upstream } = await serve(({ socket }, index) => {
       if (index === 1) socket.destroy();
       else socket.write(httpResponse(200, POST));
     });
-    expect([await get(), await get(), await get()]).toStrictEqual([
-      response(200, POST),
-      failed('ECONNRESET'),
-      response(200, POST),
-    ]);
-    expect(upstream.connections).toBe(2);
+    for (let i = 0; i < 3; i++) expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.requests.map(({ connection }) => connection)).toStrictEqual([0, 0, 1, 2]);
   });
 
   test('are ended by close', async () => {
@@ -531,6 +530,254 @@ describe('connections', () => {
     await close();
     await upstream.idle();
     expect(await get()).toStrictEqual(failed('UND_ERR_DESTROYED'));
+  });
+});
+
+describe('each post gets its own answer', () => {
+  const STRAY = httpResponse(200, '"another post"');
+  const idOf = ({ path }: RawRequest): string => path.slice(path.lastIndexOf('/') + 1);
+  const own = (request: RawRequest): Buffer => httpResponse(200, `"${idOf(request)}"`);
+  const values = (attempts: readonly unknown[]) =>
+    attempts.map((attempt) => (attempt as { body?: string }).body ?? attempt);
+  const ids = Array.from({ length: 40 }, (_, index) => `post-${index}`);
+  const quoted = ids.map((id) => `"${id}"`);
+
+  test.each<[string, (request: RawRequest, nth: number) => void, { unsolicited?: true }]>([
+    ['ends each connection with its answer', (request) => request.socket.end(own(request)), {}],
+    [
+      'resets each connection behind its answer',
+      (request) => request.socket.write(own(request), () => request.socket.resetAndDestroy()),
+      {},
+    ],
+    [
+      'ends each connection a turn behind its answer',
+      (request) => {
+        request.socket.write(own(request));
+        globalThis.setImmediate(() => request.socket.end());
+      },
+      {},
+    ],
+    [
+      'ends each connection behind ten answers',
+      (request, nth) => {
+        request.socket.write(own(request));
+        if (nth === 10) request.socket.end();
+      },
+      {},
+    ],
+    [
+      'answers twice at once',
+      (request) => request.socket.write(Buffer.concat([own(request), STRAY])),
+      { unsolicited: true },
+    ],
+    [
+      'answers again a turn later',
+      (request) => {
+        request.socket.write(own(request));
+        globalThis.setImmediate(() => request.socket.write(STRAY));
+      },
+      { unsolicited: true },
+    ],
+    [
+      'takes one request a connection, and ends it when the next one comes',
+      (request, nth) => (nth === 1 ? request.socket.write(own(request)) : request.socket.destroy()),
+      {},
+    ],
+    [
+      'says 408 to the second request of each connection',
+      (request, nth) => request.socket.write(nth === 1 ? own(request) : httpResponse(408)),
+      {},
+    ],
+  ])('from a server that %s, at no cost', async (_name, answer, { unsolicited: isUnsolicited = false }) => {
+    const nth: number[] = [];
+    const { get, unsolicited } = await serve(
+      (request) => {
+        nth[request.connection] = (nth[request.connection] ?? 0) + 1;
+        answer(request, nth[request.connection] as number);
+      },
+      { options: { connections: 4 } },
+    );
+    const attempts: unknown[] = [];
+    const next = ids.values();
+    const fetchAll = async (): Promise<void> => {
+      for (const id of next) attempts[ids.indexOf(id)] = await get(id);
+    };
+    await Promise.all([1, 2, 3, 4].map(fetchAll));
+    expect(values(attempts)).toStrictEqual(quoted);
+    expect(unsolicited() > 0).toBe(isUnsolicited);
+  });
+
+  test('what has come behind an answer by the next poll shows that it may be the one of another request', async () => {
+    // The second request on the connection meets the answer that the server had too many, and then its own.
+    const { get, upstream, unsolicited } = await serve((request, index) => {
+      if (index === 1) request.socket.write(Buffer.concat([STRAY, own(request)]));
+      else request.socket.write(own(request));
+    });
+    expect(values([await get('a'), await get('b'), await get('c')])).toStrictEqual(['"a"', '"b"', '"c"']);
+    expect(unsolicited()).toBe(1);
+    expect(upstream.requests.map((request) => `${idOf(request)} on ${request.connection}`)).toStrictEqual([
+      'a on 0',
+      'b on 0',
+      'b on 1',
+      'c on 2',
+    ]);
+  });
+
+  test('once one was seen, what is in flight on a connection that was used before is asked for anew', async () => {
+    const waiting: RawRequest[] = [];
+    const { get, unsolicited } = await serve(
+      (request, index) => {
+        if (index < 2) request.socket.write(own(request));
+        else if (index === 2) waiting.push(request);
+        else if (index === 3) request.socket.write(Buffer.concat([STRAY, own(request)]));
+        else request.socket.write(own(request));
+      },
+      { options: { connections: 2 } },
+    );
+    await Promise.all([get('a'), get('b')]);
+    const slow = get('slow');
+    await expect.poll(() => waiting.length).toBe(1);
+    expect(values([await get('c')])).toStrictEqual(['"c"']);
+    waiting[0]?.socket.write(STRAY);
+    expect(values([await slow])).toStrictEqual(['"slow"']);
+    expect(unsolicited()).toBe(1);
+  });
+
+  test('the next run may use connections again', async () => {
+    const upstream = await startMisbehavingServer((request, index) =>
+      request.socket.write(index === 0 ? Buffer.concat([own(request), STRAY]) : own(request)),
+    );
+    stops.push(upstream.stop);
+    const origin = openOrigin(optionsFor(upstream.origin));
+    stops.unshift(origin.close);
+    const { signal } = new AbortController();
+    const first = origin.startRun();
+    for (const id of ['a', 'b', 'c']) await first.requestPost(id, 5_000, signal);
+    const second = origin.startRun();
+    for (const id of ['d', 'e', 'f']) await second.requestPost(id, 5_000, signal);
+    expect([first.unsolicited(), second.unsolicited()]).toStrictEqual([1, 0]);
+    expect(upstream.requests.map(({ connection }) => connection)).toStrictEqual([0, 1, 2, 3, 3, 3]);
+  });
+
+  test('an answer that has come in full is the answer, though the time runs out before it was polled behind', async () => {
+    const clock = new FakeClock();
+    const sent = Promise.withResolvers<void>();
+    const { get, upstream } = await serve(
+      (request) => request.socket.write(own(request), () => sent.resolve()),
+      { options: { clock } },
+    );
+    const fetched = get('a', 1_000);
+    await sent.promise;
+    // The client reads in the same process: the answer is there once its socket has been read.
+    await expect.poll(() => upstream.bytesSent).toBeGreaterThan(0);
+    clock.advance(999);
+    expect(values([await fetched])).toStrictEqual(['"a"']);
+  });
+
+  test('a body that ends with its connection is not whole where that is reset', async () => {
+    const { get } = await serve(({ socket }) =>
+      socket.write('HTTP/1.1 200 OK\r\n\r\n123', () => socket.resetAndDestroy()),
+    );
+    expect(await get()).toStrictEqual(failed('ECONNRESET'));
+  });
+
+  test.each(['000', '042', '099'])('the status %s is an answer, and its body is not read', async (status) => {
+    const { get } = await serveBytes(`HTTP/1.1 ${status} Odd\r\ncontent-length: 2\r\n\r\n[]`);
+    expect(await get()).toStrictEqual(response(Number(status)));
+  });
+
+  test('in a warm function, none waits behind a slow one while a connection is idle', async () => {
+    const held: RawRequest[] = [];
+    const { get, upstream } = await serve(
+      (request) => {
+        if (idOf(request) === 'slow') held.push(request);
+        else request.socket.write(own(request));
+      },
+      { options: { connections: 10 } },
+    );
+    await get('1');
+    const slow = get('slow');
+    expect(values(await Promise.all(['q1', 'q2', 'q3'].map((id) => get(id))))).toStrictEqual([
+      '"q1"',
+      '"q2"',
+      '"q3"',
+    ]);
+    await expect.poll(() => held.length).toBe(1);
+    held[0]?.socket.write(httpResponse(200, '"slow"'));
+    expect(values([await slow])).toStrictEqual(['"slow"']);
+    expect(upstream.connections).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('whether the origin can be reached', () => {
+  /** What each of these attempts says, in turn. */
+  async function reachability(
+    onRequest: (request: RawRequest, index: number) => void,
+    count: number,
+    options: Partial<OriginOptions> = {},
+  ): Promise<(boolean | undefined)[]> {
+    const upstream = await startMisbehavingServer(onRequest);
+    stops.push(upstream.stop);
+    const { startRun, close } = openOrigin({ ...optionsFor(upstream.origin), ...options });
+    stops.unshift(close);
+    const { requestPost } = startRun();
+    const says: (boolean | undefined)[] = [];
+    for (let i = 0; i < count; i++) {
+      const attempt = await requestPost(i, 5_000, new AbortController().signal);
+      says.push(attempt.kind === 'failed' ? attempt.isReachable : true);
+    }
+    return says;
+  }
+
+  test('a new connection that is reset says no, each time', async () => {
+    expect(await reachability(({ socket }) => socket.resetAndDestroy(), 2)).toStrictEqual([false, false]);
+  });
+
+  test('an answer that begins and fails says nothing; any status says yes', async () => {
+    const answers = [
+      'SSH-2.0\r\n',
+      'HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n[]',
+      httpResponse(200, 'x', { 'content-encoding': 'gzip' }),
+    ];
+    expect(await reachability(({ socket }, index) => socket.end(answers[index] as string), 3)).toStrictEqual([
+      undefined,
+      true,
+      true,
+    ]);
+  });
+
+  test('where nobody listens, or may be connected to, it says no', async () => {
+    for (const [url, code] of [
+      ['http://127.0.0.1:1', 'ECONNREFUSED'],
+      ['http://169.254.169.254', 'EADDRNOTALLOWED'],
+      ['http://[::ffff:169.254.169.254]', 'EADDRNOTALLOWED'],
+    ] as const) {
+      const { startRun, close } = openOrigin(optionsFor(url));
+      stops.unshift(close);
+      const attempt = await startRun().requestPost(1, 5_000, new AbortController().signal);
+      expect(attempt).toStrictEqual({ kind: 'failed', code, isReachable: false });
+    }
+  });
+
+  test('a name that stands for an address of the cloud is refused where it is connected to', async () => {
+    const { get } = open('http://posts.test', {
+      lookup: (_hostname, _options, callback) => callback(null, [{ address: '169.254.169.254', family: 4 }]),
+    });
+    expect(await get()).toStrictEqual(failed('EADDRNOTALLOWED'));
+  });
+
+  test('of the addresses of a name, one that refuses costs nothing', async () => {
+    const upstream = await startMisbehavingServer(({ socket }) => void socket.write(httpResponse(200, POST)));
+    stops.push(upstream.stop);
+    const { get } = open(`http://posts.test:${new URL(upstream.origin).port}`, {
+      lookup: (_hostname, _options, callback) =>
+        callback(null, [
+          { address: '127.0.0.9', family: 4 },
+          { address: '127.0.0.1', family: 4 },
+        ]),
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.requests[0]?.head).toContain('host: posts.test:');
   });
 });
 
@@ -998,6 +1245,44 @@ describe('failures of the network', () => {
     return attempt;
   };
 
+  const bytes =
+    (text: string) =>
+    (socket: Socket): void =>
+      void socket.write(text);
+  const OK = 'HTTP/1.1 200 OK\r\n';
+  const TWO_LENGTHS = `${OK}content-length: 2\r\ncontent-length: 2\r\n\r\n[]`;
+  const LENGTH_AND_CHUNKED = 'content-length: 2\r\ntransfer-encoding: chunked\r\n';
+  const CHUNKED_AND_LENGTH = 'transfer-encoding: chunked\r\ncontent-length: 2\r\n';
+  const causes: [string, (socket: Socket) => void, string][] = [
+    ['two equal Content-Lengths', bytes(TWO_LENGTHS), 'INVALID_HEADER'],
+    [
+      'a Content-Length, and chunks',
+      bytes(`${OK}${LENGTH_AND_CHUNKED}\r\n2\r\n[]\r\n0\r\n\r\n`),
+      'INVALID_HEADER',
+    ],
+    [
+      'chunks, and a Content-Length',
+      bytes(`${OK}${CHUNKED_AND_LENGTH}\r\n2\r\n[]\r\n0\r\n\r\n`),
+      'HPE_UNEXPECTED_CONTENT_LENGTH',
+    ],
+    ['a header name that is no token', bytes(`${OK}x y: 1\r\n\r\n`), 'HPE_INVALID_HEADER_TOKEN'],
+    ['a header value with a NUL', bytes(`${OK}x: a\0b\r\n\r\n`), 'HPE_INVALID_HEADER_TOKEN'],
+    ['a bare LF behind a header', bytes(`${OK}x: 1\n\r\n`), 'HPE_CR_EXPECTED'],
+    ['a bare CR behind a header', bytes(`${OK}x: 1\rcontent-length: 0\r\n\r\n`), 'HPE_LF_EXPECTED'],
+    ['an unknown version', bytes('HTTP/3.7 200 OK\r\n\r\n'), 'HPE_INVALID_VERSION'],
+    ['a status of letters', bytes('HTTP/1.1 abc OK\r\n\r\n'), 'HPE_INVALID_STATUS'],
+    [
+      'chunks that end early, of a connection that is to be closed',
+      (socket) => socket.end(`${OK}connection: close\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{"id"\r\n`),
+      'ECONNRESET',
+    ],
+    [
+      'an answer 100, which nobody asked for',
+      bytes(`HTTP/1.1 100 Continue\r\n\r\n${httpResponse(200, POST)}`),
+      'UNEXPECTED_CONTINUE',
+    ],
+  ];
+
   test.each<[string, (socket: Socket) => void, string]>([
     ['a reset before the headers', (socket) => socket.resetAndDestroy(), 'ECONNRESET'],
     ['an end before the headers', (socket) => socket.end(), 'ECONNRESET'],
@@ -1025,7 +1310,7 @@ describe('failures of the network', () => {
     [
       'chunks with a broken length',
       (socket) => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{"id"\r\n'),
-      'EPROTO',
+      'HPE_INVALID_CHUNK_SIZE',
     ],
     [
       'an end within a compressed body',
@@ -1043,7 +1328,7 @@ describe('failures of the network', () => {
       },
       'ECONNRESET',
     ],
-    ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.6\r\n'), 'EPROTO'],
+    ['what is no HTTP', (socket) => socket.end('SSH-2.0-OpenSSH_9.6\r\n'), 'HPE_INVALID_CONSTANT'],
     [
       'headers of 64 KB',
       (socket) => socket.write(httpResponse(200, POST, { 'x-large': 'x'.repeat(65_536) })),
@@ -1052,8 +1337,9 @@ describe('failures of the network', () => {
     [
       'a Content-Length that is no number',
       (socket) => socket.write('HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n{"id": 1}\n'),
-      'EPROTO',
+      'HPE_INVALID_CONTENT_LENGTH',
     ],
+    ...causes,
   ])('%s', async (_name, misbehave, code) => {
     expect(await outcomeOf(misbehave)).toStrictEqual(failed(code));
   });
@@ -1120,15 +1406,6 @@ describe('failures of the network', () => {
     stops.push(upstream.stop);
     const { get } = open(upstream.origin.replace('http', 'https'));
     expect(await get()).toStrictEqual(failed('ERR_SSL_WRONG_VERSION_NUMBER'));
-  });
-
-  test('keep the error of the system as it was', async () => {
-    const server = await startMisbehavingServer(() => {});
-    await server.stop();
-    const { requestPost, close } = openOrigin(optionsFor(server.origin));
-    stops.unshift(close);
-    const attempt = await requestPost(1, 1_000, new AbortController().signal);
-    expect(attempt.kind === 'failed' && attempt.error.message).toMatch(/^connect ECONNREFUSED 127\.0\.0\.1:/);
   });
 });
 
@@ -1333,8 +1610,8 @@ describe('HTTP/2', () => {
     stops.push(upstream.stop);
     return open(upstream.origin, { tls: { ca: certificate.cert } });
   };
-  const { headers, data, reset, goAway } = http2Frames;
-  const [NO_ERROR, INTERNAL_ERROR, CANCEL] = [0, 2, 8];
+  const { headers, data, end, reset, goAway } = http2Frames;
+  const [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] = [0, 2, 8, 11];
 
   test.each<[string, (stream: number) => readonly (Buffer | 'end')[]]>([
     ['a stream that is reset before the headers', (stream) => [reset(stream, INTERNAL_ERROR)]],
@@ -1348,8 +1625,8 @@ describe('HTTP/2', () => {
       'a stream that is cancelled before its Content-Length has come',
       (stream) => [headers(stream, 10), data(stream, '{"id"'), reset(stream, CANCEL)],
     ],
-    ['a connection that ends before the headers', () => ['end']],
     ['a connection that ends within the body', (stream) => [headers(stream), data(stream, '{"id"'), 'end']],
+    ['a connection that ends before the headers', () => ['end']],
     ['GOAWAY with an error', (stream) => [goAway(stream, INTERNAL_ERROR), 'end']],
     [
       'GOAWAY with an error within the body',
@@ -1365,6 +1642,88 @@ describe('HTTP/2', () => {
     const { get } = await serveFrames(() => [goAway(0, NO_ERROR), 'end']);
     expect(await get()).toStrictEqual(response(200, POST));
   });
+
+  test.each<[string, (stream: number) => readonly (Buffer | 'end')[]]>([
+    ['that ends before the headers', () => ['end']],
+    ['that goes away with an error', (stream) => [goAway(stream, INTERNAL_ERROR), 'end']],
+    ['that goes away twice', () => [goAway(0, NO_ERROR), 'end']],
+  ])(
+    'a request on a connection %s, which has answered another, is sent again at no cost',
+    async (_name, fault) => {
+      const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+        index === 1 ? fault(stream) : [headers(stream), data(stream, POST), end(stream)],
+      );
+      stops.push(upstream.stop);
+      const { get } = open(upstream.origin, { tls: { ca: certificate.cert } });
+      for (let i = 0; i < 3; i++) expect(await get()).toStrictEqual(response(200, POST));
+    },
+  );
+
+  test('a stream that fails on a connection that goes on has failed', async () => {
+    const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+      index === 1 ? [reset(stream, INTERNAL_ERROR)] : [headers(stream), data(stream, POST), end(stream)],
+    );
+    stops.push(upstream.stop);
+    const { get } = open(upstream.origin, { tls: { ca: certificate.cert } });
+    expect([await get(), await get(), await get()]).toStrictEqual([
+      response(200, POST),
+      failed('ECONNRESET'),
+      response(200, POST),
+    ]);
+  });
+
+  test('a connection that dies with all that are in flight on it says once that the origin cannot be reached', async () => {
+    const upstream = await startRawHttp2Server(certificate, (_stream, index) =>
+      index % 5 === 4 ? ['end'] : [],
+    );
+    stops.push(upstream.stop);
+    const { startRun, close } = openOrigin({
+      ...optionsFor(upstream.origin),
+      tls: { ca: certificate.cert },
+    });
+    stops.unshift(close);
+    const { requestPost } = startRun();
+    const attempts = await Promise.all(
+      [1, 2, 3, 4, 5].map((id) => requestPost(id, 5_000, new AbortController().signal)),
+    );
+    expect(
+      attempts.map((each) => (each.kind === 'failed' ? each.isReachable : each.kind)).sort(),
+    ).toStrictEqual([false, ...Array(4).fill(undefined)]);
+  });
+
+  test('ENHANCE_YOUR_CALM of a stream is a failure that throttles', async () => {
+    const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+      index === 1 ? [reset(stream, ENHANCE_YOUR_CALM)] : [headers(stream), data(stream, POST), end(stream)],
+    );
+    stops.push(upstream.stop);
+    const { startRun, close } = openOrigin({ ...optionsFor(upstream.origin), tls: { ca: certificate.cert } });
+    stops.unshift(close);
+    const { requestPost } = startRun();
+    const { signal } = new AbortController();
+    await requestPost(1, 5_000, signal);
+    expect(await requestPost(2, 5_000, signal)).toMatchObject({
+      code: 'ENHANCE_YOUR_CALM',
+      isThrottled: true,
+    });
+  });
+
+  test.each([
+    ['before it was looked at', 0],
+    ['with the connection', 1],
+  ])(
+    'a request that is dropped %s, as the server is asked too much, is answered, and says so',
+    async (_name, looked) => {
+      const upstream = await startRawHttp2Server(certificate, (stream, index) =>
+        index === 1
+          ? [goAway(looked * stream, ENHANCE_YOUR_CALM), 'end']
+          : [headers(stream), data(stream, POST), end(stream)],
+      );
+      stops.push(upstream.stop);
+      const { get } = open(upstream.origin, { tls: { ca: certificate.cert } });
+      await get();
+      expect(await get()).toStrictEqual(response(200, POST, { isThrottled: true }));
+    },
+  );
 
   test('a body that is shorter than its Content-Length has failed', async () => {
     const { get } = await serveHttp2((stream) => {

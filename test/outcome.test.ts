@@ -44,9 +44,4 @@ describe('PostError', () => {
       cause: undefined,
     });
   });
-
-  test('keeps its cause', () => {
-    const cause = new Error('read ECONNRESET');
-    expect(new PostError(1, REASON, RECORD, { cause }).cause).toBe(cause);
-  });
 });

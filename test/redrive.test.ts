@@ -12,7 +12,7 @@ import { MemoryStore } from './support/memory-store.ts';
 import { silentObserver } from './support/observer.ts';
 import { plainTraffic } from './support/plain-traffic.ts';
 import { documentFaults } from './support/schemas.ts';
-import { answer, notFound, post, ScriptedOrigin, type Step } from './support/scripted-origin.ts';
+import { answer, notFound, originOf, post, ScriptedOrigin, type Step } from './support/scripted-origin.ts';
 
 type Script = (id: Id, index: number) => Step | Promise<Step>;
 
@@ -63,7 +63,7 @@ async function runFirst(
 }
 
 function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
-  return { requestPost, clock, random: () => 0, observer: silentObserver };
+  return { origin: originOf(requestPost), clock, random: () => 0, observer: silentObserver };
 }
 
 /** Redrives a run to its end, whichever that is; nothing of it is left then. */

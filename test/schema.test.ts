@@ -12,6 +12,7 @@ import { parseUrlTemplate, type UrlTemplate } from '../src/url-template.ts';
 import { silentObserver } from './support/observer.ts';
 import { plainTraffic } from './support/plain-traffic.ts';
 import { documentFaults, documentSchema, eventFaults, eventSchema } from './support/schemas.ts';
+import { originOf } from './support/scripted-origin.ts';
 
 /** Whether the code tries again in another run; `both` where that depends on the status. */
 const reasonCodes = {
@@ -47,7 +48,7 @@ const attempts: Readonly<Record<string, readonly [Attempt, ReasonCode?]>> = {
   limited: [response(429), 'RATE_LIMITED'],
   busy: [{ ...response(503), retryAfter: '0' }, 'RATE_LIMITED'],
   stalled: [{ kind: 'timed-out' }, 'TIMEOUT'],
-  reset: [{ kind: 'failed', code: 'ECONNRESET', error: new Error('reset') }, 'NETWORK'],
+  reset: [{ kind: 'failed', code: 'ECONNRESET' }, 'NETWORK'],
 };
 
 describe('the schema of the document', () => {
@@ -381,7 +382,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       ...settings,
     },
     {
-      requestPost: async (id) => attempts[id]?.[0] ?? response(200, `{"id":"${id}"}`),
+      origin: originOf(async (id) => attempts[id]?.[0] ?? response(200, `{"id":"${id}"}`)),
       store: {
         location: (runId) => `s3://results/${runId}.json`,
         find: async () => undefined,

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Attempt, RequestPost } from '../src/attempt.ts';
 import { startTraffic, type TrafficOptions } from '../src/traffic.ts';
 import { FakeClock } from './support/fake-clock.ts';
+import { originOf } from './support/scripted-origin.ts';
 
 const NEVER = new AbortController().signal;
 const GOOD: Attempt = { kind: 'response', status: 200, body: Buffer.from('{}') };
@@ -22,7 +23,7 @@ function trafficWith(options: Partial<TrafficOptions> = {}) {
     });
   };
   const traffic = startTraffic({
-    requestPost,
+    origin: originOf(requestPost).startRun(),
     clock,
     random: () => 0.5,
     concurrency: 20,
@@ -104,4 +105,12 @@ describe('the traffic of a run', () => {
     const { retries, retryBudgetLeft } = traffic.report();
     expect([retries, retryBudgetLeft]).toStrictEqual([2, 10]);
   });
+});
+
+test('answers that nobody asked for are told of where there were any', async () => {
+  const requestPost = originOf(() => expect.unreachable()).startRun().requestPost;
+  const report = (unsolicited: number) =>
+    trafficWith({ origin: { requestPost, unsolicited: () => unsolicited } }).traffic.report();
+  expect('unsolicited' in report(0)).toBe(false);
+  expect(report(3)).toMatchObject({ unsolicited: 3 });
 });

@@ -18,7 +18,7 @@ export const fetchAll: FetchAll = async (task) => {
   const startMs = systemClock.now();
   const settings = {
     ...config,
-    ...openOrigin({ ...config, connections: concurrency, clock: systemClock }),
+    origin: openOrigin({ ...config, connections: concurrency, clock: systemClock }).startRun(),
     clock: systemClock,
     random: Math.random,
     startMs,

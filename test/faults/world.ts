@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
-import type { RequestPost } from '../../src/attempt.ts';
+import type { RequestPost, RunOrigin } from '../../src/attempt.ts';
 import { batchOf } from '../../src/batch.ts';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import type { RunRequest } from '../../src/event.ts';
@@ -73,6 +73,8 @@ export interface Given {
   readonly random?: () => number;
   readonly remainingMs?: number;
   readonly ca?: string;
+  /** How many answers that nobody asked for the run is to have seen. @default 0 */
+  readonly unsolicited?: number;
   /** How long S3 may take for an answer. */
   readonly s3TimeoutMs?: number;
   /** Hears of each attempt that starts or ends, how many are in flight then. */
@@ -180,8 +182,13 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   });
   const request = requestFor(ids, runId);
   const store = createRunStore({ client, bucket: BUCKET, prefix: 'runs/' });
-  const requestPost = counting(origin.requestPost, given.onInFlight);
-  const ports = { store, requestPost, clock, random, observer: silentObserver };
+  const observedOrigin: RunOrigin = {
+    startRun() {
+      const { requestPost, unsolicited } = origin.startRun();
+      return { requestPost: counting(requestPost, given.onInFlight), unsolicited };
+    },
+  };
+  const ports = { store, origin: observedOrigin, clock, random, observer: silentObserver };
   try {
     return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
   } finally {
@@ -321,6 +328,7 @@ function reportOf(runId: string, given: Given, ids: readonly Id[], outcomes: rea
       complete: outcomes.every((each) => !isLeft(each)),
       latencyMs: { p50: ms, p90: ms, p99: ms, max: ms },
       ...anyTraffic(outcomes.reduce((sum, { attempts }) => sum + Math.max(0, attempts - 1), 0)),
+      ...(given.unsolicited && { unsolicited: given.unsolicited }),
       hedges: outcomes.filter((each) => 'hedged' in each).length,
       hedgesWon: outcomes.filter((each) => 'hedged' in each).length,
     },

@@ -1,4 +1,4 @@
-import type { Attempt, RequestPost } from '../../src/attempt.ts';
+import type { Attempt, RequestPost, RunOrigin } from '../../src/attempt.ts';
 import type { Id } from '../../src/ids.ts';
 import type { FakeClock } from './fake-clock.ts';
 
@@ -11,6 +11,11 @@ export const answer = (body: string, status = 200): Step => ({
 });
 export const post = (id: Id): Step => answer(`{"id":${JSON.stringify(id)}}`);
 export const notFound = answer('{}', 404);
+
+/** An origin that requests are made of in this way, and that sends no more than it is asked for. */
+export const originOf = (requestPost: RequestPost): RunOrigin => ({
+  startRun: () => ({ requestPost, unsolicited: () => 0 }),
+});
 
 /** A server by a script, on a clock: each answer takes 10 ms, or `tookMs`. */
 export class ScriptedOrigin {
