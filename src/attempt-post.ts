@@ -1,10 +1,10 @@
-import type { Attempt, RequestPost } from './attempt.ts';
+import type { Attempt, RequestPost, Response } from './attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Clock } from './clock.ts';
 import type { Hedger, Send } from './hedger.ts';
 import type { Id } from './ids.ts';
 import type { Feedback, Limiter } from './limiter.ts';
-import { askedPauseMs } from './quota.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface AttemptPostOptions {
   readonly requestPost: RequestPost;
@@ -49,14 +49,16 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
     let feedback: Feedback = 'unknown';
     try {
       const attempt = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      feedback = feedbackOf(attempt);
+      if (attempt.kind === 'response') {
+        const verdict = verdictOf(attempt, clock.date());
+        feedback = verdict.feedback;
+        limiter.pause(verdict.pauseMs);
+      } else feedback = feedbackOf(attempt);
       if (attempt.kind === 'failed') {
         circuit.failed();
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
       } else if (attempt.kind !== 'timed-out') circuit.answered();
-      const pauseMs = attempt.kind === 'response' ? askedPauseMs(attempt, clock.date()) : undefined;
-      if (pauseMs !== undefined) limiter.pause(pauseMs);
       return attempt;
     } finally {
       limiter.release(slot, feedback);
@@ -85,10 +87,7 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
   };
 }
 
-function feedbackOf(attempt: Attempt): Feedback {
+function feedbackOf(attempt: Exclude<Attempt, Response>): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
-  if (attempt.kind === 'failed') return 'unknown';
-  if (attempt.status === 429) return 'throttled';
-  if (attempt.status === 503) return 'overloaded';
-  return attempt.status < 500 ? 'answered' : 'unknown';
+  return attempt.kind === 'failed' ? 'unknown' : 'answered';
 }

@@ -7,9 +7,12 @@ export type Attempt =
       readonly status: number;
       /** Empty unless the status is 2xx. */
       readonly body: Buffer;
+      /** `Retry-After`, as it came; several lines are one list. */
       readonly retryAfter?: string | undefined;
-      /** Left out where the response has none of them. */
+      /** Left out where the response has none of them, or comes from a cache. */
       readonly rateLimit?: RateLimitFields;
+      /** `Date`, the origin's time, where the response has one of these and does not come from a cache. */
+      readonly date?: string;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
     }
@@ -17,15 +20,10 @@ export type Attempt =
   | { readonly kind: 'timed-out' }
   | { readonly kind: 'failed'; readonly code: string; readonly error: Error };
 
-/** The header fields that tell of an origin's quota, as they came (draft-ietf-httpapi-ratelimit-headers). */
-export interface RateLimitFields {
-  /** `RateLimit`, which its drafts have given more than one form. */
-  readonly limit: string | undefined;
-  /** `RateLimit-Remaining`, of the drafts before 08, as is the next. */
-  readonly remaining: string | undefined;
-  /** `RateLimit-Reset` */
-  readonly reset: string | undefined;
-}
+export type Response = Extract<Attempt, { kind: 'response' }>;
+
+/** The header fields that tell of an origin's quotas, as they came, by their names in lower case. */
+export type RateLimitFields = Readonly<Record<string, string>>;
 
 /**
  * Asks the origin for a post once. Its clock, `timeoutMs`, starts when the attempt does.
@@ -38,13 +36,3 @@ export type RequestPost = (
   signal: AbortSignal,
   onOtherConnection?: boolean,
 ) => Promise<Attempt>;
-
-/** Whether another try may get another answer than this. */
-export function isRetryable(status: number): boolean {
-  return status === 429 || status === 408 || status === 425 || status >= 500;
-}
-
-/** Whether an answer of this status says that there are too many requests. */
-export function isThrottled(status: number): boolean {
-  return status === 429 || status === 503;
-}

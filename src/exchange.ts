@@ -1,10 +1,11 @@
 import type { Transform } from 'node:stream';
 import type { buildConnector, Dispatcher } from 'undici';
-import type { Attempt, RateLimitFields } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import type { Connections, RequestHandler } from './connections.ts';
 import type { Connector } from './connector.ts';
 import { DECODERS } from './decoders.ts';
 import { causeOf } from './network-cause.ts';
+import { waitFieldsOf } from './wait-fields.ts';
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** An error's body is of no use; a longer one costs more to read than its connection is worth. */
@@ -148,23 +149,12 @@ export class Exchange implements RequestHandler {
 
   #response(): Attempt {
     const [first, ...rest] = this.#chunks;
-    const rateLimit = this.#rateLimit();
     return {
       kind: 'response',
       status: this.#status,
       body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
-      retryAfter: this.#header('retry-after'),
-      ...(rateLimit && { rateLimit }),
+      ...waitFieldsOf(this.#headers),
     };
-  }
-
-  #rateLimit(): RateLimitFields | undefined {
-    const limit = this.#headers.ratelimit;
-    const remaining = this.#header('ratelimit-remaining');
-    const reset = this.#header('ratelimit-reset');
-    if (limit === undefined && remaining === undefined && reset === undefined) return undefined;
-    // A list that came in several lines is one list (RFC 9110, 5.3).
-    return { limit: Array.isArray(limit) ? limit.join(', ') : limit, remaining, reset };
   }
 
   #header(name: string): string | undefined {

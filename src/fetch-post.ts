@@ -1,11 +1,12 @@
-import { type Attempt, isRetryable } from './attempt.ts';
+import type { Attempt, Response } from './attempt.ts';
 import type { AttemptPost, Refusal } from './attempt-post.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
 import { isNoData, postJson } from './post-json.ts';
-import { backoffMs, retryAfterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface FetchPostOptions {
   readonly attemptPost: AttemptPost;
@@ -146,13 +147,13 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
   return isNoData(value) ? noData('NO_DATA', id) : value;
 }
 
-function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Failure {
-  const { status, redirect, retryAfter } = response;
+function judgeStatus(id: Id, response: Response, date: Date): Failure {
+  const { status, redirect } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
-  if (status === 429 || (status === 503 && retryAfterMs(retryAfter, date) !== undefined))
-    return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+  const { isRateLimited, isRetryable } = verdictOf(response, date);
+  if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
   const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
-  return failure('HTTP_ERROR', message, isRetryable(status));
+  return failure('HTTP_ERROR', message, isRetryable);
 }
 
 function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {

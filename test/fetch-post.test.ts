@@ -134,7 +134,9 @@ describe('what is not tried again', () => {
     ['""', answer(200, '""'), { code: 'NO_DATA', ...noData }],
     ['400', answer(400), httpError(400)],
     ['401', answer(401), httpError(401)],
-    ['403 with Retry-After', answer(403, '', { retryAfter: '1' }), httpError(403)],
+    ['403', answer(403), httpError(403)],
+    ['403 with a Retry-After of nonsense', answer(403, '', { retryAfter: 'soon' }), httpError(403)],
+    ['401 with Retry-After', answer(401, '', { retryAfter: '1' }), httpError(401)],
     ['304', answer(304), httpError(304)],
     ['302 to another origin', answer(302, '', { redirect: elsewhere }), httpError(302, `, ${elsewhere}`)],
     ['499', answer(499), httpError(499)],
@@ -185,6 +187,16 @@ describe('what is tried again, up to the most attempts', () => {
     ['429 with a Retry-After of nonsense', answer(429, '', { retryAfter: '-1' }), rateLimited(429)],
     ['429 with a Retry-After of 0', answer(429, '', { retryAfter: '0' }), rateLimited(429)],
     ['503 with a Retry-After of 0', answer(503, '', { retryAfter: '0' }), rateLimited(503)],
+    ...[403, 420, 430].map((status): [string, Step, object] => [
+      `${status} with a Retry-After of 0`,
+      answer(status, '', { retryAfter: '0' }),
+      rateLimited(status),
+    ]),
+    ...[403, 503].map((status): [string, Step, object] => [
+      `${status} with a quota that is used up`,
+      answer(status, '', { rateLimit: { 'x-ratelimit-remaining': '0' } }),
+      rateLimited(status),
+    ]),
     [
       'a connection that is reset',
       reset,
@@ -296,7 +308,7 @@ describe('the wait before the next attempt', () => {
   });
 
   test('honours a quota that is used up', async () => {
-    const rateLimit = { limit: '"default";r=0;t=4', remaining: undefined, reset: undefined };
+    const rateLimit = { ratelimit: '"default";r=0;t=4' };
     expect(await waitsOf(answer(429, '', { rateLimit }), { random: () => 0 })).toStrictEqual([
       4_000, 4_000, 4_000,
     ]);
