@@ -1,10 +1,10 @@
-import type { Attempt, RequestPost } from './attempt.ts';
+import type { Attempt, RequestPost, Response } from './attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Clock } from './clock.ts';
 import type { Hedger, Send } from './hedger.ts';
 import type { Id } from './ids.ts';
 import type { Feedback, Limiter } from './limiter.ts';
-import { askedPauseMs } from './quota.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface AttemptPostOptions {
   readonly requestPost: RequestPost;
@@ -49,7 +49,6 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
     let feedback: Feedback = 'unknown';
     try {
       const attempt = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      feedback = feedbackOf(attempt);
       const isReachable = reachabilityOf(attempt);
       if (isReachable) circuit.answered();
       else if (isReachable === false) {
@@ -57,8 +56,11 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
       }
-      const pauseMs = attempt.kind === 'response' ? askedPauseMs(attempt, clock.date()) : undefined;
-      if (pauseMs !== undefined) limiter.pause(pauseMs);
+      if (attempt.kind === 'response') {
+        const verdict = verdictOf(attempt, clock.date());
+        feedback = attempt.isThrottled ? 'throttled' : verdict.feedback;
+        limiter.pause(verdict.pauseMs);
+      } else feedback = feedbackOf(attempt);
       return attempt;
     } finally {
       limiter.release(slot, feedback);
@@ -93,11 +95,8 @@ function reachabilityOf(attempt: Attempt): boolean | undefined {
   return attempt.kind === 'failed' ? attempt.isReachable : true;
 }
 
-function feedbackOf(attempt: Attempt): Feedback {
+function feedbackOf(attempt: Exclude<Attempt, Response>): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
-  if ('isThrottled' in attempt) return 'throttled';
-  if (attempt.kind === 'failed') return 'unknown';
-  if (attempt.status === 429) return 'throttled';
-  if (attempt.status === 503) return 'overloaded';
-  return attempt.status < 500 ? 'answered' : 'unknown';
+  if (attempt.kind === 'too-large') return 'answered';
+  return attempt.isThrottled ? 'throttled' : 'unknown';
 }

@@ -7,9 +7,12 @@ export type Attempt =
       readonly status: number;
       /** Empty unless the status is 2xx. */
       readonly body: Buffer;
+      /** `Retry-After`, as it came; several lines are one list. */
       readonly retryAfter?: string | undefined;
-      /** Left out where the response has none of them. */
+      /** Left out where the response has none of them, or comes from a cache. */
       readonly rateLimit?: RateLimitFields;
+      /** `Date`, the origin's time, where the response has one of these and does not come from a cache. */
+      readonly date?: string;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
       /** Whether the origin said, in the way of HTTP/2, that it is asked too much. */
@@ -30,15 +33,15 @@ export type Attempt =
       readonly isThrottled?: true;
     };
 
-/** The header fields that tell of an origin's quota, as they came (draft-ietf-httpapi-ratelimit-headers). */
-export interface RateLimitFields {
-  /** `RateLimit`, which its drafts have given more than one form. */
-  readonly limit: string | undefined;
-  /** `RateLimit-Remaining`, of the drafts before 08, as is the next. */
-  readonly remaining: string | undefined;
-  /** `RateLimit-Reset` */
-  readonly reset: string | undefined;
+export type Response = Extract<Attempt, { kind: 'response' }>;
+
+/** Whether a status says that the body is the post. */
+export function isSuccess(status: number): boolean {
+  return status >= 200 && status < 300;
 }
+
+/** The header fields that tell of an origin's quotas, as they came, by their names in lower case. */
+export type RateLimitFields = Readonly<Record<string, string>>;
 
 /**
  * Asks the origin for a post once. Its clock, `timeoutMs`, starts when the attempt does.
@@ -65,14 +68,4 @@ export interface OriginRun {
   readonly requestPost: RequestPost;
   /** How many answers that nobody asked for have come since the run started. */
   unsolicited(): number;
-}
-
-/** Whether another try may get another answer than this. */
-export function isRetryable(status: number): boolean {
-  return status === 429 || status === 408 || status === 425 || status >= 500;
-}
-
-/** Whether an answer of this status says that there are too many requests. */
-export function isThrottled(status: number): boolean {
-  return status === 429 || status === 503;
 }

@@ -1,11 +1,12 @@
 import type { Transform } from 'node:stream';
 import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
-import type { Attempt, RateLimitFields } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import type { Connections, RequestHandler, Transport } from './connections.ts';
 import { type Connector, EXPIRED } from './connector.ts';
 import { DECODERS } from './decoders.ts';
 import { asksForCalm, causeOf } from './network-cause.ts';
+import { waitFieldsOf } from './wait-fields.ts';
 
 type QueuedRequest = Dispatcher.DispatchOptions & {
   /** Called each time the request has to wait, with what takes it out of the queue. */
@@ -298,24 +299,13 @@ export class Exchange implements RequestHandler {
 
   #response(): Attempt {
     const [first, ...rest] = this.#chunks;
-    const rateLimit = this.#rateLimit();
     return {
       kind: 'response',
       status: this.#status,
       body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
-      retryAfter: this.#header('retry-after'),
-      ...(rateLimit && { rateLimit }),
+      ...waitFieldsOf(this.#headers),
       ...(this.#isThrottled && { isThrottled: true }),
     };
-  }
-
-  #rateLimit(): RateLimitFields | undefined {
-    const limit = this.#headers.ratelimit;
-    const remaining = this.#header('ratelimit-remaining');
-    const reset = this.#header('ratelimit-reset');
-    if (limit === undefined && remaining === undefined && reset === undefined) return undefined;
-    // A list that came in several lines is one list (RFC 9110, 5.3).
-    return { limit: Array.isArray(limit) ? limit.join(', ') : limit, remaining, reset };
   }
 
   #header(name: string): string | undefined {

@@ -1,11 +1,12 @@
-import { type Attempt, isRetryable } from './attempt.ts';
+import { type Attempt, isSuccess, type Response } from './attempt.ts';
 import type { AttemptPost, Refusal } from './attempt-post.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
 import { isNoData, postJson } from './post-json.ts';
-import { backoffMs, retryAfterMs } from './retry.ts';
+import { backoffMs } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
+import { verdictOf } from './verdict.ts';
 
 export interface FetchPostOptions {
   readonly attemptPost: AttemptPost;
@@ -116,7 +117,7 @@ function refused(id: Id, refusal: Refusal, failed?: Reason): Reason {
 function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Reason {
   switch (attempt.kind) {
     case 'response':
-      return attempt.status < 300
+      return isSuccess(attempt.status)
         ? judgeBody(id, attempt.body)
         : judgeStatus(id, attempt, options.clock.date());
     case 'too-large':
@@ -142,13 +143,13 @@ function judgeBody(id: Id, body: Buffer): Buffer | Reason {
   return isNoData(value) ? noData('NO_DATA', id) : value;
 }
 
-function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, date: Date): Reason {
-  const { status, redirect, retryAfter } = response;
+function judgeStatus(id: Id, response: Response, date: Date): Reason {
+  const { status, redirect } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
-  if (status === 429 || (status === 503 && retryAfterMs(retryAfter, date) !== undefined))
-    return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+  const { isRateLimited, isRetryable } = verdictOf(response, date);
+  if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
   const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
-  return failure('HTTP_ERROR', message, isRetryable(status));
+  return failure('HTTP_ERROR', message, isRetryable);
 }
 
 function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Reason {

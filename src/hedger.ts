@@ -1,9 +1,10 @@
 import { createHistogram } from 'node:perf_hooks';
-import { type Attempt, isRetryable } from './attempt.ts';
+import type { Attempt } from './attempt.ts';
 import { Alarm, type Clock } from './clock.ts';
 import type { Limiter, Slot } from './limiter.ts';
 import { LinkedList } from './linked-list.ts';
 import { onAbort } from './on-abort.ts';
+import { isRetryable } from './verdict.ts';
 
 export interface HedgerOptions {
   readonly clock: Clock;
@@ -187,5 +188,5 @@ class Race {
 const OVER = 'The other request was answered';
 
 function isGood(attempt: Attempt): boolean {
-  return attempt.kind === 'too-large' || (attempt.kind === 'response' && !isRetryable(attempt.status));
+  return attempt.kind === 'too-large' || (attempt.kind === 'response' && !isRetryable(attempt));
 }

@@ -180,6 +180,8 @@ describe('what comes back', () => {
   test.each<[name: string, attempt: Attempt, final: number]>([
     ['HTTP 429', response(429), 5],
     ['HTTP 503', response(503), 5],
+    ['HTTP 403 with Retry-After', response(403, { retryAfter: '0' }), 5],
+    ['HTTP 403', response(403), 11],
     ['HTTP 200', response(200), 11],
     ['HTTP 404', response(404), 11],
     ['a body that is too large', { kind: 'too-large', status: 200 }, 11],
@@ -206,11 +208,8 @@ describe('what comes back', () => {
   test.each<[name: string, attempt: Attempt, startMs: number]>([
     ['Retry-After with HTTP 429', response(429, { retryAfter: '2' }), 2_000],
     ['Retry-After with HTTP 503', response(503, { retryAfter: 'Mon, 23 Nov 2026 06:00:03 GMT' }), 3_000],
-    [
-      'a quota that is used up',
-      response(200, { rateLimit: { limit: '"default";r=0;t=4', remaining: undefined, reset: undefined } }),
-      4_000,
-    ],
+    ['a quota that is used up', response(200, { rateLimit: { ratelimit: '"default";r=0;t=4' } }), 4_000],
+    ['Retry-After with HTTP 403', response(403, { retryAfter: '1.5' }), 2_000],
     ['Retry-After with HTTP 200', response(200, { retryAfter: '2' }), 0],
     ['Retry-After of nothing', response(429, { retryAfter: '0' }), 0],
   ])('pauses the whole origin where it asks for that: %s', async (_name, attempt, startMs) => {

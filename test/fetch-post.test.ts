@@ -139,7 +139,9 @@ describe('what is not tried again', () => {
     ['""', answer(200, '""'), { code: 'NO_DATA', ...noData }],
     ['400', answer(400), httpError(400)],
     ['401', answer(401), httpError(401)],
-    ['403 with Retry-After', answer(403, '', { retryAfter: '1' }), httpError(403)],
+    ['403', answer(403), httpError(403)],
+    ['403 with a Retry-After of nonsense', answer(403, '', { retryAfter: 'soon' }), httpError(403)],
+    ['401 with Retry-After', answer(401, '', { retryAfter: '1' }), httpError(401)],
     ['304', answer(304), httpError(304)],
     ['302 to another origin', answer(302, '', { redirect: elsewhere }), httpError(302, `, ${elsewhere}`)],
     ['499', answer(499), httpError(499)],
@@ -190,6 +192,16 @@ describe('what is tried again, up to the most attempts', () => {
     ['429 with a Retry-After of nonsense', answer(429, '', { retryAfter: '-1' }), rateLimited(429)],
     ['429 with a Retry-After of 0', answer(429, '', { retryAfter: '0' }), rateLimited(429)],
     ['503 with a Retry-After of 0', answer(503, '', { retryAfter: '0' }), rateLimited(503)],
+    ...[403, 420, 430].map((status): [string, Step, object] => [
+      `${status} with a Retry-After of 0`,
+      answer(status, '', { retryAfter: '0' }),
+      rateLimited(status),
+    ]),
+    ...[403, 503].map((status): [string, Step, object] => [
+      `${status} with a quota that is used up`,
+      answer(status, '', { rateLimit: { 'x-ratelimit-remaining': '0' } }),
+      rateLimited(status),
+    ]),
     [
       'a connection that is reset',
       reset,
@@ -292,7 +304,7 @@ describe('the wait before the next attempt', () => {
   });
 
   test('honours a quota that is used up', async () => {
-    const rateLimit = { limit: '"default";r=0;t=4', remaining: undefined, reset: undefined };
+    const rateLimit = { ratelimit: '"default";r=0;t=4' };
     expect(await waitsOf(answer(429, '', { rateLimit }), { random: () => 0 })).toStrictEqual([
       4_000, 4_000, 4_000,
     ]);
@@ -483,9 +495,10 @@ describe('a run that may not go on asking', () => {
   });
 
   test('a failure stands, where the origin cannot be reached', async () => {
-    const { outcome } = await run([reset], { requested: 100, maxAttempts: 20, random: () => 0 });
+    const unreachable: Step = { kind: 'failed', code: 'ECONNRESET', isReachable: false };
+    const { outcome } = await run([unreachable], { requested: 100, maxAttempts: 20, random: () => 0 });
     expect(outcome).toMatchObject({ reason: { code: 'NETWORK', cause: 'ECONNRESET' }, attempts: 20 });
-    const past = await run([reset], { requested: 100, maxAttempts: 22, random: () => 0 });
+    const past = await run([unreachable], { requested: 100, maxAttempts: 22, random: () => 0 });
     expect(past.outcome).toStrictEqual({ ...(outcome as object), attempts: 20 });
   });
 });

@@ -176,6 +176,7 @@ describe('an attempt', () => {
   test.each<[name: string, attempt: Attempt]>([
     ['HTTP 429', response(429)],
     ['HTTP 500', response(500)],
+    ['HTTP 403 with Retry-After', { ...response(403), retryAfter: '0' } as Attempt],
     ['a failure of the network', { kind: 'failed', code: 'ECONNRESET' }],
     ['a timeout', { kind: 'timed-out' }],
   ])('waits for the other request where one brings what another try may change: %s', async (_name, bad) => {

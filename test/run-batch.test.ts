@@ -705,7 +705,7 @@ describe('an origin', () => {
   });
 
   test('that answers with a used-up quota is left alone until it is given again', async () => {
-    const rateLimit = { limit: '"default";r=0;t=5', remaining: undefined, reset: undefined };
+    const rateLimit = { ratelimit: '"default";r=0;t=5' };
     const startedMs: number[] = [];
     const clock = new FakeClock();
     const { run } = await runOf(

@@ -47,6 +47,10 @@ const attempts: Readonly<Record<string, readonly [Attempt, ReasonCode?]>> = {
   beyond: [response(999), 'HTTP_ERROR'],
   limited: [response(429), 'RATE_LIMITED'],
   busy: [{ ...response(503), retryAfter: '0' }, 'RATE_LIMITED'],
+  forbidden: [response(403), 'HTTP_ERROR'],
+  many: [{ ...response(403), rateLimit: { 'x-ratelimit-remaining': '0' } }, 'RATE_LIMITED'],
+  calm: [{ ...response(420), retryAfter: '0' }, 'RATE_LIMITED'],
+  shop: [{ ...response(430), retryAfter: '0' }, 'RATE_LIMITED'],
   stalled: [{ kind: 'timed-out' }, 'TIMEOUT'],
   reset: [{ kind: 'failed', code: 'ECONNRESET' }, 'NETWORK'],
 };
