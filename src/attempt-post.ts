@@ -97,6 +97,6 @@ function reachabilityOf(attempt: Attempt): boolean | undefined {
 
 function feedbackOf(attempt: Exclude<Attempt, Response>): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
-  if (attempt.kind === 'too-large') return 'answered';
+  if (attempt.kind !== 'failed') return 'answered';
   return attempt.isThrottled ? 'throttled' : 'unknown';
 }

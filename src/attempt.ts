@@ -19,6 +19,8 @@ export type Attempt =
       readonly isThrottled?: true;
     }
   | { readonly kind: 'too-large'; readonly status: number }
+  /** `coding` is what its Content-Encoding says that we do not know. */
+  | { readonly kind: 'unknown-coding'; readonly status: number; readonly coding: string }
   | { readonly kind: 'timed-out' }
   | {
       readonly kind: 'failed';

@@ -1,10 +1,10 @@
-import type { Transform } from 'node:stream';
 import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
 import type { Attempt } from './attempt.ts';
+import { Body } from './body.ts';
 import type { Connections, RequestHandler, Transport } from './connections.ts';
 import { type Connector, EXPIRED } from './connector.ts';
-import { DECODERS } from './decoders.ts';
+import { codingsOf, type Decoded, decode, mostCodedBytes } from './decoders.ts';
 import { asksForCalm, causeOf } from './network-cause.ts';
 import { waitFieldsOf } from './wait-fields.ts';
 
@@ -46,7 +46,6 @@ export class Exchange implements RequestHandler {
   client: RequestHandler['client'];
   readonly #request: QueuedRequest;
   readonly #options: ExchangeOptions;
-  #chunks: Buffer[] = [];
   #controller: Dispatcher.DispatchController | undefined;
   /** Takes the request out of undici's queue, if it is in one. */
   #leaveQueue: ((reason: Error) => void) | undefined;
@@ -60,8 +59,10 @@ export class Exchange implements RequestHandler {
   #isThrottled = false;
   #status = 0;
   #headers: Record<string, string | string[] | undefined> = {};
-  #decoder: Transform | undefined;
-  #bytes = 0;
+  #body = new Body();
+  #codings: readonly string[] | undefined;
+  #mostBytes = 0;
+  #errorBytes = 0;
   /** The answer, where it has come in full. */
   #complete: Attempt | undefined;
 
@@ -83,7 +84,6 @@ export class Exchange implements RequestHandler {
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
   abort(): void {
     this.#ended = true;
-    this.#decoder?.destroy();
     this.#leaveQueue?.(ENDED);
     this.#controller?.abort(ENDED);
     this.#stopWaiting();
@@ -96,7 +96,7 @@ export class Exchange implements RequestHandler {
   /** The answer, where it has come, or where its status is all of it: an error that is still sending its body. */
   answered(): Attempt | undefined {
     if (this.#redirect() !== undefined) return undefined;
-    return this.#complete ?? (this.#status >= 300 ? this.#response() : undefined);
+    return this.#complete ?? (this.#status >= 300 ? this.#response(NO_BODY) : undefined);
   }
 
   /** Called again where undici sends again what an HTTP/2 server said it has not looked at. */
@@ -123,21 +123,20 @@ export class Exchange implements RequestHandler {
     this.#stopWaiting();
     this.#status = status;
     this.#headers = headers;
+    const { maxBodyBytes } = this.#options;
+    this.#codings = codingsOf(headers['content-encoding']);
+    this.#mostBytes = this.#codings ? mostCodedBytes(maxBodyBytes) : maxBodyBytes;
     // No status of HTTP, for which undici's parser would fail in its own way: what it begins is not read.
     if (status < 100) this.#end({ kind: 'response', status, body: NO_BODY }, true);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#status >= 300) {
       // Read all the same: an unread body holds its connection.
-      this.#bytes += chunk.length;
-      if (this.#bytes > MAX_ERROR_BODY_BYTES) this.#end(this.#response(), true);
-      return;
-    }
-    // Only now: a body without a byte is empty, whatever encoding it is said to have.
-    this.#decoder ??= this.#startDecoder(controller);
-    if (!this.#decoder) this.#add(chunk);
-    else if (!this.#decoder.write(chunk)) controller.pause();
+      this.#errorBytes += chunk.length;
+      if (this.#errorBytes > MAX_ERROR_BODY_BYTES) this.#end(this.#response(NO_BODY), true);
+    } else if (this.#body.length + chunk.length > this.#mostBytes) this.#end(this.#tooLarge(), true);
+    else this.#body.add(chunk);
   }
 
   onResponseEnd(): void {
@@ -151,8 +150,13 @@ export class Exchange implements RequestHandler {
       }
       this.client?.rest(transport);
     }
-    if (this.#decoder) this.#decoder.end();
-    else this.#receive();
+    const body = this.#body.bytes();
+    // A body without a byte is empty, whatever coding it is said to have.
+    if (!this.#codings || body.length === 0) this.#receive(this.#response(body));
+    else
+      void decode(body, this.#codings, this.#options.maxBodyBytes, () => !this.#ended).then((decoded) => {
+        if (decoded) this.#receiveDecoded(decoded);
+      });
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -195,9 +199,8 @@ export class Exchange implements RequestHandler {
     this.#hasBegun = false;
     this.#status = 0;
     this.#headers = {};
-    this.#chunks = [];
-    this.#bytes = 0;
-    this.#decoder = undefined;
+    this.#body = new Body();
+    this.#errorBytes = 0;
     this.#complete = undefined;
     this.#controller = undefined;
     this.#leaveQueue = undefined;
@@ -207,26 +210,24 @@ export class Exchange implements RequestHandler {
     });
   }
 
-  /** undici's `interceptors.decompress()` fails for an empty body, and costs a response that needs none of it. */
-  #startDecoder(controller: Dispatcher.DispatchController): Transform | undefined {
-    const decoder = DECODERS.get(this.#header('content-encoding')?.toLowerCase() ?? '')?.();
-    return decoder
-      ?.on('data', (chunk: Buffer) => this.#add(chunk))
-      .on('drain', () => controller.resume())
-      .on('end', () => this.#receive())
-      .on('error', (error) => this.#fail(error));
-  }
-
-  #add(chunk: Buffer): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes > this.#options.maxBodyBytes)
-      this.#end({ kind: 'too-large', status: this.#status }, true);
-    else this.#chunks.push(chunk);
+  #receiveDecoded(decoded: Decoded): void {
+    switch (decoded.kind) {
+      case 'decoded':
+        this.#receive(this.#response(decoded.body));
+        break;
+      case 'too-large':
+        this.#receive(this.#tooLarge());
+        break;
+      case 'unknown-coding':
+        this.#receive({ ...decoded, status: this.#status });
+        break;
+      case 'broken':
+        this.#fail(decoded.error);
+    }
   }
 
   /** Takes the answer, which is whole. */
-  #receive(): void {
-    const complete = this.#response();
+  #receive(complete: Attempt): void {
     if (this.#on.isShared) this.#end(complete);
     else {
       this.#complete = complete;
@@ -236,7 +237,7 @@ export class Exchange implements RequestHandler {
 
   #fail(error: Error, isReachable?: boolean): void {
     if (this.#status >= 300) {
-      this.#end(this.#response(), true);
+      this.#end(this.#response(NO_BODY), true);
       return;
     }
     const hasStatus = this.#status > 0;
@@ -297,15 +298,18 @@ export class Exchange implements RequestHandler {
     return REDIRECTS.has(this.#status) ? this.#header('location') : undefined;
   }
 
-  #response(): Attempt {
-    const [first, ...rest] = this.#chunks;
+  #response(body: Buffer): Attempt {
     return {
       kind: 'response',
       status: this.#status,
-      body: first && rest.length === 0 ? first : Buffer.concat(this.#chunks),
+      body,
       ...waitFieldsOf(this.#headers),
       ...(this.#isThrottled && { isThrottled: true }),
     };
+  }
+
+  #tooLarge(): Attempt {
+    return { kind: 'too-large', status: this.#status };
   }
 
   #header(name: string): string | undefined {

@@ -122,6 +122,12 @@ function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Re
         : judgeStatus(id, attempt, options.clock.date());
     case 'too-large':
       return failure('TOO_LARGE', `Post ${id} is larger than ${options.maxBodyBytes} bytes`, false);
+    case 'unknown-coding':
+      return failure(
+        'BAD_JSON',
+        `Post ${id} is in a content coding that is not known: ${attempt.coding}`,
+        false,
+      );
     case 'timed-out':
       return failure('TIMEOUT', `Post ${id} did not come within ${options.attemptTimeoutMs} ms`, true);
     case 'failed':

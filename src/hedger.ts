@@ -188,5 +188,6 @@ class Race {
 const OVER = 'The other request was answered';
 
 function isGood(attempt: Attempt): boolean {
-  return attempt.kind === 'too-large' || (attempt.kind === 'response' && !isRetryable(attempt));
+  if (attempt.kind === 'response') return !isRetryable(attempt);
+  return attempt.kind === 'too-large' || attempt.kind === 'unknown-coding';
 }

@@ -313,13 +313,62 @@ describe('compression', () => {
     },
   );
 
-  test.each(['compress', 'gzip, br', 'constructor', '__proto__'])(
-    '%s, which nobody asked for, stays as it is',
+  test.each(['compress', 'gzip, exi', 'constructor', '__proto__'])(
+    '%s is not known, and is named',
     async (encoding) => {
       const { get } = await serveBytes(httpResponse(200, POST, { 'content-encoding': encoding }));
-      expect(await get()).toStrictEqual(response(200, POST));
+      const coding = encoding.replace('gzip, ', '');
+      expect(await get()).toStrictEqual({ kind: 'unknown-coding', status: 200, coding });
     },
   );
+
+  test('identity and aws-chunked are nothing', async () => {
+    const { get } = await serveBytes(
+      httpResponse(200, POST, { 'content-encoding': 'identity, aws-chunked' }),
+    );
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('codings may stand in two lines', async () => {
+    const body = gzipSync(deflateSync(POST));
+    const { get } = await serveBytes(
+      httpResponse(200, body, { 'content-encoding': 'deflate\r\ncontent-encoding: gzip' }),
+    );
+    expect(await get()).toStrictEqual(response(200, POST));
+  });
+
+  test('frames of zstd come back, at whatever byte the packets are split', async () => {
+    const frames = [
+      zstdCompressSync('{"id":1,'),
+      Buffer.from('502a4d1802000000abcd', 'hex'),
+      zstdCompressSync('"t":2}'),
+    ];
+    const body = Buffer.concat(frames);
+    const splits = Array.from({ length: body.length - 1 }, (_, index) => index + 1);
+    const { get } = await serve(({ path, socket }) => {
+      const split = Number(path.slice(path.lastIndexOf('/') + 1));
+      const head = `HTTP/1.1 200 OK\r\ncontent-encoding: zstd\r\ncontent-length: ${body.length}\r\n\r\n`;
+      socket.write(Buffer.concat([Buffer.from(head), body.subarray(0, split)]), () =>
+        globalThis.setImmediate(() => socket.write(body.subarray(split))),
+      );
+    });
+    for (const split of splits) expect(await get(split)).toStrictEqual(response(200, '{"id":1,"t":2}'));
+  });
+
+  test('an attempt that is aborted while its body waits to be decoded is over', async () => {
+    const { get } = await serveBytes(httpResponse(200, gzipSync(POST), { 'content-encoding': 'gzip' }), {
+      connections: 8,
+    });
+    const controllers = Array.from({ length: 8 }, () => new AbortController());
+    const attempts = controllers.map(({ signal }, index) => get(index, 5_000, signal));
+    attempts[0]?.then(() => {
+      for (const controller of controllers) controller.abort(new Error('enough'));
+    });
+    const settled = await Promise.allSettled(attempts);
+    for (const each of settled)
+      if (each.status === 'fulfilled') expect(each.value).toStrictEqual(response(200, POST));
+      else expect(each.reason).toMatchObject({ message: 'enough' });
+  });
 
   test('an empty body stays empty, whatever it is said to be', async () => {
     const { get } = await serveBytes(httpResponse(200, '', { 'content-encoding': 'gzip' }));
