@@ -141,9 +141,9 @@ export class Exchange implements RequestHandler {
     this.#connector.stopWaiting();
   }
 
-  /** Where the response sends us, if it does. */
+  /** Where the response sends us, if it does; an empty Location sends nowhere. */
   #redirect(): string | undefined {
-    return REDIRECTS.has(this.#status) ? this.#header('location') : undefined;
+    return REDIRECTS.has(this.#status) ? this.#header('location') || undefined : undefined;
   }
 
   #response(): Attempt {
