@@ -2,7 +2,8 @@ import { type Attempt, isRetryable } from './attempt.ts';
 import type { AttemptPost, Refusal } from './attempt-post.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
-import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
+import { keptText } from './kept-text.ts';
+import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
 import { isNoData, postJson } from './post-json.ts';
 import { backoffMs, retryAfterMs } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
@@ -28,7 +29,8 @@ export interface FetchPostOptions {
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
-type Failure = Reason & { readonly error?: Error };
+/** `ownMessage`: the message without what the origin sent, where that is another. */
+type Failure = Reason & { readonly error?: Error; readonly ownMessage?: string };
 
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
@@ -52,8 +54,8 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
         durationMs: Math.round(clock.now() - firstMs),
         ...(isHedged && { hedged: true }),
       });
-      const rejection = ({ error, ...reason }: Failure, of = record()): PostError =>
-        new PostError(id, reason, of, error && { cause: error });
+      const rejection = ({ error, ownMessage, ...reason }: Failure, of = record()): PostError =>
+        new PostError(id, reason, of, { ...(error && { cause: error }), message: ownMessage });
 
       const made = await attemptPost.attempt(id, attempts > 1, signal);
       if (typeof made === 'string') {
@@ -129,7 +131,7 @@ function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Fa
     case 'failed':
       return {
         ...failure('NETWORK', `Post ${id} could not be fetched: ${attempt.code}`, true),
-        cause: attempt.code,
+        cause: keptText(attempt.code),
         error: attempt.error,
       };
   }
@@ -140,7 +142,6 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
   try {
     value = postJson(body);
   } catch {
-    // The parser's message quotes the body, which has no place in logs or replies.
     return failure('BAD_JSON', `Post ${id} is not JSON in UTF-8`, false);
   }
   return isNoData(value) ? noData('NO_DATA', id) : value;
@@ -151,8 +152,8 @@ function judgeStatus(id: Id, response: Extract<Attempt, { kind: 'response' }>, d
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
   if (status === 429 || (status === 503 && retryAfterMs(retryAfter, date) !== undefined))
     return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
-  const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
-  return failure('HTTP_ERROR', message, isRetryable(status));
+  const received = redirect === undefined ? '' : `, ${redirect}`;
+  return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable(status), received);
 }
 
 function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {
@@ -163,6 +164,8 @@ function deadlineReason(id: Id): Failure {
   return failure('DEADLINE', `The function's time ran out before post ${id} was fetched`, true);
 }
 
-function failure(code: Reason['code'], message: string, retryable: boolean): Failure {
-  return { code, message, retryable };
+/** Every reason is made here. `received` is what the origin sent, which the message ends in. */
+function failure(code: ReasonCode, ownMessage: string, retryable: boolean, received = ''): Failure {
+  const reason = { code, message: keptText(ownMessage + received), retryable };
+  return received === '' ? reason : { ...reason, ownMessage };
 }

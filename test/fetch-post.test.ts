@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Attempt } from '../src/attempt.ts';
 import { type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
@@ -150,6 +151,20 @@ describe('what is not tried again', () => {
     const httpStatus = 'status' in step ? step.status : null;
     expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
     expect(requests).toHaveLength(1);
+  });
+
+  test('a message has at most 300 characters, whatever the origin sent, and shows all that it has', async () => {
+    const { outcome } = await run([answer(302, '', { redirect: `\u001b[31m${'😀'.repeat(15_000)}` })]);
+    const head = 'Post 7 answered HTTP 302, �[31m';
+    expect(outcome).toMatchObject({ reason: { message: `${head}${'😀'.repeat(299 - head.length)}…` } });
+  });
+
+  test('the error tells of the status, and of nothing that the origin sent', async () => {
+    const { settled } = await run([answer(302, '', { redirect: elsewhere })]);
+    const { reason } = settled as PromiseRejectedResult;
+    expect(reason.message).toBe('Post 7 answered HTTP 302');
+    expect(inspect(reason, { depth: 10, showHidden: true })).not.toContain('evil');
+    expect(JSON.stringify(reason)).not.toContain('evil');
   });
 
   test('the message names the id as it was given', async () => {
