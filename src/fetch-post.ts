@@ -4,7 +4,7 @@ import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
 import { keptText } from './kept-text.ts';
 import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
-import { isNoData, postJson } from './post-json.ts';
+import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
 import { backoffMs, retryAfterMs } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
 
@@ -141,7 +141,9 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
   let value: Buffer;
   try {
     value = postJson(body);
-  } catch {
+  } catch (error) {
+    if (error instanceof NestingError)
+      return failure('TOO_LARGE', `Post ${id} is nested more than ${MAX_NESTING} deep`, false);
     return failure('BAD_JSON', `Post ${id} is not JSON in UTF-8`, false);
   }
   return isNoData(value) ? noData('NO_DATA', id) : value;

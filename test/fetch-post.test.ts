@@ -146,6 +146,11 @@ describe('what is not tried again', () => {
       { kind: 'too-large', status: 200 },
       { code: 'TOO_LARGE', message: 'Post 7 is larger than 1048576 bytes', retryable: false },
     ],
+    [
+      'more than 256 levels',
+      answer(200, '['.repeat(257) + ']'.repeat(257)),
+      { code: 'TOO_LARGE', message: 'Post 7 is nested more than 256 deep', retryable: false },
+    ],
   ])('%s', async (_name, step, reason) => {
     const { outcome, requests } = await run([step]);
     const httpStatus = 'status' in step ? step.status : null;
