@@ -293,9 +293,9 @@ export class Exchange implements RequestHandler {
     this.#options.connector.stopWaiting();
   }
 
-  /** Where the response sends us, if it does. */
+  /** Where the response sends us, if it does; an empty Location sends nowhere. */
   #redirect(): string | undefined {
-    return REDIRECTS.has(this.#status) ? this.#header('location') : undefined;
+    return REDIRECTS.has(this.#status) ? this.#header('location') || undefined : undefined;
   }
 
   #response(body: Buffer): Attempt {

@@ -2,8 +2,9 @@ import { type Attempt, isSuccess, type Response } from './attempt.ts';
 import type { AttemptPost, Refusal } from './attempt-post.ts';
 import { type Clock, sleep } from './clock.ts';
 import type { Id } from './ids.ts';
-import { type FetchRecord, type Post, PostError, type Reason } from './outcome.ts';
-import { isNoData, postJson } from './post-json.ts';
+import { keptText } from './kept-text.ts';
+import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
+import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
 import { backoffMs } from './retry.ts';
 import type { RetryBudget } from './retry-budget.ts';
 import { verdictOf } from './verdict.ts';
@@ -29,6 +30,9 @@ export interface FetchPostOptions {
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
+/** `ownMessage`: the message without what the origin sent, where that is another. */
+type Failure = Reason & { readonly ownMessage?: string };
+
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
  * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
@@ -41,7 +45,7 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
     let firstMs = 0;
     let httpStatus: number | null = null;
     let isHedged = false;
-    let failed: Reason | undefined;
+    let failed: Failure | undefined;
 
     for (let attempts = 1; ; attempts++) {
       const record = (): FetchRecord => ({
@@ -51,7 +55,8 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
         durationMs: Math.round(clock.now() - firstMs),
         ...(isHedged && { hedged: true }),
       });
-      const rejection = (reason: Reason, of = record()): PostError => new PostError(id, reason, of);
+      const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
+        new PostError(id, reason, of, ownMessage);
 
       const made = await attemptPost.attempt(id, attempts > 1, signal);
       if (typeof made === 'string') {
@@ -90,7 +95,7 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
 const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
 
 /** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
-function refused(id: Id, refusal: Refusal, failed?: Reason): Reason {
+function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
   switch (refusal) {
     case 'deadline':
       return deadlineReason(id);
@@ -114,7 +119,7 @@ function refused(id: Id, refusal: Refusal, failed?: Reason): Reason {
 }
 
 /** The value of a post that came, or why it counts as failed. */
-function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Reason {
+function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
   switch (attempt.kind) {
     case 'response':
       return isSuccess(attempt.status)
@@ -125,8 +130,9 @@ function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Re
     case 'unknown-coding':
       return failure(
         'BAD_JSON',
-        `Post ${id} is in a content coding that is not known: ${attempt.coding}`,
+        `Post ${id} is in a content coding that is not known`,
         false,
+        `: ${attempt.coding}`,
       );
     case 'timed-out':
       return failure('TIMEOUT', `Post ${id} did not come within ${options.attemptTimeoutMs} ms`, true);
@@ -138,34 +144,37 @@ function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Re
   }
 }
 
-function judgeBody(id: Id, body: Buffer): Buffer | Reason {
+function judgeBody(id: Id, body: Buffer): Buffer | Failure {
   let value: Buffer;
   try {
     value = postJson(body);
-  } catch {
-    // The parser's message quotes the body, which has no place in logs or replies.
+  } catch (error) {
+    if (error instanceof NestingError)
+      return failure('TOO_LARGE', `Post ${id} is nested more than ${MAX_NESTING} deep`, false);
     return failure('BAD_JSON', `Post ${id} is not JSON in UTF-8`, false);
   }
   return isNoData(value) ? noData('NO_DATA', id) : value;
 }
 
-function judgeStatus(id: Id, response: Response, date: Date): Reason {
+function judgeStatus(id: Id, response: Response, date: Date): Failure {
   const { status, redirect } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
   const { isRateLimited, isRetryable } = verdictOf(response, date);
   if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
-  const message = `Post ${id} answered HTTP ${status}${redirect === undefined ? '' : `, ${redirect}`}`;
-  return failure('HTTP_ERROR', message, isRetryable);
+  const received = redirect === undefined ? '' : `, ${redirect}`;
+  return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
 }
 
-function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Reason {
+function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {
   return failure(code, `No data for post ${id}`, false);
 }
 
-function deadlineReason(id: Id): Reason {
+function deadlineReason(id: Id): Failure {
   return failure('DEADLINE', `The function's time ran out before post ${id} was fetched`, true);
 }
 
-function failure(code: Reason['code'], message: string, retryable: boolean): Reason {
-  return { code, message, retryable };
+/** Every reason is made here. `received` is what the origin sent, which the message ends in. */
+function failure(code: ReasonCode, ownMessage: string, retryable: boolean, received = ''): Failure {
+  const reason = { code, message: keptText(ownMessage + received), retryable };
+  return received === '' ? reason : { ...reason, ownMessage };
 }

@@ -8,6 +8,7 @@ import { Connections } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { onAbort } from './on-abort.ts';
+import { redirectTarget } from './redirect.ts';
 import type { UrlTemplate } from './url-template.ts';
 
 export interface OriginOptions {
@@ -121,12 +122,12 @@ export function openOrigin(options: OriginOptions): Origin {
             mayReuse,
             onEnd: (attempt, location) => {
               if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
-              const target = URL.parse(location, url.origin + path);
-              if (target?.origin !== url.origin)
-                finish({ ...attempt, redirect: `a redirect to another origin (${nameOf(target)})` });
+              const target = redirectTarget(location, url.origin, path);
+              if ('foreign' in target)
+                finish({ ...attempt, redirect: `a redirect to another origin (${target.foreign})` });
               else if (redirectsLeft === 0)
                 finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
-              else request(target.pathname + target.search, DEFAULT_FIELDS, redirectsLeft - 1);
+              else request(target.path, DEFAULT_FIELDS, redirectsLeft - 1);
             },
           },
         );
@@ -166,10 +167,4 @@ function fieldsWith(headers: Readonly<Record<string, string>>): string[] {
   const fields = new Map(Object.entries(DEFAULTS));
   for (const [name, value] of Object.entries(headers)) fields.set(name.toLowerCase(), value);
   return [...fields].flat();
-}
-
-/** For a message: an origin, or the scheme of a URL that has none. */
-function nameOf(target: URL | null): string {
-  if (!target) return 'no URL';
-  return target.origin === 'null' ? target.protocol : target.origin;
 }

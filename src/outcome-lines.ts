@@ -1,6 +1,7 @@
 import type { Output } from './document.ts';
 import { RunConflictError } from './errors.ts';
 import type { Id } from './ids.ts';
+import { keptText } from './kept-text.ts';
 import type { FetchRecord, Reason } from './outcome.ts';
 
 /** One outcome of a stored document. */
@@ -124,7 +125,8 @@ function parseReason(text: string): Reason | undefined {
       typeof reason.code === 'string' &&
       typeof reason.message === 'string' &&
       typeof reason.retryable === 'boolean';
-    return isReason ? reason : undefined;
+    // Older documents have longer messages.
+    return isReason ? { ...reason, message: keptText(reason.message) } : undefined;
   } catch {
     return undefined;
   }

@@ -35,6 +35,7 @@ export interface Post extends FetchRecord {
 /** Why a post failed, as it stands in the document. */
 export interface Reason {
   readonly code: ReasonCode;
+  /** At most 300 characters, some of which the origin may have sent. */
   readonly message: string;
   /** Whether another run may succeed. */
   readonly retryable: boolean;
@@ -42,26 +43,33 @@ export interface Reason {
   readonly cause?: string;
 }
 
-/** A post that failed: what `fetchPost` rejects with, and what a fail-fast run throws. */
+/**
+ * A post that failed: what `fetchPost` rejects with, and what a fail-fast run throws. Whoever throws it may have it
+ * printed, property by property, into a log: what an origin sent is in none of them.
+ */
 export class PostError extends Error {
   override readonly name = 'PostError';
   readonly id: Id;
-  readonly reason: Reason;
+  readonly code: ReasonCode;
   readonly record: FetchRecord;
+  readonly #reason: Reason;
 
-  constructor(id: Id, reason: Reason, record: FetchRecord) {
+  /** `message` is that of the reason without what the origin sent. */
+  constructor(id: Id, reason: Reason, record: FetchRecord, message = reason.message) {
     // Without a stack: it says nothing about a post, and costs more than all else of an outcome.
     const { stackTraceLimit } = Error;
     Error.stackTraceLimit = 0;
-    super(reason.message);
+    super(message);
     Error.stackTraceLimit = stackTraceLimit;
     this.id = id;
-    this.reason = reason;
+    this.code = reason.code;
     this.record = record;
+    this.#reason = reason;
   }
 
-  get code(): ReasonCode {
-    return this.reason.code;
+  /** As it stands in the document. */
+  get reason(): Reason {
+    return this.#reason;
   }
 }
 

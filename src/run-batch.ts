@@ -18,7 +18,7 @@ import { type FetchPost, fetchPostWith } from './fetch-post.ts';
 import { following } from './following.ts';
 import { type GatherStreamOptions, gatherStream } from './gather.ts';
 import { countIds, eachId, type Id, type IdList } from './ids.ts';
-import type { Post } from './outcome.ts';
+import { type Post, PostError } from './outcome.ts';
 import type { OutcomeLine } from './outcome-lines.ts';
 import { countRepeats } from './repeats.ts';
 import type { RunObserver } from './run-observer.ts';
@@ -73,7 +73,7 @@ export interface RunTime {
 /** See docs/adr/0002-reorder-window.md for how these were chosen. */
 const WINDOW_POSTS = 4_096;
 const WINDOW_BYTES = 8 * 1024 * 1024;
-/** About what a post holds in memory besides its value. */
+/** About what a post holds in memory besides its value, or the message of its failure. */
 const POST_OVERHEAD_BYTES = 600;
 /** A constant: a signal that is given no reason makes an error of its own, with a stack. */
 const STOPPED_EARLY = 'The outcomes are not taken any more';
@@ -363,7 +363,9 @@ export async function replayOf(
 }
 
 function heldBytes(outcome: PromiseSettledResult<Post>): number {
-  return POST_OVERHEAD_BYTES + (outcome.status === 'fulfilled' ? outcome.value.value.length : 0);
+  if (outcome.status === 'fulfilled') return POST_OVERHEAD_BYTES + outcome.value.value.length;
+  const error: unknown = outcome.reason;
+  return POST_OVERHEAD_BYTES + (error instanceof PostError ? error.reason.message.length : 0);
 }
 
 /** Passes chunks through, and keeps their text as long as it has at most `maxBytes`. */

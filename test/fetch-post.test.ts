@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Attempt, RequestPost } from '../src/attempt.ts';
 import { type FetchPostOptions, fetchPostWith } from '../src/fetch-post.ts';
@@ -152,11 +153,30 @@ describe('what is not tried again', () => {
       { kind: 'too-large', status: 200 },
       { code: 'TOO_LARGE', message: 'Post 7 is larger than 1048576 bytes', retryable: false },
     ],
+    [
+      'more than 256 levels',
+      answer(200, '['.repeat(257) + ']'.repeat(257)),
+      { code: 'TOO_LARGE', message: 'Post 7 is nested more than 256 deep', retryable: false },
+    ],
   ])('%s', async (_name, step, reason) => {
     const { outcome, requests } = await run([step]);
     const httpStatus = 'status' in step ? step.status : null;
     expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
     expect(requests).toHaveLength(1);
+  });
+
+  test('a message has at most 300 characters, whatever the origin sent, and shows all that it has', async () => {
+    const { outcome } = await run([answer(302, '', { redirect: `\u001b[31m${'😀'.repeat(15_000)}` })]);
+    const head = 'Post 7 answered HTTP 302, �[31m';
+    expect(outcome).toMatchObject({ reason: { message: `${head}${'😀'.repeat(299 - head.length)}…` } });
+  });
+
+  test('the error tells of the status, and of nothing that the origin sent', async () => {
+    const { settled } = await run([answer(302, '', { redirect: elsewhere })]);
+    const { reason } = settled as PromiseRejectedResult;
+    expect(reason.message).toBe('Post 7 answered HTTP 302');
+    expect(inspect(reason, { depth: 10, showHidden: true })).not.toContain('evil');
+    expect(JSON.stringify(reason)).not.toContain('evil');
   });
 
   test('the message names the id as it was given', async () => {

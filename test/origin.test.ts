@@ -834,12 +834,43 @@ describe('redirects', () => {
       (origin: string) => `${origin.replace('//', '//u:p@')}/end`,
       '/end',
     ],
-    ['with a space and an umlaut', () => '/end/ä b?q=ö', '/end/%C3%83%C2%A4%20b?q=%C3%83%C2%B6'],
+    ['with a space and raw UTF-8', () => '/end/ä b?q=ö', '/end/%C3%A4%20b?q=%C3%B6'],
   ])('within the origin, %s', async (_name, location, path) => {
     const { get, upstream } = await serveRedirects(302, (origin) => [location(origin)]);
     expect(await get()).toStrictEqual(response(200, POST));
     expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', path]);
     expect(upstream.requests.every(({ head }) => !/authorization/i.test(head))).toBe(true);
+  });
+
+  test('go to the bytes that Location has, UTF-8 or not', async () => {
+    const { get, upstream } = await serve(({ socket, path }) => {
+      if (path !== '/posts/1') return void socket.write(httpResponse(200, POST));
+      socket.write('HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: /caf\xe9\r\n\r\n', 'latin1');
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', '/caf%E9']);
+  });
+
+  test('go to the first Location of several', async () => {
+    const { get, upstream } = await serve(({ socket, path }) => {
+      if (path === '/first') socket.write(httpResponse(200, POST));
+      else
+        socket.write(
+          'HTTP/1.1 302 Found\r\ncontent-length: 0\r\nlocation: /first\r\nlocation: http://evil.test/\r\n\r\n',
+        );
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', '/first']);
+  });
+
+  test('may go to the same path with another query', async () => {
+    const { get, upstream } = await serve(({ socket, path }) => {
+      socket.write(
+        path === '/posts/1?again' ? httpResponse(200, POST) : httpResponse(307, '', { location: '?again' }),
+      );
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(pathsOf(upstream.requests)).toStrictEqual(['/posts/1', '/posts/1?again']);
   });
 
   test('are followed three times, relative each to the last', async () => {
@@ -880,6 +911,22 @@ describe('redirects', () => {
   test.each([300, 304, 305, 301])('%d without Location is an answer', async (status) => {
     const { get } = await serveBytes(`HTTP/1.1 ${status} Status\r\ncontent-length: 0\r\n\r\n`);
     expect([await get(), await get()]).toStrictEqual([response(status), response(status)]);
+  });
+
+  test('an empty Location is none', async () => {
+    const { get, upstream } = await serveRedirects(302, () => ['', '']);
+    expect(await get()).toStrictEqual(response(302));
+    expect(upstream.requests).toHaveLength(1);
+  });
+
+  test.each([
+    ['a host', `http://${'x'.repeat(15_000)}.test/`],
+    ['a scheme', `${'x'.repeat(15_000)}:/`],
+    ['a path of another host', `//evil.test/${'x'.repeat(15_000)}`],
+  ])('little is kept of %s of 15 KB', async (_name, location) => {
+    const { get } = await serveRedirects(302, () => [location]);
+    const { redirect } = (await get()) as { redirect: string }; // as it is not followed
+    expect(redirect).toMatch(/^a redirect to another origin \(.{3,100}\)$/);
   });
 
   test('300 with Location is an answer: that is for people to choose', async () => {
@@ -1593,6 +1640,20 @@ describe('HTTP/2', () => {
       response(200, POST),
       response(200, POST),
       response(429, '', { retryAfter: '2', date: 'Mon, 23 Nov 2026 06:00:00 GMT' }),
+    ]);
+  });
+
+  test('has redirects to the bytes that Location has, UTF-8 or not', async () => {
+    const { get, upstream } = await serveHttp2((stream, path) => {
+      const location = { '/posts/1': '/caf\xc3\xa9', '/caf%C3%A9': '/caf\xe9' }[path];
+      if (location === undefined) stream.end(POST);
+      else stream.respond({ ':status': 302, location }, { endStream: true });
+    });
+    expect(await get()).toStrictEqual(response(200, POST));
+    expect(upstream.requests.map((headers) => headers[':path'])).toStrictEqual([
+      '/posts/1',
+      '/caf%C3%A9',
+      '/caf%E9',
     ]);
   });
 

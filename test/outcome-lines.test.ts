@@ -130,6 +130,25 @@ test('so are those that are an object by themselves, whose lines are the same', 
   );
 });
 
+describe('a text of before there were limits', () => {
+  const record = { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5 };
+
+  test('has values nested deeper than any that are taken now, as they are', async () => {
+    const value = Buffer.from('['.repeat(10_000) + ']'.repeat(10_000));
+    const [line, ...more] = await linesOf(await documentOf([{ id: 1, record, result: value }]));
+    expect([line?.reason, more]).toStrictEqual([undefined, []]);
+    expect(line?.line.includes(value)).toBe(true);
+  });
+
+  test('has messages longer than any that are made now: a line is as it was, its reason shorter', async () => {
+    const reason: Reason = { code: 'HTTP_ERROR', message: 'x'.repeat(15_000), retryable: false };
+    const text = await documentOf([{ id: 1, record: { ...record, httpStatus: 302 }, result: reason }]);
+    const [line] = await linesOf(text);
+    expect(line?.reason).toStrictEqual({ ...reason, message: `${'x'.repeat(299)}…` });
+    expect(line?.line.includes(JSON.stringify(reason))).toBe(true);
+  });
+});
+
 describe('a text that is not as it was written', () => {
   const two: Given[] = ['a', 'b'].map((name) => ({
     id: name,

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { type FetchRecord, outcomeHead, PostError, type Reason } from '../src/outcome.ts';
 
@@ -42,6 +43,23 @@ describe('PostError', () => {
       reason: REASON,
       record: RECORD,
       cause: undefined,
+    });
+  });
+
+  test('may have a message of its own: what is printed of it has none of the reason', () => {
+    const error = new PostError(1, { ...REASON, message: 'as received' }, RECORD, 'as known');
+    const { message, reason } = error;
+    expect({ message, reason }).toStrictEqual({
+      message: 'as known',
+      reason: { ...REASON, message: 'as received' },
+    });
+    for (const printed of [inspect(error, { depth: 10 }), JSON.stringify(error), `${error.stack}`])
+      expect(printed).not.toContain('received');
+    expect(JSON.parse(JSON.stringify(error))).toStrictEqual({
+      name: 'PostError',
+      id: 1,
+      code: 'NOT_FOUND',
+      record: RECORD,
     });
   });
 });

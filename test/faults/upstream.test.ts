@@ -120,10 +120,16 @@ const tooLarge: Outcome = {
   reason: { code: 'TOO_LARGE', message: `Post bad is larger than ${MAX_BODY_BYTES} bytes`, retryable: false },
 };
 
+const tooDeep: Outcome = {
+  attempts: 1,
+  httpStatus: 200,
+  reason: { code: 'TOO_LARGE', message: 'Post bad is nested more than 256 deep', retryable: false },
+};
+
 const HEAD = 'HTTP/1.1 200 OK\r\n';
 const LONG = `${HEAD}content-length: 100\r\n\r\n`;
 const CHUNKED = `${HEAD}transfer-encoding: chunked\r\n\r\n`;
-const nested = '['.repeat(10_000) + ']'.repeat(10_000);
+const nested = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
 const proto = '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}';
 const compressed = (encoding: string, body: Buffer): Buffer =>
   httpResponse(200, body, { 'content-encoding': encoding });
@@ -231,6 +237,12 @@ const rows: readonly Row[] = [
     redirect('http://169.254.169.254/latest/meta-data/'),
     elsewhere('http://169.254.169.254'),
   ],
+  [
+    'a redirect to a host of 15 KB',
+    redirect(`http://${'x'.repeat(15_000)}/`),
+    elsewhere(`http://${'x'.repeat(92)}…`),
+  ],
+  ['a redirect to nowhere', redirect(''), httpError(302)],
   ['a redirect to another port', redirect('http://127.0.0.1:1/'), elsewhere('http://127.0.0.1:1')],
   ['gzip is undone', compressed('gzip', gzipSync(HEALTHY)), well()],
   ['br is undone', compressed('br', brotliCompressSync(HEALTHY)), well()],
@@ -246,8 +258,14 @@ const rows: readonly Row[] = [
   ['a NUL byte in a string', httpResponse(200, '"a\0b"'), notJson],
   ['NUL bytes after the JSON', httpResponse(200, `${HEALTHY}\0\0`), notJson],
   ['an escaped NUL stays', httpResponse(200, '"a\\u0000b"'), well('"a\\u0000b"')],
-  ['10,000 nested arrays', httpResponse(200, nested), well(nested)],
-  ['10,000 nested arrays without an end', httpResponse(200, '['.repeat(10_000)), notJson],
+  ['256 nested arrays', httpResponse(200, nested(256)), well(nested(256))],
+  ['257 nested arrays', httpResponse(200, nested(257)), tooDeep],
+  ['10,000 nested arrays', httpResponse(200, nested(10_000)), tooDeep],
+  // What is read first says what is wrong.
+  ['10,000 nested arrays without an end', httpResponse(200, '['.repeat(10_000)), tooDeep],
+  ['256 nested arrays without an end', httpResponse(200, '['.repeat(256)), notJson],
+  ['10,000 arrays that only end', httpResponse(200, ']'.repeat(10_000)), notJson],
+  ['1 MB of nested objects', httpResponse(200, '{"a":'.repeat(200_000)), tooDeep],
   ['__proto__ as a key', httpResponse(200, proto), well(proto)],
   ['NaN', httpResponse(200, '{"a":NaN}'), notJson],
   [

@@ -68,7 +68,9 @@ export const http2Frames = {
   /** The end of a body. */
   end: (stream: number): Buffer => frame(0, 1, stream),
   reset: (stream: number, code: number): Buffer => frame(3, 0, stream, integers(code)),
-  goAway: (lastStream: number, code: number): Buffer => frame(7, 0, 0, integers(lastStream, code)),
+  /** `debug`: what the server says to it. */
+  goAway: (lastStream: number, code: number, debug = ''): Buffer =>
+    frame(7, 0, 0, Buffer.concat([integers(lastStream, code), Buffer.from(debug)])),
 };
 
 /** A server that answers each request with the frames that `answer` gives, and ends the connection on 'end'. */
