@@ -78,7 +78,8 @@ test('by default posts finish in another order than they were asked for', async 
   }
   await fetched;
   expect(finished).not.toStrictEqual(finished.toSorted((a, b) => a - b));
-  expect([slow.requests(), clock.now()]).toStrictEqual([20, expect.closeTo(32, -2)]);
+  expect(slow.requests()).toBe(20);
+  expect(clock.now()).toBeLessThanOrEqual(60);
   await slow.close();
 });
 
