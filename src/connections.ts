@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { buildConnector, Dispatcher } from 'undici';
 import Client from 'undici/lib/dispatcher/client.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
+import type { Clock } from './clock.ts';
 import { asksForCalm, isUnsolicited } from './network-cause.ts';
 
 /** One connection to the origin, from when it is ready to its end. */
@@ -18,7 +19,7 @@ export interface Transport {
   isGone: boolean;
   /** Whether it went away because it was asked too much. */
   wantsCalm: boolean;
-  /** Until when, by `performance.now()`, it takes no second request; undefined until the first is answered. */
+  /** Until when, by the clock, it takes no second request; undefined until the first is answered. */
   restsUntilMs?: number;
 }
 
@@ -36,6 +37,7 @@ export interface ConnectionsOptions extends Client.Options {
   /** Most connections, but for those of single requests. */
   readonly connections: number;
   readonly connect: buildConnector.connector;
+  readonly clock: Clock;
   /** Called for each answer that nobody asked for. */
   readonly onUnsolicited: () => void;
 }
@@ -63,10 +65,8 @@ export class Connections {
   constructor(origin: string, options: ConnectionsOptions) {
     this.#url = new URL(origin);
     this.#options = options;
-    this.#pool = new Pool(origin, {
-      ...options,
-      factory: (url, clientOptions) => new Connection(url, { ...options, ...clientOptions }),
-    });
+    const { connections, connect } = options;
+    this.#pool = new Pool(origin, { connections, connect, factory: (url) => new Connection(url, options) });
   }
 
   /** Sends a request; with `isAlone`, on a new connection, which ends behind the answer. */
@@ -102,12 +102,13 @@ export class Connections {
 /** A client of undici's that tells of its connection: it has one at a time, and makes another when one has ended. */
 class Connection extends Client {
   readonly #url: URL;
+  readonly #clock: Clock;
   #transport: Transport | undefined;
   /** Requests that came while it rests. */
   readonly #held: Parameters<Connection['dispatch']>[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #cancelRelease: (() => void) | undefined;
 
-  constructor(url: URL, { onUnsolicited, connect, ...options }: ConnectionsOptions) {
+  constructor(url: URL, { clock, onUnsolicited, connect, ...options }: ConnectionsOptions) {
     const note = (socket: Socket): void => {
       this.#transport = {
         socket,
@@ -127,6 +128,7 @@ class Connection extends Client {
         }),
     });
     this.#url = url;
+    this.#clock = clock;
     this.on('disconnect', (_origin, _targets, error) => {
       const transport = this.#transport;
       this.#transport = undefined;
@@ -145,23 +147,22 @@ class Connection extends Client {
 
   /** Has a connection rest behind an answer that has ended, if it is the first. */
   rest(transport: Transport): void {
-    transport.restsUntilMs ??= performance.now() + REST_MS;
+    transport.restsUntilMs ??= this.#clock.now() + REST_MS;
   }
 
   override dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): boolean {
     handler.client = this;
-    const leftMs = (this.#transport?.restsUntilMs ?? 0) - performance.now();
+    const leftMs = (this.#transport?.restsUntilMs ?? -Infinity) - this.#clock.now();
     if (leftMs <= 0 && this.#held.length === 0) return super.dispatch(request, handler);
     this.#held.push([request, handler]);
-    // By the time of the machine, which is the socket's, whatever that of the run is. Before undici writes to a
-    // connection that was idle, it lets the event loop poll.
-    this.#timer ??= setTimeout(() => this.#release(), leftMs);
+    // Before undici writes to a connection that was idle, it lets the event loop poll.
+    this.#cancelRelease ??= this.#clock.after(leftMs, () => this.#release());
     return false;
   }
 
   #release(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancelRelease?.();
+    this.#cancelRelease = undefined;
     const held = this.#held.splice(0);
     for (const [request, handler] of held) if (!handler.isOver) super.dispatch(request, handler);
     if (held.length > 0 && this.stats.size === 0)

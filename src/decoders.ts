@@ -206,13 +206,13 @@ function endOfMembers(bytes: Buffer, maxBytes: number): number {
 
 /** RFC 1952, 2.3. */
 function endOfMember(bytes: Buffer, start: number, maxBytes: number): number | undefined {
-  const flags = bytes[start + 3] ?? 0;
-  let at = start + 10;
-  // FEXTRA, with its length; FNAME and FCOMMENT, each with a zero at its end; FHCRC.
-  if (flags & 4) at += 2 + (bytes[at] ?? 0) + ((bytes[at + 1] ?? 0) << 8);
-  for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
-  if (flags & 2) at += 2;
   try {
+    const flags = bytes.readUInt8(start + 3);
+    let at = start + 10;
+    // FEXTRA, with its length; FNAME and FCOMMENT, each with a zero at its end; FHCRC.
+    if (flags & 4) at += 2 + bytes.readUInt16LE(at);
+    for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
+    if (flags & 2) at += 2;
     const { buffer, read } = outputOf(
       inflateRawSync(bytes.subarray(at), { maxOutputLength: maxBytes, info: true } as ZlibOptions),
     );
@@ -220,6 +220,7 @@ function endOfMember(bytes: Buffer, start: number, maxBytes: number): number | u
     const isWhole = end <= bytes.length && bytes.readUInt32LE(at + read) === crc32(buffer);
     return isWhole ? end : undefined;
   } catch {
+    // It ends too early, or is no deflate.
     return undefined;
   }
 }

@@ -52,7 +52,7 @@ export class Exchange implements RequestHandler {
   #transport: Transport | undefined;
   #isReuse = false;
   #isResent = false;
-  #isResending = false;
+  #resending: NodeJS.Immediate | undefined;
   #isWaiting = false;
   #ended = false;
   #hasBegun = false;
@@ -84,6 +84,7 @@ export class Exchange implements RequestHandler {
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
   abort(): void {
     this.#ended = true;
+    clearImmediate(this.#resending);
     this.#leaveQueue?.(ENDED);
     this.#controller?.abort(ENDED);
     this.#stopWaiting();
@@ -161,7 +162,7 @@ export class Exchange implements RequestHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     // What we have ended ourselves.
-    if (this.#ended || this.#isResending) return;
+    if (this.#ended || this.#resending) return;
     // It waited for a connect that was not made for it. Its own time is that of the attempt.
     if ('code' in error && error.code === EXPIRED) {
       this.#resend(false);
@@ -195,7 +196,6 @@ export class Exchange implements RequestHandler {
 
   /** Not within undici's own callback, where a session that fails is still being taken down. */
   #resend(isAlone: boolean): void {
-    this.#isResending = true;
     this.#hasBegun = false;
     this.#status = 0;
     this.#headers = {};
@@ -204,9 +204,9 @@ export class Exchange implements RequestHandler {
     this.#complete = undefined;
     this.#controller = undefined;
     this.#leaveQueue = undefined;
-    setImmediate(() => {
-      this.#isResending = false;
-      if (!this.#ended) this.#send(isAlone);
+    this.#resending = setImmediate(() => {
+      this.#resending = undefined;
+      this.#send(isAlone);
     });
   }
 

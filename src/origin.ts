@@ -74,6 +74,7 @@ export function openOrigin(options: OriginOptions): Origin {
     new Connections(url.origin, {
       connections,
       connect: connector.connect,
+      clock,
       onUnsolicited,
       // The attempt has a clock of its own, which counts connecting and the body as well.
       headersTimeout: 0,

@@ -4,6 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import connectorOf from 'undici/lib/core/connect.js';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Connections, type RequestHandler } from '../src/connections.ts';
+import { FakeClock } from './support/fake-clock.ts';
 import {
   httpResponse,
   type MisbehavingServer,
@@ -13,20 +14,19 @@ import {
 const REST_MS = 10;
 const answer = httpResponse(200, '[]');
 
+let clock: FakeClock;
 let server: MisbehavingServer;
 /** The sockets of the requests that wait for an answer, by their number. */
 let sockets: Socket[];
 let closing: (() => Promise<void>)[];
 
 beforeEach(async () => {
-  // The rest of a connection, and what goes by its end.
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  clock = new FakeClock();
   closing = [];
   sockets = [];
   server = await startMisbehavingServer(({ socket }) => void sockets.push(socket));
 });
 afterEach(async () => {
-  vi.useRealTimers();
   for (const close of closing) await close();
   await server.stop();
 });
@@ -36,6 +36,7 @@ function open({ connections = 50, origin = server.origin } = {}) {
   const opened = new Connections(origin, {
     connections,
     connect: connectorOf({}),
+    clock,
     onUnsolicited: unsolicited,
   });
   closing.push(() => opened.close());
@@ -83,12 +84,12 @@ test('a request that follows an answer goes on its connection, however many ther
   const first = request('/1');
   await send(0);
   await first;
-  vi.advanceTimersByTime(REST_MS);
+  clock.advance(REST_MS);
   for (let i = 1; i < 10; i++) {
     const next = request(`/${i + 1}`);
     await send(i);
     await next;
-    vi.advanceTimersByTime(REST_MS);
+    clock.advance(REST_MS);
   }
   expect(server.connections).toBe(1);
 });
@@ -99,10 +100,10 @@ test('a new connection rests behind its first answer, and takes the request that
   await send(0);
   await first;
   const second = request('/2');
-  vi.advanceTimersByTime(REST_MS - 1);
+  clock.advance(REST_MS - 1);
   await poll();
   expect(places()).toStrictEqual(['/1 on 0']);
-  vi.advanceTimersByTime(1);
+  clock.advance(1);
   await send(1);
   await second;
   expect(places()).toStrictEqual(['/1 on 0', '/2 on 0']);
@@ -133,7 +134,7 @@ test('line breaks behind an answer are nothing (RFC 9112, 2.2)', async () => {
   const first = request('/1');
   await send(0, Buffer.concat([answer, Buffer.from('\r\n')]));
   await first;
-  vi.advanceTimersByTime(REST_MS);
+  clock.advance(REST_MS);
   const second = request('/2');
   await send(1);
   await second;
@@ -163,7 +164,7 @@ test('nobody goes before those who wait, and one at a time', async () => {
   const all = ['/1', '/2', '/3'].map((path) => request(path));
   await send(0);
   await poll();
-  vi.advanceTimersByTime(REST_MS);
+  clock.advance(REST_MS);
   for (const index of [1, 2]) await send(index);
   await Promise.all(all);
   expect(places()).toStrictEqual(['/1 on 0', '/2 on 0', '/3 on 0']);
@@ -178,7 +179,7 @@ test('a request that is given up while the connection rests is not sent, and the
   void request('/2', { over });
   const third = request('/3');
   over.yet = true;
-  vi.advanceTimersByTime(REST_MS);
+  clock.advance(REST_MS);
   await send(1);
   await third;
   expect(places()).toStrictEqual(['/1 on 0', '/3 on 0']);

@@ -73,6 +73,13 @@ describe('what is coded', () => {
     expect(await decoded(encode(text), coding, 999)).toStrictEqual(tooLarge);
   });
 
+  test.each(['deflate', 'gzip', 'br', 'zstd'])(
+    'in %s and empty before it is read is cut short',
+    async (coding) => {
+      expect(await decoded(gzipSync(''), `${coding}, gzip`)).toBe(coding === 'zstd' ? '' : 'Z_BUF_ERROR');
+    },
+  );
+
   test('twice and more is undone from the last on, up to four times', async () => {
     expect(await decoded(gzipSync(deflateSync(POST)), 'deflate, gzip')).toBe(POST);
     expect(await decoded(gzipSync(gzipSync(gzipSync(gzipSync(POST)))), 'gzip,gzip,gzip,gzip')).toBe(POST);
@@ -117,6 +124,11 @@ describe('behind the end of', () => {
   test.each<[string, Buffer, string | RegExp]>([
     ['gzip, zeros are passed over', concat(gzipSync(POST), Buffer.alloc(512)), POST],
     ['gzip, rubbish is passed over', concat(gzipSync(POST), 'rubbish'), POST],
+    [
+      'gzip, a member of a magic number has failed',
+      concat(gzipSync(POST), Buffer.from('1f8b', 'hex')),
+      'Z_BUF_ERROR',
+    ],
     ['gzip, half a magic number is rubbish', concat(gzipSync(POST), Buffer.from([0x1f])), POST],
     ['gzip, another member belongs to it', concat(gzipSync('{"id":'), gzipSync('1}')), '{"id":1}'],
     ['gzip, empty members are nothing', concat(gzipSync(''), gzipSync(POST), gzipSync('')), POST],

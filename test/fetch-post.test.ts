@@ -485,6 +485,20 @@ test('a post that was hedged says so, whatever came of it', async () => {
   expect(fetched.at(0)).not.toHaveProperty('hedged');
 });
 
+test('a post in a coding that is not known names it, but not where errors are printed', async () => {
+  const { outcome, settled } = await run([{ kind: 'unknown-coding', status: 200, coding: 'x'.repeat(100) }]);
+  expect(outcome).toMatchObject({
+    httpStatus: 200,
+    attempts: 1,
+    reason: {
+      code: 'BAD_JSON',
+      message: `Post 7 is in a content coding that is not known: ${'x'.repeat(100)}`,
+      retryable: false,
+    },
+  });
+  expect(settled).toMatchObject({ reason: { message: 'Post 7 is in a content coding that is not known' } });
+});
+
 describe('a run that may not go on asking', () => {
   const httpError = { code: 'HTTP_ERROR', message: 'Post 7 answered HTTP 500', retryable: true };
 

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { startParameterStore } from '../local/parameter-store.ts';
 import { type PostsStub, startPostsStub } from '../local/posts-stub.ts';
 import { type S3Store, startS3Store } from '../local/s3-store.ts';
+import { quiet, watch } from './support/manual-mapper.ts';
 import {
   accessDenied,
   hold,
@@ -42,6 +43,7 @@ beforeEach(() => {
   vi.spyOn(Math, 'random').mockReturnValue(0);
 });
 afterEach(() => {
+  vi.useRealTimers();
   vi.unstubAllEnvs();
   vi.restoreAllMocks();
   s3.behave();
@@ -286,8 +288,15 @@ describe('an S3 that fails', () => {
     logged();
     s3.always('GetObject', hold(new Promise(() => {})));
     const handler = await coldStart();
-    const http = contextOf('held', 300);
-    expect(await problemOf(handler(sampleEvent('http-api-get'), http))).toStrictEqual(
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const handled = handler(sampleEvent('http-api-get'), contextOf('held', 10_000));
+    const state = watch(handled);
+    await s3.asked('GetObject');
+    vi.advanceTimersByTime(9_749);
+    await quiet();
+    expect(state.settled).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(await problemOf(handled)).toStrictEqual(
       problem(
         503,
         'Service Unavailable',

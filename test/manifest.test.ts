@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../src/errors.ts';
 import { eachId, type IdList, parseIds } from '../src/ids.ts';
 import { parseManifestLocation, readManifest } from '../src/manifest.ts';
+import { eventually } from './support/eventually.ts';
 
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const integerExpected = 'an integer from 0 to 9007199254740991';
@@ -452,7 +453,7 @@ describe('of a manifest, no more is held than its ids:', () => {
     const packed = gzipSync(randomBytes(200_000).toString('hex').replaceAll(/.{20}/g, '$&\n'));
     const { seen, source } = watched(cut(packed, repeatedly(1_000)));
     await expect(read(source, 'ids.csv.gz', 100)).rejects.toThrow(TooLargeError);
-    await expect.poll(() => seen.isClosed).toBe(true);
+    await eventually(() => seen.isClosed);
     // What fits into the buffer of a stream.
     expect(seen.chunks).toBeLessThan(100);
     expect(packed.length).toBeGreaterThan(200_000);

@@ -7,6 +7,7 @@ import type { RunReport } from '../src/document.ts';
 import { RunConflictError, StoreError } from '../src/errors.ts';
 import { createRunStore, type RunStore } from '../src/run-store.ts';
 import { createS3Client } from '../src/s3.ts';
+import { eventually } from './support/eventually.ts';
 import { quiet, watch } from './support/manual-mapper.ts';
 import {
   accessDenied,
@@ -56,7 +57,7 @@ afterEach(async () => {
   vi.restoreAllMocks();
   for (const client of clients.splice(0)) client.destroy();
   s3.behave();
-  await expect.poll(() => real.openUploads()).toBe(0);
+  await eventually(() => real.openUploads() === 0);
 });
 afterAll(async () => {
   await s3.stop();
@@ -488,7 +489,7 @@ describe('write', () => {
     const written = store.write(runId, chunks, new AbortController());
     await s3.asked('UploadPart');
     // Ten in two parts, and the one that shows that the second is not the last.
-    await expect.poll(() => state.taken).toBe(11);
+    await eventually(() => state.taken >= 11);
     await quiet();
     expect(state.taken).toBe(11);
     resolve();
@@ -655,7 +656,7 @@ describe('write, when S3 fails', () => {
     expect(stopping.signal.aborted).toBe(true);
     held.resolve();
     await cleaningUp.promise;
-    await expect.poll(() => real.openUploads()).toBe(0);
+    await eventually(() => real.openUploads() === 0);
     await quiet();
     expect(state.settled).toBe(false);
     ended.resolve();
@@ -933,9 +934,10 @@ describe('the S3 client', () => {
       const result = storeErrorOf(store.find('x', never()));
       for (let tries = 1; tries <= 5; tries++) {
         await soon(s3.asked('GetObject', tries));
-        await vi.advanceTimersByTimeAsync(19_000);
+        vi.advanceTimersByTime(19_999);
+        await quiet();
         expect(s3.operations).toHaveLength(tries);
-        await vi.advanceTimersByTimeAsync(1_000);
+        vi.advanceTimersByTime(1);
       }
       expect(await soon(result)).toStrictEqual(failure('x', 'read', 'ETIMEDOUT'));
     } finally {
@@ -943,7 +945,7 @@ describe('the S3 client', () => {
     }
   });
 
-  /** Settles as `promise` does, while the clock goes on by a millisecond at a time, for the delays between tries. */
+  /** Settles as `promise` does, while the delays between tries go by, which are none. */
   async function soon<T>(promise: Promise<T>): Promise<T> {
     let settled = false;
     const settle = (): void => {
@@ -951,7 +953,7 @@ describe('the S3 client', () => {
     };
     promise.then(settle, settle);
     while (!settled) {
-      await vi.advanceTimersByTimeAsync(1);
+      vi.advanceTimersByTime(0);
       await setImmediate();
     }
     return promise;

@@ -467,13 +467,13 @@ describe('output that cannot be written', () => {
 
   test('does not end the process where no one reads it any more', async () => {
     const script = `
-      import { setTimeout } from 'node:timers/promises';
+      import { setImmediate } from 'node:timers/promises';
       import { createTelemetry } from ${JSON.stringify(new URL('../src/telemetry.ts', import.meta.url))};
       for await (const _ of process.stdin);
       const { runStarted, runEnded } = createTelemetry(process.env);
       for (const run of ${JSON.stringify([runOf('first'), runOf('second')])}) {
         runStarted(run.run);
-        await setTimeout(1);
+        await setImmediate();
         runEnded(run);
       }
       process.exitCode = 42;`;

@@ -1,10 +1,20 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { StoreError } from '../../src/errors.ts';
 import type { Id } from '../../src/ids.ts';
+import { eventually } from '../support/eventually.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { hold } from '../support/misbehaving-s3.ts';
 import { httpResponse, startMisbehavingServer } from '../support/misbehaving-server.ts';
-import { deadline, type Given, HEALTHY, type Outcome, startWorld, type World, well } from './world.ts';
+import {
+  Attempts,
+  deadline,
+  type Given,
+  HEALTHY,
+  type Outcome,
+  startWorld,
+  type World,
+  well,
+} from './world.ts';
 
 const IDS: readonly Id[] = [1, 2, 'bad', 3, 4];
 const REMAINING_MS = 10_000;
@@ -41,13 +51,9 @@ async function runUntilLate(
     if (path !== '/posts/bad') socket.write(httpResponse(200, value));
     else if (bad) socket.write(bad);
   });
-  const pending = async (count: number): Promise<void> => {
-    while (clock.pending !== count) await new Promise((resolve) => setImmediate(resolve));
-  };
-  let attempts = 0;
-  const inFlight = async (count: number): Promise<void> => {
-    while (attempts !== count) await new Promise((resolve) => setImmediate(resolve));
-  };
+  const attempts = new Attempts(clock);
+  const inFlight = (count: number): Promise<void> => attempts.inFlight(count);
+  const pending = (count: number): Promise<void> => eventually(() => clock.pending === count);
   const settings = { attemptTimeoutMs: 20_000, ...given.settings };
   const running = world.run({
     ids: IDS,
@@ -55,10 +61,8 @@ async function runUntilLate(
     ...given,
     origin: upstream.origin,
     clock,
+    attempts,
     settings,
-    onInFlight: (count) => {
-      attempts = count;
-    },
   });
   try {
     const [result] = await Promise.allSettled([

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { StoreError } from '../../src/errors.ts';
+import { quiet, watch } from '../support/manual-mapper.ts';
 import {
   accessDenied,
   conflict,
@@ -21,6 +22,9 @@ const small = [1, 2, 'bad', 3, 4];
 /** Six of them are a document of two parts. */
 const large = [1, 2, 3, 4, 5, 6];
 const LARGE = `"${'x'.repeat(1_000_000)}"`;
+/** Of the client for one try, and how many it makes. */
+const S3_TIMEOUT_MS = 20_000;
+const TRIES = 5;
 const LOOK = 'GetObject bytes=-65536';
 const PARTS = ['CreateMultipartUpload', 'UploadPart', 'UploadPart', 'CompleteMultipartUpload'];
 const never = hold(new Promise(() => {}));
@@ -46,11 +50,42 @@ afterEach(async () => {
 afterAll(() => world.close());
 
 let ids: (number | string)[];
-const run = (of: (number | string)[], s3TimeoutMs = 5_000) => {
+const run = (of: (number | string)[]) => {
   ids = of;
-  // Six posts of 1 MB take their time.
-  return world.run({ origin: upstream.origin, ids, s3TimeoutMs, settings: { attemptTimeoutMs: 3_000 } });
+  return world.run({ origin: upstream.origin, ids });
 };
+
+/** The same, where S3 leaves so many requests for an operation without an answer; the time of each is let go by. */
+async function runWithout(answers: number, operation: S3Operation) {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const running = run(small);
+    const runs = watch(running);
+    for (let tries = 1; tries <= answers; tries++) {
+      await asked(operation, tries);
+      vi.advanceTimersByTime(S3_TIMEOUT_MS - 1);
+      await quiet();
+      const requests = world.s3.operations.filter((it) => it === operation);
+      expect([requests.length, runs.settled]).toStrictEqual([tries, false]);
+      vi.advanceTimersByTime(1);
+    }
+    await settled(running);
+    return await running;
+  } finally {
+    vi.useRealTimers();
+  }
+}
+
+const asked = (operation: S3Operation, times: number) => settled(world.s3.asked(operation, times));
+
+/** Resolves once a promise has settled, and lets the delays between tries go by, which are none. */
+async function settled(promise: Promise<unknown>): Promise<void> {
+  const state = watch(promise);
+  while (!state.settled) {
+    vi.advanceTimersByTime(0);
+    await quiet();
+  }
+}
 
 describe('passes: the document is stored, and its outcomes are those of the posts', () => {
   test.each<[string, S3Operation, readonly S3Fault[], readonly string[]]>([
@@ -78,15 +113,20 @@ describe('passes: the document is stored, and its outcomes are those of the post
 
   test('an answer that does not come in time', async () => {
     world.s3.next('PutObject', never);
-    await world.expectDocument(await run(small, 250), well());
+    await world.expectDocument(await runWithout(1, 'PutObject'), well());
+    expect(world.s3.operations).toStrictEqual([LOOK, 'PutObject', 'PutObject']);
   });
 
   test('an answer that is slow, but comes', async () => {
-    const released = new Promise<void>((resolve) => {
-      void world.s3.asked('PutObject').then(() => setTimeout(resolve, 100));
-    });
-    world.s3.next('PutObject', hold(released));
-    await world.expectDocument(await run(small), well());
+    const released = Promise.withResolvers<void>();
+    world.s3.next('PutObject', hold(released.promise));
+    const running = run(small);
+    const runs = watch(running);
+    await world.s3.asked('PutObject');
+    await quiet();
+    expect(runs.settled).toBe(false);
+    released.resolve();
+    await world.expectDocument(await running, well());
     expect(world.s3.operations).toStrictEqual([LOOK, 'PutObject']);
   });
 
@@ -143,7 +183,8 @@ describe('fails: the run says so, stores nothing, and leaves no part', () => {
     ['403 at the end of parts', large, 'CompleteMultipartUpload', accessDenied, 'written: AccessDenied'],
   ])('%s', async (_name, of, operation, fault, said) => {
     world.s3.always(operation, fault);
-    const error = await run(of as (number | string)[], fault === never ? 250 : 5_000).catch((it) => it);
+    const running = fault === never ? runWithout(TRIES, operation) : run(of as (number | string)[]);
+    const error = await running.catch((it) => it);
     expect(error).toBeInstanceOf(StoreError);
     expect(error.message).toStrictEqual(location);
     expect(error.message.replace(/.* could not be /, '')).toBe(said);

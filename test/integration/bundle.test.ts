@@ -289,7 +289,7 @@ describe('servers that misbehave', () => {
     const json = (name: string): Buffer => httpResponse(200, `{"name":"${name}"}`);
     const retryable = (name: string) => ({
       code: 'TIMEOUT',
-      message: `Post ${name} did not come within 1500 ms`,
+      message: `Post ${name} did not come within 3000 ms`,
       retryable: true,
     });
     const notJson = (name: string) => ({
@@ -397,7 +397,7 @@ describe('servers that misbehave', () => {
       }),
       (it) => it.stop(),
     );
-    const bundle = await start(server.origin, { ATTEMPT_TIMEOUT_MS: '1500', MAX_ATTEMPTS: '2' });
+    const bundle = await start(server.origin, { ATTEMPT_TIMEOUT_MS: '3000', MAX_ATTEMPTS: '2' });
     const ids = Object.keys(posts);
     const answer = await bundle.invoke({ ids }, 'faults');
 
@@ -446,8 +446,8 @@ describe('servers that misbehave', () => {
       }),
       (it) => it.stop(),
     );
-    const bundle = await start(server.origin, { WRITE_RESERVE_MS: '1000', CONCURRENCY: '2' });
-    const answer = await bundle.invoke({ ids: [1, 2, 3, 4] }, 'in-time', 3_000);
+    const bundle = await start(server.origin, { WRITE_RESERVE_MS: '4000', CONCURRENCY: '2' });
+    const answer = await bundle.invoke({ ids: [1, 2, 3, 4] }, 'in-time', 7_000);
     expect(answer).toMatchObject({
       returned: {
         errors: { byCode: { DEADLINE: 3 }, retryableIds: [2, 3, 4] },

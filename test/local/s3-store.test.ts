@@ -20,6 +20,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type S3Store, startS3Store } from '../../local/s3-store.ts';
+import { eventually } from '../support/eventually.ts';
 
 const Bucket = 'batch-fetcher-local';
 const mib = 1024 ** 2;
@@ -300,7 +301,7 @@ describe('sizes, ranges and errors', () => {
     await expect(done).rejects.toThrow('Upload aborted');
     body.destroy();
     // The abort of the parts goes on behind the rejection.
-    await expect.poll(() => store.openUploads()).toBe(0);
+    await eventually(() => store.openUploads() === 0);
   });
 
   test('a listing of uploads, which would always be empty, is refused', async () => {

@@ -1,7 +1,9 @@
+import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Certificate } from './certificate.ts';
+import { eventually } from './eventually.ts';
 
 /** A request as it came in. */
 export interface RawRequest {
@@ -28,6 +30,8 @@ export interface MisbehavingServer {
   connected(count: number): Promise<void>;
   /** Resolves once `count` requests have come. */
   requested(count: number): Promise<void>;
+  /** Resolves once the clients, here and without TLS, have read all that was sent on the connections that are open. */
+  taken(): Promise<void>;
   /** Resolves once no connection is open. */
   idle(): Promise<void>;
   stop(): Promise<void>;
@@ -40,6 +44,8 @@ export interface MisbehavingServerOptions {
   readonly onConnection?: (socket: Socket) => void;
 }
 
+const newClients = channel('net.client.socket');
+
 /**
  * A server on 127.0.0.1 that does with the socket of each request whatever `onRequest` says, down to the byte:
  * half an answer, none, a reset. `index` counts the requests.
@@ -51,6 +57,18 @@ export async function startMisbehavingServer(
   const requests: RawRequest[] = [];
   const sockets: Socket[] = [];
   const open = new Set<Socket>();
+  /** Of all servers here: which of them it is for, a client knows when it is connected. */
+  const clients: Socket[] = [];
+  const onClient = (message: unknown): void => {
+    // Node has it so.
+    clients.push((message as { socket: Socket }).socket);
+  };
+  newClients.subscribe(onClient);
+  const hasTaken = (socket: Socket): boolean =>
+    socket.bytesWritten === 0 ||
+    clients.some(
+      ({ localPort, bytesRead }) => localPort === socket.remotePort && bytesRead === socket.bytesWritten,
+    );
   const waiting = new Set<() => void>();
   const changed = (): void => {
     for (const check of waiting) check();
@@ -112,8 +130,10 @@ export async function startMisbehavingServer(
     },
     connected: (count) => until(() => sockets.length >= count),
     requested: (count) => until(() => requests.length >= count),
+    taken: () => eventually(() => [...open].every(hasTaken)),
     idle: () => until(() => open.size === 0),
     async stop() {
+      newClients.unsubscribe(onClient);
       for (const socket of open) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
     },
