@@ -10,6 +10,8 @@ export interface Fault {
   readonly leadsTo: 'post' | 'retry' | ReasonCode;
   /** Whether it ends reuse for the rest of its run, and is so left to the last of the runs. */
   readonly endsReuse?: true;
+  /** Whether the connection is about to end: what comes on it meanwhile is not looked at. */
+  readonly endsConnection?: true;
 }
 
 const SHARE = 0.05;
@@ -123,6 +125,7 @@ export const faults: readonly Fault[] = [
     name: 'a connection that is reset behind its answer',
     answer: (socket, id) => socket.write(httpResponse(200, postOf(id)), () => socket.resetAndDestroy()),
     leadsTo: 'post',
+    endsConnection: true,
   },
   {
     name: 'a connection that closes 1 ms behind its answer',
@@ -131,6 +134,7 @@ export const faults: readonly Fault[] = [
       setTimeout(() => socket.end(), 1);
     },
     leadsTo: 'post',
+    endsConnection: true,
   },
   {
     name: 'a body that ends with its connection, which is reset',
@@ -196,7 +200,7 @@ export const faults: readonly Fault[] = [
 ];
 
 /** From this post on, the origin also sends what nobody asked for. */
-const STRAYS_FROM_ID = 160_001;
+export const STRAYS_FROM_ID = 160_001;
 
 /** What the `times`th request for a post meets, if it is not well: always the same for the same seed. */
 export function faultOf(seed: number, id: number, times: number): Fault | undefined {
