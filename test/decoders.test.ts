@@ -242,6 +242,23 @@ describe('zstd', () => {
   });
 });
 
+describe('a large body', () => {
+  const noise = Buffer.from(
+    Array.from({ length: 90_000 }, (_, i) => 0x20 + (((i * i * 2_654_435_761) >>> 7) % 95)),
+  ).toString();
+
+  test.each<[string, (text: string) => Buffer]>([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['deflate', deflateRawSync],
+    ['zstd', zstdCompressSync],
+  ])('in %s comes back as a small one does, and so does one that is small before', async (coding, encode) => {
+    expect(encode(noise).length).toBeGreaterThan(16_384);
+    expect(await decoded(encode(noise), coding)).toBe(noise);
+    expect(await decoded(encode('x'.repeat(90_000)), coding)).toBe('x'.repeat(90_000));
+  });
+});
+
 describe('many bodies', () => {
   test('are decoded one after the other, each its own', async () => {
     const bodies = Array.from({ length: 50 }, (_, i) => gzipSync(`"${i}"`));
@@ -251,7 +268,7 @@ describe('many bodies', () => {
 
   test('that nobody waits for any more are not decoded', async () => {
     const results = await Promise.all(
-      Array.from({ length: 10 }, (_, i) => decode(gzipSync(POST), ['gzip'], MAX_BYTES, () => i < 5)),
+      Array.from({ length: 10 }, (_, i) => decode(brotliCompressSync(POST), ['br'], MAX_BYTES, () => i < 5)),
     );
     expect(results.map((result) => result?.kind)).toStrictEqual([
       ...Array(5).fill('decoded'),
