@@ -12,14 +12,18 @@ export type Lookup = (
 export type Resolved = (error: Error | null, addresses: readonly string[]) => void;
 
 /**
- * What no posts come from, but the credentials of a cloud's machines do: link-local addresses, EC2's metadata service
- * over IPv6, and link-local addresses behind NAT64 (RFC 6052). IPv4-mapped ones are checked as what they stand for.
+ * What no posts come from, but the credentials of a cloud's machines do: link-local addresses, also behind NAT64
+ * (RFC 6052) and 6to4 (RFC 3056); EC2's and EKS' services over IPv6; Alibaba Cloud's. IPv4-mapped ones are checked as
+ * what they stand for.
  */
 const NOT_ALLOWED = new BlockList();
 NOT_ALLOWED.addSubnet('169.254.0.0', 16);
 NOT_ALLOWED.addSubnet('fe80::', 10, 'ipv6');
 NOT_ALLOWED.addAddress('fd00:ec2::254', 'ipv6');
+NOT_ALLOWED.addAddress('fd00:ec2::23', 'ipv6');
+NOT_ALLOWED.addAddress('100.100.100.200');
 NOT_ALLOWED.addSubnet('64:ff9b::a9fe:0', 112, 'ipv6');
+NOT_ALLOWED.addSubnet('2002:a9fe::', 32, 'ipv6');
 
 /**
  * The addresses to connect to for a host, a name or an address: those of each family in turn, in the order of the

@@ -61,7 +61,7 @@ export type RequestPost = (
 export interface RunOrigin {
   /**
    * To be called when a run starts. From the first answer on that nobody asked for, no connection takes a second request
-   * for the rest of the run: what comes could be taken for that request's answer.
+   * for the rest of the run, and for five minutes: what comes could be taken for that request's answer.
    */
   startRun(): OriginRun;
 }

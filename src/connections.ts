@@ -23,6 +23,22 @@ export interface Transport {
   restsUntilMs?: number;
 }
 
+/** How soon an origin answers at the soonest, as far as answers show that can be no other's. */
+export class LeastLatency {
+  #leastMs = Infinity;
+  #answers = 0;
+
+  add(ms: number): void {
+    this.#leastMs = Math.min(this.#leastMs, ms);
+    this.#answers += 1;
+  }
+
+  /** Whether an answer comes so much sooner than all before it that it may have been on its way already. */
+  isTooSoon(ms: number): boolean {
+    return this.#answers >= 5 && this.#leastMs >= 4 && ms < this.#leastMs / 2;
+  }
+}
+
 /** What undici tells of a request, and what is told to it. */
 export interface RequestHandler extends Dispatcher.DispatchHandler {
   /** Which client has the request, once one has. */
@@ -59,14 +75,19 @@ const REST_MS = 10;
 export class Connections {
   readonly #url: URL;
   readonly #options: ConnectionsOptions;
-  readonly #pool: Pool;
+  #pool: Pool;
   #behindPoll: (() => void)[] = [];
 
   constructor(origin: string, options: ConnectionsOptions) {
     this.#url = new URL(origin);
     this.#options = options;
-    const { connections, connect } = options;
-    this.#pool = new Pool(origin, { connections, connect, factory: (url) => new Connection(url, options) });
+    this.#pool = this.#openPool();
+  }
+
+  /** Ends the connections that there are, those in use behind their answers: no request goes on one of them any more. */
+  renew(): void {
+    void this.#pool.close();
+    this.#pool = this.#openPool();
   }
 
   /** Sends a request; with `isAlone`, on a new connection, which ends behind the answer. */
@@ -96,6 +117,15 @@ export class Connections {
   /** Ends the idle connections, and the others when they are done. */
   close(): Promise<void> {
     return this.#pool.close();
+  }
+
+  #openPool(): Pool {
+    const { connections, connect } = this.#options;
+    return new Pool(this.#url, {
+      connections,
+      connect,
+      factory: (url) => new Connection(url, this.#options),
+    });
   }
 }
 

@@ -30,8 +30,11 @@ const MOST_CODINGS = 4;
 /** Up to there a body is decoded at once, within a tenth of a millisecond. */
 const SMALL_BYTES = 16_384;
 const SMALL_DECODED_BYTES = 65_536;
-/** Of a body in zstd; and of the members of gzip, where what stands behind them is to be found. */
-const MOST_FRAMES = 4_096;
+/** Frames of zstd that a body may have, and one more for each of so many bytes; each takes a decoder of its own. */
+const MOST_FRAMES = 256;
+const BYTES_A_FRAME = 4_096;
+/** Members of gzip behind which it is looked for what is none. */
+const MOST_MEMBERS = 256;
 const MOST_CODING_CHARS = 100;
 /** What comes through as it is: nothing was done to it, or S3's clients have undone it (and left its name). */
 const UNDONE = new Set(['', 'identity', 'aws-chunked']);
@@ -211,7 +214,14 @@ function broken(code: string): Error {
 
 /** "deflate" is zlib's format (RFC 9110, 8.4.1.2), and some servers send it without zlib's frame. */
 async function decodeDeflate(bytes: Buffer, maxBytes: number): Promise<Buffer> {
-  return whole(bytes, await run<ZlibOptions>(hasZlibFrame(bytes) ? inflate : inflateRaw, bytes, maxBytes));
+  const hasFrame = hasZlibFrame(bytes);
+  try {
+    return whole(bytes, await run<ZlibOptions>(hasFrame ? inflate : inflateRaw, bytes, maxBytes));
+  } catch (error) {
+    // It may have looked like a frame by chance.
+    if (!hasFrame || (error as NodeJS.ErrnoException).code !== 'Z_DATA_ERROR') throw error;
+    return whole(bytes, await run<ZlibOptions>(inflateRaw, bytes, maxBytes));
+  }
 }
 
 /** RFC 1950, 2.2. */
@@ -236,17 +246,25 @@ const GZIP_MAGIC = Buffer.from('1f8b', 'hex');
 /** Where the whole members end behind which there is no other; 0 where there are none, or one is broken. */
 function endOfMembers(bytes: Buffer, maxBytes: number): number {
   let end = 0;
-  for (let members = 0; members < MOST_FRAMES; members++) {
+  let left = maxBytes;
+  for (let members = 0; members < MOST_MEMBERS; members++) {
     if (!bytes.subarray(end, end + 2).equals(GZIP_MAGIC)) return end;
-    const next = endOfMember(bytes, end, maxBytes);
-    if (next === undefined) return 0;
-    end = next;
+    const member = readMember(bytes, end, left);
+    if (!member) return 0;
+    end = member.end;
+    left -= member.bytes;
   }
   return 0;
 }
 
+interface Member {
+  readonly end: number;
+  /** How many bytes it holds. */
+  readonly bytes: number;
+}
+
 /** RFC 1952, 2.3. */
-function endOfMember(bytes: Buffer, start: number, maxBytes: number): number | undefined {
+function readMember(bytes: Buffer, start: number, maxBytes: number): Member | undefined {
   try {
     const flags = bytes.readUInt8(start + 3);
     let at = start + 10;
@@ -254,12 +272,11 @@ function endOfMember(bytes: Buffer, start: number, maxBytes: number): number | u
     if (flags & 4) at += 2 + bytes.readUInt16LE(at);
     for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
     if (flags & 2) at += 2;
-    const { buffer, read } = outputOf(
-      inflateRawSync(bytes.subarray(at), { maxOutputLength: maxBytes, info: true } as ZlibOptions),
-    );
+    const options = { maxOutputLength: maxBytes + 1, info: true } as ZlibOptions;
+    const { buffer, read } = outputOf(inflateRawSync(bytes.subarray(at), options));
     const end = at + read + 8;
     const isWhole = end <= bytes.length && bytes.readUInt32LE(at + read) === crc32(buffer);
-    return isWhole ? end : undefined;
+    return isWhole && buffer.length <= maxBytes ? { end, bytes: buffer.length } : undefined;
   } catch {
     // It ends too early, or is no deflate.
     return undefined;
@@ -276,7 +293,7 @@ async function decodeZstd(bytes: Buffer, maxBytes: number): Promise<Buffer> {
       at += skipped;
       continue;
     }
-    if (++frames > MOST_FRAMES) throw broken('Z_DATA_ERROR');
+    if (++frames > MOST_FRAMES + bytes.length / BYTES_A_FRAME) throw broken('Z_DATA_ERROR');
     const { buffer, read } = await run(zstdDecompress, bytes.subarray(at), left + 1, ZSTD);
     left -= buffer.length;
     if (left < 0) throw broken(TOO_LARGE);

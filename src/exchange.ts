@@ -2,10 +2,11 @@ import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
 import type { Attempt } from './attempt.ts';
 import { Body } from './body.ts';
-import type { Connections, RequestHandler, Transport } from './connections.ts';
+import type { Clock } from './clock.ts';
+import type { Connections, LeastLatency, RequestHandler, Transport } from './connections.ts';
 import { type Connector, EXPIRED } from './connector.ts';
 import { codingsOf, type Decoded, decode, mostCodedBytes } from './decoders.ts';
-import { asksForCalm, causeOf } from './network-cause.ts';
+import { asksForCalm, causeOf, isRefused } from './network-cause.ts';
 import { waitFieldsOf } from './wait-fields.ts';
 
 type QueuedRequest = Dispatcher.DispatchOptions & {
@@ -19,6 +20,8 @@ export interface ExchangeOptions {
   readonly connections: Connections;
   /** Whether connections may still take more than one request, as far as the run knows by now. */
   readonly mayReuse: () => boolean;
+  readonly leastLatency: LeastLatency;
+  readonly clock: Clock;
   /** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
   readonly onEnd: (attempt: Attempt, location?: string) => void;
 }
@@ -29,6 +32,10 @@ const MAX_ERROR_BODY_BYTES = 65_536;
 /** What a server may send on a connection that it closes, as no request came (RFC 9110, 15.5.9). */
 const REQUEST_TIMEOUT = 408;
 const NO_BODY = Buffer.alloc(0);
+/** How often a request goes to another session, where none looks at it. */
+const MOST_RESENT_SHARED = 32;
+/** More lines than any server has a use for: each costs as much as a post. */
+const MOST_HEADER_LINES = 1_000;
 const ENDED = new Error('The attempt has ended');
 
 /**
@@ -51,7 +58,9 @@ export class Exchange implements RequestHandler {
   #leaveQueue: ((reason: Error) => void) | undefined;
   #transport: Transport | undefined;
   #isReuse = false;
-  #isResent = false;
+  #resent = 0;
+  #sentMs = 0;
+  #isTooSoon = false;
   #resending: NodeJS.Immediate | undefined;
   #isWaiting = false;
   #ended = false;
@@ -96,7 +105,7 @@ export class Exchange implements RequestHandler {
 
   /** The answer, where it has come, or where its status is all of it: an error that is still sending its body. */
   answered(): Attempt | undefined {
-    if (this.#redirect() !== undefined) return undefined;
+    if (this.#redirect() !== undefined || this.#isDoubtful()) return undefined;
     return this.#complete ?? (this.#status >= 300 ? this.#response(NO_BODY) : undefined);
   }
 
@@ -106,15 +115,20 @@ export class Exchange implements RequestHandler {
     this.#controller = controller;
     this.#transport = this.client?.transport;
     this.#isReuse = this.#on.hasAnswered;
+    this.#sentMs = this.#options.clock.now();
   }
 
   onResponseStarted(): void {
+    const { leastLatency, clock } = this.#options;
+    const latencyMs = clock.now() - this.#sentMs;
     this.#hasBegun = true;
     this.#on.hasAnswered = true;
+    if (this.#isReuse && leastLatency.isTooSoon(latencyMs)) this.#isTooSoon = true;
+    else leastLatency.add(latencyMs);
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
@@ -123,6 +137,11 @@ export class Exchange implements RequestHandler {
     // Not sooner: until then undici may send the request again, on another connection.
     this.#stopWaiting();
     this.#status = status;
+    const { rawHeaders } = controller;
+    if (Array.isArray(rawHeaders) && rawHeaders.length > 2 * MOST_HEADER_LINES) {
+      this.#end({ kind: 'failed', code: 'HPE_HEADER_OVERFLOW', isReachable: true }, true);
+      return;
+    }
     this.#headers = headers;
     const { maxBodyBytes } = this.#options;
     this.#codings = codingsOf(headers['content-encoding']);
@@ -171,7 +190,7 @@ export class Exchange implements RequestHandler {
     const transport = this.#transport ?? this.client?.transport;
     const isReachable = this.#isReachable(transport);
     if (transport) transport.hasFailed = true;
-    if (transport?.hasAnswered && !this.#hasBegun && !this.#isResent && hasEnded(transport, error))
+    if (transport && !this.#hasBegun && this.#mayResend(transport) && isUnanswered(transport, error))
       this.#resendAlone();
     else this.#fail(error, isReachable);
   }
@@ -188,8 +207,13 @@ export class Exchange implements RequestHandler {
     connections.dispatch(this.#request, this, isAlone);
   }
 
+  /** Over HTTP/2, a session may be full, or go away, more than once. */
+  #mayResend({ isShared }: Transport): boolean {
+    return this.#resent < (isShared ? MOST_RESENT_SHARED : 1);
+  }
+
   #resendAlone(): void {
-    this.#isResent = true;
+    this.#resent += 1;
     // Over HTTP/2, which tells answers apart, all that wait are to share the new connection.
     this.#resend(!this.#options.connector.mayShare);
   }
@@ -203,9 +227,13 @@ export class Exchange implements RequestHandler {
     this.#errorBytes = 0;
     this.#complete = undefined;
     this.#controller = undefined;
+    this.#isReuse = false;
+    this.#isTooSoon = false;
     this.#leaveQueue = undefined;
     this.#resending = setImmediate(() => {
       this.#resending = undefined;
+      this.#noteCalm();
+      this.#transport = undefined;
       this.#send(isAlone);
     });
   }
@@ -269,16 +297,19 @@ export class Exchange implements RequestHandler {
 
   /** Whether what came on a connection that had been used before may be the answer to another request. */
   #isDoubtful(): boolean {
-    if (!this.#isReuse || this.#isResent || this.#on.isShared) return false;
-    return this.#status === REQUEST_TIMEOUT || !this.#options.mayReuse();
+    if (!this.#isReuse || this.#on.isShared) return false;
+    return this.#isTooSoon || this.#status === REQUEST_TIMEOUT || !this.#options.mayReuse();
   }
 
   #end(attempt: Attempt, abort = false): void {
     if (this.#ended) return;
     if (this.#isDoubtful()) {
+      const { socket } = this.#on;
       const controller = this.#controller;
       this.#resendAlone();
       if (abort) controller?.abort(ENDED);
+      // The answer proper may be on its way still.
+      else socket.destroy();
       return;
     }
     this.#ended = true;
@@ -318,8 +349,13 @@ export class Exchange implements RequestHandler {
   }
 }
 
-/** Whether it was the connection that failed, and not the stream of one request that shares it. */
-function hasEnded({ isGone, socket }: Transport, error: Error & { code?: unknown }): boolean {
+/**
+ * Whether a request that failed was not looked at, as the server says, or failed with a connection that had been used
+ * before, and not by itself on one that is shared.
+ */
+function isUnanswered(transport: Transport, error: Error & { code?: unknown }): boolean {
   if (asksForCalm(error)) return false;
-  return isGone || socket.destroyed || error.code !== 'ERR_HTTP2_STREAM_ERROR';
+  if (transport.isShared && isRefused(error)) return true;
+  const { hasAnswered, isGone, socket } = transport;
+  return hasAnswered && (isGone || socket.destroyed || error.code !== 'ERR_HTTP2_STREAM_ERROR');
 }

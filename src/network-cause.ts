@@ -31,6 +31,7 @@ const PARSER_CODES: readonly (readonly [words: RegExp, code: string])[] = [
 
 /** A code, and no text that an origin could have sent. */
 const CODE = /^[A-Za-z][A-Za-z0-9_]{0,63}$/;
+const REFUSED = /\bNGHTTP2_REFUSED_STREAM$|"GOAWAY" frame received with code 0$/;
 const CALM = /\bNGHTTP2_ENHANCE_YOUR_CALM$|"GOAWAY" frame received with code 11$/;
 
 /**
@@ -53,6 +54,11 @@ export function causeOf(error: Error & { code?: unknown }, hasStatus: boolean): 
 /** Whether an HTTP/2 server says that it is asked too much (RFC 9113, 7). */
 export function asksForCalm({ message }: Error): boolean {
   return CALM.test(message);
+}
+
+/** Whether an HTTP/2 server says that it has not looked at a request (RFC 9113, 8.7). */
+export function isRefused({ message }: Error): boolean {
+  return REFUSED.test(message);
 }
 
 /** Whether a connection has ended because of bytes that came when no request was in flight on it. */

@@ -4,7 +4,7 @@ import connectorOf from 'undici/lib/core/connect.js';
 import { type Lookup, resolveAddresses } from './addresses.ts';
 import type { Attempt, RequestPost, RunOrigin } from './attempt.ts';
 import { type Clock, sharedAfter } from './clock.ts';
-import { Connections } from './connections.ts';
+import { Connections, LeastLatency } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Exchange } from './exchange.ts';
 import { onAbort } from './on-abort.ts';
@@ -40,6 +40,8 @@ export interface Origin extends RunOrigin {
 /** The project and its version in package.json. */
 export const USER_AGENT = 'batch-fetcher/0.1.0';
 const MAX_REDIRECTS = 3;
+/** How long an origin that was seen to send what nobody asked for gets a connection for each request, at least. */
+const DISTRUST_MS = 300_000;
 
 /**
  * Opens connections to the origin of `postUrl` as they are needed: HTTP/2 where TLS offers it, else HTTP/1.1 with
@@ -67,8 +69,11 @@ export function openOrigin(options: OriginOptions): Origin {
     clock,
   });
   let unsolicited = 0;
+  let distrustedUntilMs = -Infinity;
   const onUnsolicited = (): void => {
     unsolicited += 1;
+    distrustedUntilMs = clock.now() + DISTRUST_MS;
+    for (const connections of [shared, unshared]) connections.renew();
   };
   const open = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Connections =>
     new Connections(url.origin, {
@@ -80,11 +85,12 @@ export function openOrigin(options: OriginOptions): Origin {
       headersTimeout: 0,
       bodyTimeout: 0,
       // Ending a stream tells nothing of its connection, which many share: one that has died is found out by this.
-      h2Options: { pingInterval: attemptTimeoutMs, ...streams },
+      h2Options: { pingInterval: Math.ceil(attemptTimeoutMs / 4), ...streams },
     });
   const shared = open(connections);
   /** For the requests that share no connection where the others do. */
   const unshared = open(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
+  const leastLatency = new LeastLatency();
   const firstFields = fieldsWith(headers);
   const after = sharedAfter(clock);
 
@@ -121,6 +127,8 @@ export function openOrigin(options: OriginOptions): Origin {
             connector,
             connections: pool,
             mayReuse,
+            leastLatency,
+            clock,
             onEnd: (attempt, location) => {
               if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
               const target = redirectTarget(location, url.origin, path);
@@ -140,7 +148,7 @@ export function openOrigin(options: OriginOptions): Origin {
   return {
     startRun() {
       const before = unsolicited;
-      const mayReuse = (): boolean => unsolicited === before;
+      const mayReuse = (): boolean => unsolicited === before && clock.now() >= distrustedUntilMs;
       return {
         requestPost: (...request) => requestPost(mayReuse, ...request),
         unsolicited: () => unsolicited - before,

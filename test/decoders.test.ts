@@ -73,6 +73,14 @@ describe('what is coded', () => {
     expect(await decoded(encode(text), coding, 999)).toStrictEqual(tooLarge);
   });
 
+  test('in deflate without a frame may begin as if it had one', async () => {
+    // A stored block whose padding is not zero, and an empty last one.
+    const text = 'x'.repeat(29);
+    const stored = concat(Buffer.from([0x08, 29, 0, 226, 255]), text, Buffer.from([3, 0]));
+    expect(await decoded(stored, 'deflate')).toBe(text);
+    expect(await decoded(concat(stored, 'rubbish'), 'deflate')).toBe('Z_DATA_ERROR');
+  });
+
   test.each(['deflate', 'gzip', 'br', 'zstd'])(
     'in %s and empty before it is read is cut short',
     async (coding) => {
@@ -164,8 +172,14 @@ describe('behind the end of', () => {
     expect(await decoded(concat(wrong, 'rubbish'), 'gzip')).toBe('Z_DATA_ERROR');
   });
 
+  test('members of gzip that hold too much together, rubbish is a failure', async () => {
+    const half = gzipSync('x'.repeat(600));
+    expect(await decoded(concat(half, half, 'rubbish'), 'gzip', 1_200)).toBe('x'.repeat(1_200));
+    expect(await decoded(concat(half, half, 'rubbish'), 'gzip', 1_199)).not.toBe('x'.repeat(1_200));
+  });
+
   test('more members of gzip than anybody sends, rubbish is a failure', async () => {
-    const members = Buffer.concat(Array<Buffer>(4_097).fill(gzipSync('')));
+    const members = Buffer.concat(Array<Buffer>(257).fill(gzipSync('')));
     expect(await decoded(members, 'gzip')).toBe('');
     expect(await decoded(concat(members, 'rubbish'), 'gzip')).toBe('Z_DATA_ERROR');
   });
@@ -228,10 +242,12 @@ describe('zstd', () => {
     expect(await decoded(body, 'zstd', 999)).toStrictEqual(tooLarge);
   });
 
-  test('has 4,096 frames at most', async () => {
+  test('has 256 frames at most, and one more for each 4 KB', async () => {
     const many = (count: number) => Buffer.concat(Array<Buffer>(count).fill(frame('')));
-    expect(await decoded(many(4_096), 'zstd')).toBe('');
-    expect(await decoded(many(4_097), 'zstd')).toBe('Z_DATA_ERROR');
+    expect(frame('').length).toBe(9);
+    expect(await decoded(many(256), 'zstd')).toBe('');
+    expect(await decoded(many(257), 'zstd')).toBe('Z_DATA_ERROR');
+    expect(await decoded(concat(many(256), frame('x')), 'zstd')).toBe('Z_DATA_ERROR');
   });
 
   test('that wants a window of more than 8 MB is refused', async () => {
