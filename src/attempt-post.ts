@@ -1,4 +1,4 @@
-import type { Attempt, RequestPost, Response } from './attempt.ts';
+import type { Attempt, RequestPost } from './attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Clock } from './clock.ts';
 import type { Hedger, Send } from './hedger.ts';
@@ -56,9 +56,9 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
       }
-      if (attempt.kind === 'response') {
+      if ('status' in attempt) {
         const verdict = verdictOf(attempt, clock.date());
-        feedback = attempt.isThrottled ? 'throttled' : verdict.feedback;
+        feedback = 'isThrottled' in attempt ? 'throttled' : verdict.feedback;
         limiter.pause(verdict.pauseMs);
       } else feedback = feedbackOf(attempt);
       return attempt;
@@ -95,8 +95,7 @@ function reachabilityOf(attempt: Attempt): boolean | undefined {
   return attempt.kind === 'failed' ? attempt.isReachable : true;
 }
 
-function feedbackOf(attempt: Exclude<Attempt, Response>): Feedback {
+function feedbackOf(attempt: Extract<Attempt, { kind: 'timed-out' | 'failed' }>): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
-  if (attempt.kind !== 'failed') return 'answered';
   return attempt.isThrottled ? 'throttled' : 'unknown';
 }

@@ -1,26 +1,30 @@
 import type { Id } from './ids.ts';
 
+/** The header fields that ask to wait. */
+interface Waits {
+  /** `Retry-After`, as it came; several lines are one list. */
+  readonly retryAfter?: string | undefined;
+  /** Left out where the response has none of them, or comes from a cache. */
+  readonly rateLimit?: RateLimitFields;
+  /** `Date`, the origin's time, where the response has one of these and does not come from a cache. */
+  readonly date?: string;
+}
+
 /** What came of one request. */
 export type Attempt =
-  | {
+  | ({
       readonly kind: 'response';
       readonly status: number;
       /** Empty unless the status is 2xx. */
       readonly body: Buffer;
-      /** `Retry-After`, as it came; several lines are one list. */
-      readonly retryAfter?: string | undefined;
-      /** Left out where the response has none of them, or comes from a cache. */
-      readonly rateLimit?: RateLimitFields;
-      /** `Date`, the origin's time, where the response has one of these and does not come from a cache. */
-      readonly date?: string;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
       /** Whether the origin said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
-    }
-  | { readonly kind: 'too-large'; readonly status: number }
+    } & Waits)
+  | ({ readonly kind: 'too-large'; readonly status: number } & Waits)
   /** `coding` is what its Content-Encoding says that we do not know. */
-  | { readonly kind: 'unknown-coding'; readonly status: number; readonly coding: string }
+  | ({ readonly kind: 'unknown-coding'; readonly status: number; readonly coding: string } & Waits)
   | { readonly kind: 'timed-out' }
   | {
       readonly kind: 'failed';

@@ -23,6 +23,10 @@ export interface Transport {
   restsUntilMs?: number;
 }
 
+/** Fewer tell nothing of how soon an origin may answer, and on a machine's own network nothing does. */
+const LEAST_ANSWERS = 20;
+const LEAST_MS = 10;
+
 /** How soon an origin answers at the soonest, as far as answers show that can be no other's. */
 export class LeastLatency {
   #leastMs = Infinity;
@@ -35,7 +39,7 @@ export class LeastLatency {
 
   /** Whether an answer comes so much sooner than all before it that it may have been on its way already. */
   isTooSoon(ms: number): boolean {
-    return this.#answers >= 5 && this.#leastMs >= 4 && ms < this.#leastMs / 2;
+    return this.#answers >= LEAST_ANSWERS && this.#leastMs >= LEAST_MS && ms < this.#leastMs / 10;
   }
 }
 
@@ -59,16 +63,17 @@ export interface ConnectionsOptions extends Client.Options {
 }
 
 /**
- * How long a new connection rests behind its first answer. A server that answers what nobody has asked, or closes the
- * connection after all, mostly does so within milliseconds: to wait once costs a run less than one wrong post.
+ * How long a new connection rests behind its first answer: as long as that took, within these bounds. A server that
+ * answers what nobody has asked, or closes the connection after all, mostly does so within milliseconds: to wait once
+ * costs a run less than one wrong post.
  */
-const REST_MS = 10;
+const [LEAST_REST_MS, MOST_REST_MS] = [10, 20];
 
 /**
  * The connections to an origin: undici's Pool, but for how a connection is reused. docs/adr/0004-undici-dispatch.md
  * says why.
  *
- * - A new connection rests for 10 ms behind its first answer before it takes a second request.
+ * - A new connection rests for 10 to 20 ms behind its first answer before it takes a second request.
  * - Bytes that come when no request is in flight end their connection, and are told of.
  * - A request can have a connection of its own, which takes no other.
  */
@@ -96,7 +101,7 @@ export class Connections {
       this.#pool.dispatch(request, handler);
       return;
     }
-    const connection = new Connection(this.#url, this.#options);
+    const connection = new Connection(this.#url, this.#options, this.#dispatchAgain);
     connection.dispatch({ ...request, reset: true }, handler);
     void connection.close();
   }
@@ -119,12 +124,15 @@ export class Connections {
     return this.#pool.close();
   }
 
+  /** For what waited for a connection that was to end by then. */
+  readonly #dispatchAgain: Connections['dispatch'] = (request, handler) => this.dispatch(request, handler);
+
   #openPool(): Pool {
     const { connections, connect } = this.#options;
     return new Pool(this.#url, {
       connections,
       connect,
-      factory: (url) => new Connection(url, this.#options),
+      factory: (url) => new Connection(url, this.#options, this.#dispatchAgain),
     });
   }
 }
@@ -133,12 +141,18 @@ export class Connections {
 class Connection extends Client {
   readonly #url: URL;
   readonly #clock: Clock;
+  /** Where those go that came while it rested, if it is closed by then. */
+  readonly #dispatchElsewhere: Connections['dispatch'];
   #transport: Transport | undefined;
   /** Requests that came while it rests. */
   readonly #held: Parameters<Connection['dispatch']>[] = [];
   #cancelRelease: (() => void) | undefined;
 
-  constructor(url: URL, { clock, onUnsolicited, connect, ...options }: ConnectionsOptions) {
+  constructor(
+    url: URL,
+    { clock, onUnsolicited, connect, ...options }: ConnectionsOptions,
+    dispatchElsewhere: Connections['dispatch'],
+  ) {
     const note = (socket: Socket): void => {
       this.#transport = {
         socket,
@@ -159,6 +173,7 @@ class Connection extends Client {
     });
     this.#url = url;
     this.#clock = clock;
+    this.#dispatchElsewhere = dispatchElsewhere;
     this.on('disconnect', (_origin, _targets, error) => {
       const transport = this.#transport;
       this.#transport = undefined;
@@ -175,9 +190,10 @@ class Connection extends Client {
     return this.#transport;
   }
 
-  /** Has a connection rest behind an answer that has ended, if it is the first. */
-  rest(transport: Transport): void {
-    transport.restsUntilMs ??= this.#clock.now() + REST_MS;
+  /** Has a connection rest behind an answer that has ended, and took so long, if it is the first. */
+  rest(transport: Transport, tookMs: number): void {
+    const restMs = Math.min(Math.max(tookMs, LEAST_REST_MS), MOST_REST_MS);
+    transport.restsUntilMs ??= this.#clock.now() + restMs;
   }
 
   override dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): boolean {
@@ -194,7 +210,11 @@ class Connection extends Client {
     this.#cancelRelease?.();
     this.#cancelRelease = undefined;
     const held = this.#held.splice(0);
-    for (const [request, handler] of held) if (!handler.isOver) super.dispatch(request, handler);
+    for (const [request, handler] of held) {
+      if (handler.isOver) continue;
+      if (this.closed) this.#dispatchElsewhere(request, handler);
+      else super.dispatch(request, handler);
+    }
     if (held.length > 0 && this.stats.size === 0)
       EventEmitter.prototype.emit.call(this, 'drain', this.#url, [this]);
   }

@@ -77,7 +77,7 @@ export async function decode(
 ): Promise<Decoded | undefined> {
   const unknown = codings.find((coding) => !DECODERS.has(coding));
   if (unknown !== undefined) return unknownCoding(unknown);
-  if (codings.length > MOST_CODINGS) return unknownCoding(codings.join(', '));
+  if (codings.length > MOST_CODINGS) return unknownCoding(`${codings.length} codings, one after the other`);
   const small = codings.length === 1 ? decodeSmall(body, codings[0] as string, maxBytes) : undefined;
   if (small) return { kind: 'decoded', body: small };
   await takeTurn();

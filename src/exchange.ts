@@ -137,17 +137,17 @@ export class Exchange implements RequestHandler {
     // Not sooner: until then undici may send the request again, on another connection.
     this.#stopWaiting();
     this.#status = status;
+    this.#headers = headers;
     const { rawHeaders } = controller;
     if (Array.isArray(rawHeaders) && rawHeaders.length > 2 * MOST_HEADER_LINES) {
       this.#end({ kind: 'failed', code: 'HPE_HEADER_OVERFLOW', isReachable: true }, true);
       return;
     }
-    this.#headers = headers;
     const { maxBodyBytes } = this.#options;
     this.#codings = codingsOf(headers['content-encoding']);
     this.#mostBytes = this.#codings ? mostCodedBytes(maxBodyBytes) : maxBodyBytes;
     // No status of HTTP, for which undici's parser would fail in its own way: what it begins is not read.
-    if (status < 100) this.#end({ kind: 'response', status, body: NO_BODY }, true);
+    if (status < 100) this.#end(this.#response(NO_BODY), true);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -168,7 +168,7 @@ export class Exchange implements RequestHandler {
         this.#fail(errored);
         return;
       }
-      this.client?.rest(transport);
+      this.client?.rest(transport, this.#options.clock.now() - this.#sentMs);
     }
     const body = this.#body.bytes();
     // A body without a byte is empty, whatever coding it is said to have.
@@ -247,7 +247,7 @@ export class Exchange implements RequestHandler {
         this.#receive(this.#tooLarge());
         break;
       case 'unknown-coding':
-        this.#receive({ ...decoded, status: this.#status });
+        this.#receive({ ...decoded, status: this.#status, ...waitFieldsOf(this.#headers) });
         break;
       case 'broken':
         this.#fail(decoded.error);
@@ -340,7 +340,7 @@ export class Exchange implements RequestHandler {
   }
 
   #tooLarge(): Attempt {
-    return { kind: 'too-large', status: this.#status };
+    return { kind: 'too-large', status: this.#status, ...waitFieldsOf(this.#headers) };
   }
 
   #header(name: string): string | undefined {

@@ -14,9 +14,9 @@ export interface Quota {
   readonly windowMs: number | undefined;
 }
 
-/** Whether nothing is left of it: less than a request. */
-export function isUsedUp({ remaining }: Quota): boolean {
-  return remaining !== undefined && remaining < 1;
+/** Whether nothing is left of it: less than a request. A limit below 0 is how some say that there is none. */
+export function isUsedUp({ limit = 0, remaining }: Quota): boolean {
+  return remaining !== undefined && remaining < 1 && limit >= 0;
 }
 
 /** A number below 1 begins so, with a minus sign, a dot or a zero and no other digit. */
@@ -169,12 +169,14 @@ function amountOf(value: string): number | undefined {
   return /^-?\d+(?:\.\d*)?$/.test(value) ? Number(value) : undefined;
 }
 
+/** From there on a number is no time in milliseconds that anybody lives to see. */
+const MIN_NO_TIME = 1e14;
 const ISO_DATE = /^\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?( ?(?:z|utc|[+-]\d\d:?\d\d))?$/i;
 
 /** The milliseconds from `date` until a reset: a delay or a time, in any form that is in use. */
 function resetMsOf(value: string, date: Date): number | undefined {
   const seconds = secondsOf(value);
-  if (seconds !== undefined) return untilMs(seconds, date);
+  if (seconds !== undefined) return seconds < MIN_NO_TIME ? untilMs(seconds, date) : undefined;
   const [iso, zone] = ISO_DATE.exec(value) ?? [];
   if (iso === undefined) return untilHttpDateMs(value, date) ?? durationMs(value);
   const time = validMs(Date.parse(zone === undefined ? `${iso}Z` : iso));

@@ -14,7 +14,8 @@ const BEYOND_ASCII = /[\u0080-\u00ff]/g;
  */
 export function redirectTarget(location: string, origin: string, path: string): RedirectTarget {
   const target = URL.parse(location.replace(BEYOND_ASCII, percentEncoded), origin + path);
-  if (target?.origin !== origin) return { foreign: nameOf(target) };
+  // A blob's origin is that of what made it.
+  if (target?.origin !== origin || target.protocol === 'blob:') return { foreign: nameOf(target) };
   return { path: target.pathname + target.search };
 }
 
@@ -25,5 +26,5 @@ function percentEncoded(byte: string): string {
 /** For a message: an origin, or the scheme of a URL that has none. */
 function nameOf(target: URL | null): string {
   if (!target) return 'no URL';
-  return keptText(target.origin === 'null' ? target.protocol : target.origin, MAX_NAME_CHARS);
+  return keptText(/^https?:$/.test(target.protocol) ? target.origin : target.protocol, MAX_NAME_CHARS);
 }

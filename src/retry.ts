@@ -41,7 +41,7 @@ export function valuesOf(field: string): readonly string[] {
 
 /** A number of at least 0, in digits alone. */
 export function secondsOf(value: string): number | undefined {
-  return /^(?=\.?\d)\d*\.?\d*$/.test(value) ? Number(value) : undefined;
+  return /^(?:\d+\.?\d*|\.\d+)$/.test(value) ? Number(value) : undefined;
 }
 
 /** From there on a number is no delay, but a time since 1970: in seconds, and from there on in milliseconds. */

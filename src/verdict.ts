@@ -16,6 +16,9 @@ export interface Verdict {
   readonly pauseMs: number;
 }
 
+/** What an answer says beside its body. */
+type Waits = Pick<Response, 'status' | 'retryAfter' | 'rateLimit' | 'date'>;
+
 /** Final, unless a Retry-After says that it will pass: GitHub's secondary limits, Twitter's, Shopify's. */
 const LIMITED_WHERE_TOLD = new Set([403, 420, 430]);
 
@@ -24,7 +27,7 @@ const LIMITED_WHERE_TOLD = new Set([403, 420, 430]);
  * another try may succeed (408, 425, 429, 5xx) or has none but for that (403, 420, 430); else by quotas that are used
  * up, whatever its status. Retry-After goes first, as it is about this very request.
  */
-export function verdictOf(response: Response, date: Date): Verdict {
+export function verdictOf(response: Waits, date: Date): Verdict {
   const { status, retryAfter, rateLimit } = response;
   // What is no status of HTTP is taken for a 5xx (RFC 9110, 15).
   const mayPass = status === 408 || status === 425 || status >= 500 || status < 100;
@@ -41,9 +44,9 @@ export function verdictOf(response: Response, date: Date): Verdict {
     status === 429 || hasNoneLeft || (toldMs !== undefined && (isLimit || LIMITED_WHERE_TOLD.has(status)));
   return {
     ...verdict(status, isRateLimited, mayPass),
-    // Not that it has too much to do.
+    // A quota that is used up says that there were too many requests, whatever the status.
     ...(hasNoneLeft && { feedback: 'throttled' }),
-    pauseMs: toldMs ?? untilGivenMs(quotas, isLimit || hasNoneLeft) ?? 0,
+    pauseMs: toldMs ?? untilGivenMs(quotas, status === 429 || hasNoneLeft) ?? 0,
   };
 }
 
@@ -70,13 +73,15 @@ function feedbackOf(status: number, isRateLimited: boolean): Feedback {
   return status >= 100 && status < 500 ? 'answered' : 'unknown';
 }
 
+/** A clock that is off by more is none to go by. */
+const MOST_SKEW_MS = 86_400_000;
+
 /**
- * What time it was for the origin: its times are by its own clock. Its Date leaves out the parts of a second, and ours
- * has them, so ours counts where the two agree.
+ * What time it was for the origin: its times are by its own clock. Its Date leaves out the parts of a second, so that
+ * a wait may be as much longer, and is never shorter.
  */
-function originDate({ date: field = '' }: Response, date: Date): Date {
+function originDate({ date: field = '' }: Waits, date: Date): Date {
   const time = httpDateMs(String(valuesOf(field)[0]));
-  if (time === undefined) return date;
-  const aheadMs = date.getTime() - time;
-  return aheadMs >= 0 && aheadMs < 1_000 ? date : new Date(time);
+  if (time === undefined || Math.abs(date.getTime() - time) > MOST_SKEW_MS) return date;
+  return new Date(time);
 }

@@ -6,6 +6,9 @@ const NONE = { retryAfter: undefined };
 /** RateLimit, RateLimit-*, X-RateLimit-*, X-Rate-Limit-*. */
 const RATE_LIMIT = /^(?:x-)?rate-?limit(?:-|$)/;
 const [R, X] = [0x72, 0x78];
+/** What is longer would only cost time. */
+const MOST_CHARS = 1_024;
+const MOST_NAME_CHARS = 64;
 
 /**
  * The fields of a response, whose names are in lower case, that ask to be waited, and its Date beside them. What a
@@ -25,7 +28,7 @@ function rateLimitIn(headers: Headers): Record<string, string> | undefined {
   for (const name in headers) {
     // Each answer passes here, and few of its fields begin so.
     const first = name.charCodeAt(0);
-    if ((first !== R && first !== X) || !RATE_LIMIT.test(name)) continue;
+    if ((first !== R && first !== X) || name.length > MOST_NAME_CHARS || !RATE_LIMIT.test(name)) continue;
     const text = textOf(headers[name]);
     if (text === undefined) continue;
     found ??= {};
@@ -34,9 +37,10 @@ function rateLimitIn(headers: Headers): Record<string, string> | undefined {
   return found;
 }
 
-/** A field that came in several lines is one list (RFC 9110, 5.3). */
+/** A field that came in several lines is one list (RFC 9110, 5.3). One that is longer than any of use says nothing. */
 function textOf(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value.join(', ') : value;
+  const text = Array.isArray(value) ? value.join(', ') : value;
+  return text !== undefined && text.length > MOST_CHARS ? undefined : text;
 }
 
 function isOver0(age = ''): boolean {

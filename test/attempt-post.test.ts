@@ -252,6 +252,19 @@ describe('what comes back', () => {
   });
 });
 
+test('a body that is not taken tells of a quota all the same', async () => {
+  const rateLimit = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3' };
+  for (const attempt of [
+    { kind: 'too-large', status: 200, rateLimit },
+    { kind: 'unknown-coding', status: 200, coding: 'x', rateLimit },
+  ] as const) {
+    const world = worldWith({ answer: () => ({ attempt }) });
+    await world.attempt(1);
+    await world.attempt(2);
+    expect(world.requests.map(({ atMs }) => atMs)).toStrictEqual([0, 3_000]);
+  }
+});
+
 describe('an origin that cannot be reached', () => {
   test('is asked twenty times, and once a second from then on', async () => {
     const world = worldWith({ concurrency: 1, answer: () => ({ lastsMs: 1, attempt: failed() }) });

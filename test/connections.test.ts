@@ -56,7 +56,7 @@ function open({ connections = 50, origin = server.origin } = {}) {
         onResponseData: () => {},
         onResponseEnd() {
           const { client } = handler;
-          if (client?.transport) client.rest(client.transport);
+          if (client?.transport) client.rest(client.transport, 3);
           opened.afterPoll(() => resolve(path));
         },
         onResponseError: (_controller: unknown, error: Error) => reject(error),
@@ -157,6 +157,19 @@ test.each<[string, (socket: Socket) => void]>([
   await second;
   expect(places()).toStrictEqual(['/1 on 0', '/2 on 1']);
   expect(unsolicited).not.toHaveBeenCalled();
+});
+
+test('what waits for a connection that is to end by then goes on another', async () => {
+  const { opened, request } = open({ connections: 1 });
+  const first = request('/1');
+  await send(0);
+  await first;
+  const second = request('/2');
+  opened.renew();
+  clock.advance(REST_MS);
+  await send(1);
+  await second;
+  expect(places()).toStrictEqual(['/1 on 0', '/2 on 1']);
 });
 
 test('nobody goes before those who wait, and one at a time', async () => {

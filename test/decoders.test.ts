@@ -93,7 +93,7 @@ describe('what is coded', () => {
     expect(await decoded(gzipSync(gzipSync(gzipSync(gzipSync(POST)))), 'gzip,gzip,gzip,gzip')).toBe(POST);
     expect(await decoded(Buffer.from('x'), 'gzip,gzip,gzip,gzip,gzip')).toStrictEqual({
       kind: 'unknown-coding',
-      coding: 'gzip, gzip, gzip, gzip, gzip',
+      coding: '5 codings, one after the other',
     });
   });
 

@@ -192,7 +192,8 @@ describe('a reset', () => {
     ['that have passed', `${EPOCH - 5}`, 0],
     ['milliseconds since 1970', `${DATE.getTime() + 5_250}`, 5_250],
     ['that have passed', `${DATE.getTime() - 5_250}`, 0],
-    ['longer than a number can hold', '9'.repeat(400), Infinity],
+    ['no time in any unit, as it is longer than a number can hold', '9'.repeat(400), undefined],
+    ['no time in any unit, as one in microseconds', '1795842030000000', undefined],
     ['an HTTP date', 'Mon, 23 Nov 2026 06:00:05 GMT', 5_000],
     ['in an old form, with UTC', 'Monday, 23-Nov-26 06:00:05 UTC', 5_000],
     ['an ISO date', '2026-11-23T06:00:05Z', 5_000],
@@ -359,4 +360,19 @@ test('fields as long as they come cost no time', () => {
     for (const part of parts) read({ [name]: `1${part.repeat(16_384 / part.length)}` });
   read({ [`x-ratelimit${'-limit'.repeat(2_000)}-`]: '1' });
   expect(performance.now() - startedMs).toBeLessThan(10_000);
+});
+
+test('a limit below 0 is none', () => {
+  const [unlimited] = read({
+    'x-ratelimit-limit': '-1',
+    'x-ratelimit-remaining': '-1',
+    'x-ratelimit-reset': '3600',
+  });
+  expect(unlimited && isUsedUp(unlimited)).toBe(false);
+  const [overdrawn] = read({
+    'x-ratelimit-limit': '5',
+    'x-ratelimit-remaining': '-1',
+    'x-ratelimit-reset': '3600',
+  });
+  expect(overdrawn && isUsedUp(overdrawn)).toBe(true);
 });

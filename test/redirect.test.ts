@@ -84,3 +84,8 @@ describe('a redirect that is not followed is named by', () => {
     expect(targetOf(location)).toStrictEqual({ foreign });
   });
 });
+
+test("a blob's origin is that of what made it, and is not ours", () => {
+  for (const location of [`blob:${ORIGIN}/posts/2`, `blob:${ORIGIN}/posts 2`])
+    expect(targetOf(location)).toStrictEqual({ foreign: 'blob:' });
+});

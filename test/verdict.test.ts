@@ -136,7 +136,8 @@ describe("a time is by the origin's clock", () => {
     ['ten minutes behind ours', 'Mon, 23 Nov 2026 05:50:00 GMT', 1_200_000],
     ['a second ahead', 'Mon, 23 Nov 2026 06:00:01 GMT', 599_000],
     ['a second behind', 'Mon, 23 Nov 2026 05:59:59 GMT', 601_000],
-    ['ours, but for the parts of a second, which are ours', 'Mon, 23 Nov 2026 06:00:00 GMT', 599_600],
+    ['ours, but for the parts of a second, which it leaves out', 'Mon, 23 Nov 2026 06:00:00 GMT', 600_000],
+    ['one that is off by days', 'Thu, 01 Jan 1970 00:00:00 GMT', 599_600],
     ['one in other words', '"Monday, 23-Nov-26 06:09:58  UTC"', 2_000],
     ['none that can be read', 'today', 599_600],
   ])('%s', (_name, date, expected) => {
@@ -221,4 +222,17 @@ test('whatever the fields hold, the pause is a time of at least 0', () => {
     }),
     { numRuns: 3_000 },
   );
+});
+
+test.each([
+  ['a reset, and not what is left', { 'x-ratelimit-limit': '5000', 'x-ratelimit-reset': '3000' }],
+  ['that some is left', { ratelimit: '"d";q=5;t=3000' }],
+])('503 that tells of %s asks for no pause', (_name, rateLimit) => {
+  const response = { kind: 'response', status: 503, body: Buffer.alloc(0), rateLimit } as const;
+  expect(verdictOf(response, new Date())).toStrictEqual({
+    isRateLimited: false,
+    isRetryable: true,
+    feedback: 'overloaded',
+    pauseMs: 0,
+  });
 });

@@ -72,3 +72,12 @@ describe('of a response that was in a cache', () => {
     });
   });
 });
+
+test('fields that are longer than any quota has use for say nothing', () => {
+  const name = `x-ratelimit-${'a'.repeat(60)}`;
+  expect(
+    waitFieldsOf({ [name]: '0', ratelimit: `a;r=0${' '.repeat(1_020)}`, 'retry-after': '1'.repeat(1_025) }),
+  ).toStrictEqual({
+    retryAfter: undefined,
+  });
+});
