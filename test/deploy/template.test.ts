@@ -30,7 +30,7 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'batch-fetcher-deploy-'));
   await buildFunction(join(dir, 'dist'));
   await cp(join(projectDir, 'serverless.yml'), join(dir, 'serverless.yml'));
-  for (const name of ['local', 'node_modules', 'package.json', 'state-machine']) {
+  for (const name of ['deploy', 'local', 'node_modules', 'package.json']) {
     await symlink(join(projectDir, name), join(dir, name));
   }
   prod = await packageStage('prod', join(dir, 'prod'), dir);
