@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExecutionError, StateMachine } from 'aws-local-stepfunctions';
+import { parse } from 'yaml';
 
 /** A definition in the Amazon States Language, as far as the bridge below looks into it. */
 export interface Definition {
@@ -32,16 +33,15 @@ export class ExecutionFailedError extends Error {
   }
 }
 
-const definitionFile = join(import.meta.dirname, '../state-machine/fetch-at-scale.asl.json');
+const definitionFile = join(import.meta.dirname, '../deploy/fetch-at-scale.asl.yml');
 /** What Step Functions takes as the input or the output of a state. */
 const maxPayloadBytes = 262_144;
 
 /** The definition of the project, its placeholders filled in as by CloudFormation. */
 export function readDefinition(substitutions: Readonly<Record<string, string>>): Definition {
   const text = readFileSync(definitionFile, 'utf8');
-  return JSON.parse(
-    text.replaceAll(/\$\{(\w+)\}/g, (placeholder, name) => substitutions[name] ?? placeholder),
-  );
+  const filled = text.replaceAll(/\$\{(\w+)\}/g, (placeholder, name) => substitutions[name] ?? placeholder);
+  return parse(filled, { merge: true });
 }
 
 /**

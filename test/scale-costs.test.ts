@@ -270,7 +270,7 @@ test('states, retries and events are those of the state machine', () => {
     readonly Type: string;
     readonly Retry?: readonly { readonly MaxAttempts: number }[];
   }
-  const { States } = JSON.parse(read('state-machine/fetch-at-scale.asl.json'));
+  const { States } = parse(read('deploy/fetch-at-scale.asl.yml'), { merge: true });
   const around: Readonly<Record<string, State>> = States;
   const part: Readonly<Record<string, State>> = States.FetchParts.ItemProcessor.States;
   const retriesOf = (state: State | undefined): number =>

@@ -1,5 +1,5 @@
-import { withConditionsApplied } from './conditions.ts';
-import { asText, type Finding, getAttTarget, intrinsic, isObject, show, type Template } from './template.ts';
+import type { Finding, Properties, Template } from './template.ts';
+import { asText, at, findUnless, isObject, resourcesOf, targetOf } from './template.ts';
 
 interface ActionTarget {
   /** What the resource of the action must look like, in the form that `asText` gives. */
@@ -13,11 +13,6 @@ interface ActionTarget {
   readonly onlyIf?: Readonly<Record<string, RegExp>>;
 }
 
-const s3Bucket: ActionTarget = {
-  type: 'AWS::S3::Bucket',
-  pattern: /^\$\{\w+\.Arn\}$/,
-  expected: 'the Arn of a bucket',
-};
 const s3Objects: ActionTarget = {
   type: 'AWS::S3::Bucket',
   pattern: /^\$\{\w+\.Arn\}\/[^*?]+\/?(\*(\.[a-z]+)*)?$/,
@@ -26,38 +21,14 @@ const s3Objects: ActionTarget = {
 /** A bucket that is not of the template, by its whole name: which one is the operator's word. */
 const OTHER_BUCKET = /^arn:\$\{AWS::Partition\}:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const OTHER_OBJECTS = new RegExp(`${OTHER_BUCKET.source.slice(0, -1)}/\\*$`);
-const logStreams: ActionTarget = {
-  type: 'AWS::Logs::LogGroup',
-  pattern: /^\$\{\w+\.Arn\}$/,
-  expected: 'the Arn of a log group',
-};
-const lambdaFunction: ActionTarget = {
-  type: 'AWS::Lambda::Function',
-  pattern: /^\$\{\w+\.Arn\}$/,
-  expected: 'the Arn of a function',
-};
-const stateMachine: ActionTarget = {
-  type: 'AWS::StepFunctions::StateMachine',
-  pattern: /^\$\{\w+\}$/,
-  expected: 'the Arn of a state machine',
-};
 const executions: ActionTarget = {
   pattern:
     /^arn:\$\{AWS::Partition\}:states:\$\{AWS::Region\}:\$\{AWS::AccountId\}:execution:\$\{\w+\.Name\}(\/\w+)?:\*$/,
   expected: 'the executions of a state machine of this account and region',
 };
-const queue: ActionTarget = {
-  type: 'AWS::SQS::Queue',
-  pattern: /^\$\{\w+\.Arn\}$/,
-  expected: 'the Arn of a queue',
-};
 
 const PARAMETER_ARN =
   /^arn:\$\{AWS::Partition\}:ssm:\$\{AWS::Region\}:\$\{AWS::AccountId\}:parameter(\/[A-Za-z0-9_.-]+)+$/;
-const parameter: ActionTarget = {
-  pattern: PARAMETER_ARN,
-  expected: 'the Arn of one parameter of this account and region',
-};
 const parameterKey: ActionTarget = {
   pattern: /^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/[A-Za-z0-9-]+$/,
   expected: 'the Arn of one key',
@@ -74,17 +45,24 @@ const grantable: Readonly<Record<string, ActionTarget>> = {
   's3:PutObject': s3Objects,
   's3:AbortMultipartUpload': s3Objects,
   's3:ListMultipartUploadParts': s3Objects,
-  's3:ListBucket': { ...s3Bucket, elsewhere: OTHER_BUCKET },
-  'logs:CreateLogStream': logStreams,
-  'logs:PutLogEvents': logStreams,
-  'sqs:SendMessage': queue,
-  'ssm:GetParameter': parameter,
+  's3:ListBucket': { ...arnOf('AWS::S3::Bucket'), elsewhere: OTHER_BUCKET },
+  'logs:CreateLogStream': arnOf('AWS::Logs::LogGroup'),
+  'logs:PutLogEvents': arnOf('AWS::Logs::LogGroup'),
+  'sqs:SendMessage': arnOf('AWS::SQS::Queue'),
+  'ssm:GetParameter': {
+    pattern: PARAMETER_ARN,
+    expected: 'the Arn of one parameter of this account and region',
+  },
   'kms:Decrypt': parameterKey,
-  'lambda:InvokeFunction': lambdaFunction,
-  'states:StartExecution': stateMachine,
+  'lambda:InvokeFunction': arnOf('AWS::Lambda::Function'),
+  'states:StartExecution': { ...arnOf('AWS::StepFunctions::StateMachine'), pattern: /^\$\{\w+\}$/ },
   'states:DescribeExecution': executions,
   'states:StopExecution': executions,
 };
+
+function arnOf(type: string): ActionTarget {
+  return { type, pattern: /^\$\{\w+\.Arn\}$/, expected: `the Arn of one ${type}` };
+}
 
 /** What the role of a state machine needs for its log, all of it, or the deployment fails. */
 export const logDeliveryActions: readonly string[] = [
@@ -107,196 +85,118 @@ const unscoped: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     logDeliveryActions.map((action) => [action, 'CloudWatch Logs has no resource for log deliveries']),
   ),
-  'cloudwatch:PutMetricData': 'CloudWatch has no resource for metrics',
 };
 
-const statementKeys = [
-  'Sid',
-  'Effect',
-  'Principal',
-  'NotPrincipal',
-  'Action',
-  'NotAction',
-  'Resource',
-  'NotResource',
-  'Condition',
-];
-
-interface Policy {
+interface PlacedStatement {
   readonly logicalId: string;
-  readonly path: string;
-  readonly document: Readonly<Record<string, unknown>>;
+  readonly place: string;
+  readonly statement: Properties;
 }
 
-/** Finds statements that let in more than they have to, or that IAM would refuse. */
-export function checkAccess(declared: Template): { findings: Finding[]; allowances: string[] } {
-  const template = withConditionsApplied(declared);
-  const allowances: string[] = [];
-  const findings = [
-    ...policies(template).flatMap((policy) => {
-      const version = policy.document.Version;
-      return [
-        ...(version === undefined || version === '2012-10-17'
-          ? []
-          : [finding(policy, 'Version', '2012-10-17', version)]),
-        ...[policy.document.Statement]
-          .flat()
-          .flatMap((statement, i) =>
-            checkStatement(policy, `Statement[${i}]`, statement, template, allowances),
-          ),
-      ];
-    }),
-    ...checkInvokers(template),
-    ...checkFailureDestinations(template),
-    ...checkParameterReaders(template),
-  ];
-  return { findings, allowances };
-}
-
-function policies(template: Template): Policy[] {
-  const found: Policy[] = [];
-  const visit = (logicalId: string, path: string, value: unknown): void => {
-    if (isObject(value) && value.Statement !== undefined) found.push({ logicalId, path, document: value });
-    else if (Array.isArray(value)) value.forEach((item, i) => void visit(logicalId, `${path}[${i}]`, item));
-    else if (isObject(value)) {
-      for (const [key, item] of Object.entries(value)) visit(logicalId, `${path}.${key}`, item);
-    }
+/** Finds statements that let in more than they have to; `allowances` are the wide ones that AWS cannot narrow. */
+export function checkAccess(template: Template): { findings: Finding[]; allowances: string[] } {
+  const allowing = statementsOf(template).filter(({ statement }) => statement.Effect !== 'Deny');
+  return {
+    findings: [
+      ...allowing.flatMap(({ place, statement }) => checkStatement(statement, place, template)),
+      ...checkFailureDestinations(template),
+      ...checkParameterReaders(template),
+    ],
+    allowances: allowing.flatMap(({ logicalId, statement: { Action, Resource } }) =>
+      actionsOf(Action)
+        .filter((action) => action in unscoped)
+        .map((action) => `${logicalId}: ${action} on ${JSON.stringify(Resource)}: ${unscoped[action]}`),
+    ),
   };
-  for (const [logicalId, { Properties }] of Object.entries(template.Resources)) {
-    visit(logicalId, 'Properties', Properties);
-  }
-  return found;
 }
 
-function finding({ logicalId, path }: Policy, at: string, expected: string, got: unknown): Finding {
-  return { logicalId, path: `${path}.${at}`, expected, got: show(got) };
+function statementsOf({ Resources }: Template): PlacedStatement[] {
+  const statementsIn = (value: unknown, place: string, logicalId: string): PlacedStatement[] => {
+    if (Array.isArray(value))
+      return value.flatMap((item, i) => statementsIn(item, `${place}[${i}]`, logicalId));
+    if (!isObject(value)) return [];
+    if (value.Effect !== undefined) return [{ logicalId, place, statement: value }];
+    return Object.entries(value).flatMap(([key, item]) => statementsIn(item, `${place}.${key}`, logicalId));
+  };
+  return Object.entries(Resources).flatMap(([logicalId, { Properties }]) =>
+    statementsIn(Properties, `${logicalId}.Properties`, logicalId),
+  );
 }
 
-function checkStatement(
-  policy: Policy,
-  at: string,
-  statement: unknown,
-  template: Template,
-  allowances: string[],
-): Finding[] {
-  if (!isObject(statement)) return [finding(policy, at, 'a statement', statement)];
-  const findings = Object.keys(statement)
-    .filter((key) => !statementKeys.includes(key))
-    .map((key) => finding(policy, `${at}.${key}`, `one of ${statementKeys.join(', ')}`, key));
-  const { Effect, Principal, Action, Resource } = statement;
-  if (Effect === 'Deny') return findings;
-  if (Effect !== 'Allow') return [...findings, finding(policy, `${at}.Effect`, 'Allow or Deny', Effect)];
-
-  for (const key of ['NotAction', 'NotResource', 'NotPrincipal']) {
-    if (statement[key] !== undefined) {
-      findings.push(finding(policy, `${at}.${key}`, 'a list of what is allowed', statement[key]));
-    }
-  }
-  if (Principal === '*' || (isObject(Principal) && Object.values(Principal).flat().includes('*'))) {
-    findings.push(finding(policy, `${at}.Principal`, 'a principal that is named', Principal));
-  }
-  for (const action of [Action].flat()) {
-    if (policy.path.endsWith('.AssumeRolePolicyDocument')) {
-      if (action !== 'sts:AssumeRole')
-        findings.push(finding(policy, `${at}.Action`, 'sts:AssumeRole', action));
-      continue;
-    }
-    const reason = typeof action === 'string' ? unscoped[action] : undefined;
-    if (reason !== undefined) {
-      allowances.push(`${policy.logicalId}: ${String(action)} on ${show(Resource)}: ${reason}`);
-      continue;
-    }
-    findings.push(...checkGrant(policy, at, action, statement, template));
-  }
-  return findings;
+function actionsOf(action: unknown): string[] {
+  return [action ?? []].flat().map(String);
 }
 
-function checkGrant(
-  policy: Policy,
-  at: string,
-  action: unknown,
-  { Resource, Condition }: Readonly<Record<string, unknown>>,
-  template: Template,
-): Finding[] {
-  const target = typeof action === 'string' ? grantable[action] : undefined;
+function checkStatement(statement: Properties, place: string, template: Template): Finding[] {
+  const { Principal, Action } = statement;
+  const principals = isObject(Principal) ? Object.values(Principal).flat() : [Principal];
+  const isTrust = place.includes('.AssumeRolePolicyDocument.');
+  return [
+    ...['NotAction', 'NotResource', 'NotPrincipal'].flatMap((key) => {
+      const value = statement[key];
+      return findUnless(value === undefined, `${place}.${key}`, 'a list of what is allowed', value);
+    }),
+    ...findUnless(!principals.includes('*'), `${place}.Principal`, 'a principal that is named', Principal),
+    ...actionsOf(Action).flatMap((action) => {
+      if (isTrust)
+        return findUnless(action === 'sts:AssumeRole', `${place}.Action`, 'sts:AssumeRole', action);
+      return action in unscoped ? [] : checkGrant(action, statement, place, template);
+    }),
+  ];
+}
+
+function checkGrant(action: string, statement: Properties, place: string, template: Template): Finding[] {
+  const target = grantable[action];
   if (target === undefined) {
     const expected = `one of ${Object.keys(grantable).join(', ')} (or a new line in access-policies.ts)`;
-    return [finding(policy, `${at}.Action`, expected, action)];
+    return findUnless(false, `${place}.Action`, expected, action);
   }
-  const wide = [Resource].flat().filter((resource) => {
+  const { pattern, type, expected, elsewhere, onlyIf = {} } = target;
+  const resources = [statement.Resource].flat();
+  const isNarrow = (resource: unknown): boolean => {
     const text = asText(resource) ?? '';
-    if (target.elsewhere?.test(text)) return false;
-    const logicalId = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
-    return !target.pattern.test(text) || template.Resources[logicalId]?.Type !== target.type;
-  });
-  const equals = isObject(Condition) && isObject(Condition.StringEquals) ? Condition.StringEquals : {};
-  const unheld = Object.entries(target.onlyIf ?? {}).filter(
-    ([key, value]) => !value.test(asText(equals[key]) ?? ''),
-  );
+    const owner = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
+    return elsewhere?.test(text) || (pattern.test(text) && template.Resources[owner]?.Type === type);
+  };
   return [
-    ...wide.map((resource) =>
-      finding(policy, `${at}.Resource`, `${target.expected} for ${String(action)}`, resource),
+    ...resources.flatMap((resource) =>
+      findUnless(isNarrow(resource), `${place}.Resource`, `${expected} for ${action}`, resource),
     ),
-    ...unheld.map(([key, value]) =>
-      finding(policy, `${at}.Condition.StringEquals.${key}`, `a match of ${value}`, equals[key]),
-    ),
+    ...Object.entries(onlyIf).flatMap(([key, wanted]) => {
+      const value = at(statement.Condition, 'StringEquals', key);
+      const here = `${place}.Condition.StringEquals.${key}`;
+      return findUnless(wanted.test(asText(value) ?? ''), here, `a match of ${wanted}`, value);
+    }),
   ];
-}
-
-/** A permission without a source lets every account's rules and APIs invoke the function. */
-function checkInvokers(template: Template): Finding[] {
-  return Object.entries(template.Resources)
-    .filter(([, { Type }]) => Type === 'AWS::Lambda::Permission')
-    .flatMap(([logicalId, { Properties = {} }]) => {
-      const { Principal, SourceArn, SourceAccount } = Properties;
-      return [
-        ...(Principal === '*'
-          ? [{ logicalId, path: 'Properties.Principal', expected: 'a principal that is named', got: '*' }]
-          : []),
-        ...(SourceArn === undefined && SourceAccount === undefined
-          ? [
-              {
-                logicalId,
-                path: 'Properties.SourceArn',
-                expected: 'a source that is named',
-                got: show(SourceArn),
-              },
-            ]
-          : []),
-      ];
-    });
 }
 
 /** Lambda refuses a failure queue that the function's role may not write to, but only at deployment. */
 function checkFailureDestinations(template: Template): Finding[] {
-  return Object.entries(template.Resources)
-    .filter(([, { Type }]) => Type === 'AWS::Lambda::EventInvokeConfig')
-    .flatMap(([logicalId, { Properties = {} }]) => {
-      const path = 'Properties.DestinationConfig.OnFailure.Destination';
-      const destination = at(Properties, 'DestinationConfig', 'OnFailure', 'Destination');
-      if (destination === undefined) return [{ logicalId, path, expected: 'a queue', got: 'nothing' }];
-      const functionId = targetOf(Properties.FunctionName);
-      const roleId = targetOf(template.Resources[functionId]?.Properties?.Role);
-      return may(roleId, 'sqs:SendMessage', template, (queue) => queue === asText(destination))
-        ? []
-        : [{ logicalId, path, expected: `a queue that ${roleId} may write to`, got: show(destination) }];
-    });
+  return resourcesOf('AWS::Lambda::EventInvokeConfig', template).flatMap(([logicalId, properties]) => {
+    const destination = at(properties, 'DestinationConfig', 'OnFailure', 'Destination');
+    const isQueue = (resource: string): boolean => resource === asText(destination);
+    const roleId = roleOf(targetOf(properties.FunctionName), template);
+    const place = `${logicalId}.Properties.DestinationConfig.OnFailure.Destination`;
+    const isWritable = may(roleId, 'sqs:SendMessage', template, isQueue);
+    return findUnless(isWritable, place, `a queue that ${roleId} may write to`, destination);
+  });
 }
 
 /** A function finds out that it may not read its parameter at its first invocation. */
 function checkParameterReaders(template: Template): Finding[] {
-  return Object.entries(template.Resources)
-    .filter(([, { Type }]) => Type === 'AWS::Lambda::Function')
-    .flatMap(([logicalId, { Properties = {} }]) => {
-      const name = at(Properties, 'Environment', 'Variables', 'POST_HEADERS_PARAMETER');
-      if (name === undefined || name === '') return [];
-      const path = 'Properties.Environment.Variables.POST_HEADERS_PARAMETER';
-      const roleId = targetOf(Properties.Role);
-      const suffix = `:parameter/${String(name).replace(/^\//, '')}`;
-      return may(roleId, 'ssm:GetParameter', template, (parameter) => parameter.endsWith(suffix))
-        ? []
-        : [{ logicalId, path, expected: `a parameter that ${roleId} may read`, got: show(name) }];
-    });
+  return resourcesOf('AWS::Lambda::Function', template).flatMap(([logicalId, properties]) => {
+    const name = at(properties, 'Environment', 'Variables', 'POST_HEADERS_PARAMETER') ?? '';
+    const isNamed = (resource: string): boolean =>
+      resource.endsWith(`:parameter/${String(name).replace(/^\//, '')}`);
+    const roleId = roleOf(logicalId, template);
+    const place = `${logicalId}.Properties.Environment.Variables.POST_HEADERS_PARAMETER`;
+    const isReadable = name === '' || may(roleId, 'ssm:GetParameter', template, isNamed);
+    return findUnless(isReadable, place, `a parameter that ${roleId} may read`, name);
+  });
+}
+
+function roleOf(functionId: string, { Resources }: Template): string {
+  return targetOf(Resources[functionId]?.Properties?.Role);
 }
 
 /** Whether a policy in the role, or one that is attached to it, allows the action on a resource that is meant. */
@@ -306,31 +206,15 @@ export function may(
   template: Template,
   isMeant: (resource: string) => boolean,
 ): boolean {
-  const attached = Object.entries(template.Resources)
-    .filter(([, { Type, Properties }]) => {
-      const roles = Type === 'AWS::IAM::Policy' ? [Properties?.Roles].flat() : [];
-      return roles.some((role) => targetOf(role) === roleId);
-    })
+  const attached = resourcesOf('AWS::IAM::Policy', template)
+    .filter(([, { Roles }]) => [Roles].flat().some((role) => targetOf(role) === roleId))
     .map(([logicalId]) => logicalId);
-  return policies(template)
+  return statementsOf(template)
     .filter(({ logicalId }) => logicalId === roleId || attached.includes(logicalId))
-    .flatMap(({ document }) => [document.Statement].flat())
     .some(
-      (statement) =>
-        isObject(statement) &&
-        statement.Effect === 'Allow' &&
-        [statement.Action].flat().includes(action) &&
-        [statement.Resource].flat().some((resource) => isMeant(asText(resource) ?? '')),
+      ({ statement: { Effect, Action, Resource } }) =>
+        Effect === 'Allow' &&
+        actionsOf(Action).includes(action) &&
+        [Resource].flat().some((resource) => isMeant(asText(resource) ?? '')),
     );
-}
-
-export function at(value: unknown, ...keys: readonly string[]): unknown {
-  return keys.reduce((inner, key) => (isObject(inner) ? inner[key] : undefined), value);
-}
-
-/** The logical id that a Ref or GetAtt names, or the empty string. */
-export function targetOf(value: unknown): string {
-  const [name, argument] = intrinsic(value) ?? [];
-  if (name === 'Ref') return String(argument);
-  return name === 'Fn::GetAtt' ? (getAttTarget(argument)?.[0] ?? '') : '';
 }

@@ -7,13 +7,12 @@ const dropped = Symbol('dropped');
  * branches of `Fn::If` that they rule out. What depends on a parameter stays as it is.
  */
 export function withConditionsApplied(template: Template): Template {
-  const resources = Object.entries(template.Resources)
-    .filter(([, { Condition }]) => Condition === undefined || holds(Condition, template) !== false)
-    .map(([logicalId, resource]) => [
-      logicalId,
-      { ...resource, ...(resource.Properties && { Properties: applied(resource.Properties, template) }) },
-    ]);
-  return { ...template, Resources: Object.fromEntries(resources) };
+  const resources = Object.entries(template.Resources).filter(
+    ([, { Condition }]) => Condition === undefined || holds(template.Conditions?.[Condition]) !== false,
+  );
+  // What is dropped stands deeper than what a resource has to have.
+  const Resources = applied(Object.fromEntries(resources), template) as Template['Resources'];
+  return { ...template, Resources };
 }
 
 function applied(value: unknown, template: Template): unknown {
@@ -24,26 +23,19 @@ function applied(value: unknown, template: Template): unknown {
   if (name === 'Ref' && argument === 'AWS::NoValue') return dropped;
   if (name === 'Fn::If' && Array.isArray(argument)) {
     const [condition, then, otherwise] = argument;
-    const isTaken = holds(String(condition), template);
-    if (isTaken !== undefined) return applied(isTaken ? then : otherwise, template);
+    const isTaken = holds(template.Conditions?.[condition]);
+    return isTaken === undefined ? value : applied(isTaken ? then : otherwise, template);
   }
   const entries = Object.entries(value).map(([key, item]) => [key, applied(item, template)]);
   return Object.fromEntries(entries.filter(([, item]) => item !== dropped));
 }
 
 /** Whether the condition holds, or undefined where that is not known before the deployment. */
-function holds(name: string, template: Template): boolean | undefined {
-  return evaluate(template.Conditions?.[name]);
-}
-
-function evaluate(expression: unknown): boolean | undefined {
-  const [name, argument] = intrinsic(expression) ?? [];
-  if (!Array.isArray(argument)) return undefined;
-  if (name === 'Fn::Not') {
-    const inner = evaluate(argument[0]);
-    return inner === undefined ? undefined : !inner;
-  }
-  if (name !== 'Fn::Equals') return undefined;
-  const [left, right]: readonly unknown[] = argument;
-  return typeof left === 'string' && typeof right === 'string' ? left === right : undefined;
+function holds(condition: unknown): boolean | undefined {
+  const [name, argument] = intrinsic(condition) ?? [];
+  const [left, right]: readonly unknown[] = Array.isArray(argument) ? argument : [];
+  const inner = name === 'Fn::Not' ? holds(left) : undefined;
+  if (inner !== undefined) return !inner;
+  const isDecided = name === 'Fn::Equals' && typeof left === 'string' && typeof right === 'string';
+  return isDecided ? left === right : undefined;
 }

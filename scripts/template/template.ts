@@ -1,26 +1,37 @@
 /** A CloudFormation template as JSON, before anything about it is known to be right. */
 export interface Template {
   readonly Resources: Readonly<Record<string, Resource>>;
-  readonly Outputs?: Readonly<Record<string, unknown>>;
-  readonly Parameters?: Readonly<Record<string, unknown>>;
   readonly Conditions?: Readonly<Record<string, unknown>>;
 }
 
-export interface Resource {
+interface Resource {
   readonly Type: string;
-  readonly Properties?: Readonly<Record<string, unknown>>;
-  readonly DependsOn?: string | readonly string[];
+  readonly Properties?: Properties;
   readonly Condition?: string;
   readonly DeletionPolicy?: string;
   readonly UpdateReplacePolicy?: string;
 }
 
-/** One fault: where it is, what was expected there, and what came. */
+export type Properties = Readonly<Record<string, unknown>>;
+
+/** One fault: where it is, what was expected there, and what came, in one short line. */
 export interface Finding {
-  readonly logicalId: string;
-  readonly path: string;
+  readonly place: string;
   readonly expected: string;
   readonly got: string;
+}
+
+/** A list to spread, of one finding, or of none where the template is as expected. */
+export function findUnless(holds: boolean, place: string, expected: string, got?: unknown): Finding[] {
+  if (holds) return [];
+  const text = JSON.stringify(got) ?? 'nothing';
+  return [{ place, expected, got: text.length > 120 ? `${text.slice(0, 117)}...` : text }];
+}
+
+/** The resources of a type, by their logical ids. */
+export function resourcesOf(type: string, { Resources }: Template): [logicalId: string, Properties][] {
+  const resources = Object.entries(Resources).filter(([, { Type }]) => Type === type);
+  return resources.map(([logicalId, { Properties = {} }]) => [logicalId, Properties]);
 }
 
 /** The single intrinsic function that `value` is a call of, such as `['Fn::Sub', '${A}']`. */
@@ -28,19 +39,16 @@ export function intrinsic(value: unknown): readonly [name: string, argument: unk
   if (!isObject(value)) return undefined;
   const [entry, ...others] = Object.entries(value);
   if (entry === undefined || others.length > 0) return undefined;
-  return entry[0] === 'Ref' || entry[0] === 'Condition' || entry[0].startsWith('Fn::') ? entry : undefined;
+  return entry[0] === 'Ref' || entry[0].startsWith('Fn::') ? entry : undefined;
 }
 
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isObject(value: unknown): value is Properties {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What `[logicalId, attribute]` an `Fn::GetAtt` names, in either of its forms. */
-export function getAttTarget(argument: unknown): readonly [logicalId: string, attribute: string] | undefined {
-  const [logicalId, ...attribute] =
-    typeof argument === 'string' ? argument.split('.') : Array.isArray(argument) ? argument : [];
-  if (typeof logicalId !== 'string' || attribute.length === 0) return undefined;
-  return attribute.every((part) => typeof part === 'string') ? [logicalId, attribute.join('.')] : undefined;
+/** What stands under `keys`, or undefined where one of them leads nowhere. */
+export function at(value: unknown, ...keys: readonly string[]): unknown {
+  return keys.reduce((inner, key) => (isObject(inner) ? inner[key] : undefined), value);
 }
 
 /**
@@ -51,28 +59,20 @@ export function getAttTarget(argument: unknown): readonly [logicalId: string, at
 export function asText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   const [name, argument] = intrinsic(value) ?? [];
-  if (name === 'Ref') return `\${${String(argument)}}`;
-  if (name === 'Fn::GetAtt') {
-    const target = getAttTarget(argument);
-    return target === undefined ? undefined : `\${${target.join('.')}}`;
-  }
+  if (name === 'Ref' || name === 'Fn::GetAtt') return `\${${[argument].flat().join('.')}}`;
   if (name === 'Fn::Sub' && typeof argument === 'string') return argument;
-  if (name === 'Fn::Join' && Array.isArray(argument)) {
-    const parts = Array.isArray(argument[1]) ? argument[1].map(asText) : splitText(argument[1]);
-    return parts?.includes(undefined) ? undefined : parts?.join(String(argument[0]));
-  }
-  return undefined;
+  if (name !== 'Fn::Join' || !Array.isArray(argument)) return undefined;
+  const parts = Array.isArray(argument[1]) ? argument[1].map(asText) : splitText(argument[1]);
+  return parts?.includes(undefined) ? undefined : parts?.join(String(argument[0]));
 }
 
 function splitText(value: unknown): (string | undefined)[] | undefined {
   const [name, argument] = intrinsic(value) ?? [];
-  return name === 'Fn::Split' && Array.isArray(argument)
-    ? asText(argument[1])?.split(String(argument[0]))
-    : undefined;
+  const isSplit = name === 'Fn::Split' && Array.isArray(argument);
+  return isSplit ? asText(argument[1])?.split(String(argument[0])) : undefined;
 }
 
-/** A value in one short line, for a finding. */
-export function show(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > 120 ? `${text.slice(0, 117)}...` : text;
+/** The logical id that a Ref or GetAtt names, or the empty string. */
+export function targetOf(value: unknown): string {
+  return /^\$\{(\w+)(\.\w+)?\}$/.exec(asText(value) ?? '')?.[1] ?? '';
 }
