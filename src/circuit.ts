@@ -6,8 +6,8 @@ const PROBE_EVERY_MS = 1_000;
 /**
  * Finds out that an origin cannot be reached, so that a run does not ask it for every post that it will not give:
  * opens after 20 new connections that could not be made, or failed before the first byte of an answer, where the run
- * has had no status at all. While it is open, one request a
- * second may probe the origin. The first answer, of whatever status, closes it for the rest of the run.
+ * has had no status at all. While it is open, one request a second may probe the origin. The first answer, of whatever
+ * status, closes it for the rest of the run.
  */
 export class Circuit {
   readonly #clock: Clock;

@@ -39,7 +39,10 @@ export interface Reason {
   readonly message: string;
   /** Whether another run may succeed. */
   readonly retryable: boolean;
-  /** For NETWORK: the system's code, `ECONNRESET` say; `CIRCUIT_OPEN` where the post was not asked for. */
+  /**
+   * For NETWORK: the system's code, `ECONNRESET` say, or that of a parser or decoder; `CIRCUIT_OPEN` where the post was
+   * not asked for.
+   */
   readonly cause?: string;
 }
 
