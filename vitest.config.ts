@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    globalSetup: ['test/build-once.ts'],
+    globalSetup: ['test/support/build-once.ts'],
     testTimeout: 20_000,
     // By default one core of two stays idle, and most tests wait for a server or a process.
     maxWorkers: 2,

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MAX_PARTS, MAX_WRITTEN_BYTES } from '../src/parts.ts';
-import { MAX_PART_SIZE } from '../src/plan.ts';
+import { MAX_PARTS, MAX_WRITTEN_BYTES } from '../src/run/parts/parts.ts';
+import { MAX_PART_SIZE } from '../src/run/parts/plan.ts';
 
 const docFile = join(import.meta.dirname, '../docs/scale.md');
 const readOn = '2026-11-25';

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertDeployable, buildFunction } from '../../scripts/build.ts';
+import { assertDeployable, buildFunction } from '../../scripts/build/build.ts';
 
 const run = promisify(execFile);
 
@@ -51,7 +51,7 @@ describe('the build', () => {
     const atStart = reachedFrom(/\/handler\.js$/, outputs);
     const onDemand = reachedFrom(/\/aws-lambda-powertools-parameters-ssm\.js$/, outputs);
     const forHeaders = /^node_modules\/(@aws-sdk\/client-ssm|@aws-lambda-powertools\/parameters)\//;
-    expect(atStart).toContain('src/handler.ts');
+    expect(atStart).toContain('src/lambda/fetch.ts');
     expect(atStart.filter((input) => forHeaders.test(input))).toStrictEqual([]);
     expect(onDemand).toContainEqual(expect.stringContaining('@aws-sdk/client-ssm/'));
     const loadsUndici = ['handler', 'plan', 'conclude'].map((name) =>
@@ -160,7 +160,7 @@ describe('what may be in the bundle', () => {
 
   it('takes src/, packages that dependencies reach, and modules of Node', () => {
     const inputs = [
-      'src/handler.ts',
+      'src/lambda/fetch.ts',
       'node_modules/undici/index.js',
       'node_modules/a/node_modules/@scope/b/x.js',
     ];
@@ -168,7 +168,7 @@ describe('what may be in the bundle', () => {
   });
 
   it.each([
-    ['local/', metafile(['local/s3-store.ts']), /local\/s3-store\.ts: expected only files under src\//],
+    ['local/', metafile(['local/world/s3.ts']), /local\/world\/s3\.ts: expected only files under src\//],
     ['test/', metafile(['test/fixture.ts']), /test\/fixture\.ts: expected only files under src\//],
     [
       'a devDependency',

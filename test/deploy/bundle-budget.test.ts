@@ -1,6 +1,6 @@
 import type { Metafile } from 'esbuild';
 import { expect, test } from 'vitest';
-import { overBudget, sizesOf } from '../../scripts/bundle-budget.ts';
+import { overBudget, sizesOf } from '../../scripts/build/bundle-budget.ts';
 
 const output = (bytes: number, inputs: Record<string, number>) => ({
   bytes,
@@ -15,12 +15,12 @@ const metafile: Metafile = {
   inputs: {},
   outputs: {
     'dist/handler.js': output(1_000, {
-      'src/handler.ts': 100,
+      'src/lambda/fetch.ts': 100,
       'node_modules/undici/lib/dispatcher/pool.js': 500,
       'node_modules/@aws-sdk/client-s3/dist-es/index.js': 300,
     }),
     'dist/chunks/a.js': output(200, {
-      'src/ids.ts': 50,
+      'src/batch/ids.ts': 50,
       'node_modules/@aws-sdk/client-s3/node_modules/undici/index.js': 120,
     }),
     'dist/handler.js.map': output(9_000, {}),

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
-import { findCfnLint } from '../../scripts/cfn-lint.ts';
-import { everyParameter } from '../../scripts/check-template.ts';
+import { findCfnLint } from '../../scripts/template/cfn-lint.ts';
+import { everyParameter } from '../../scripts/template/check-template.ts';
 import { withConditionsApplied } from '../../scripts/template/conditions.ts';
 import type { Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, type ServiceCopy, seeded } from './packaging.ts';

@@ -1,9 +1,9 @@
 import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildFunction } from '../../scripts/build.ts';
-import { checkTemplate, packageStage } from '../../scripts/check-template.ts';
+import { buildFunction } from '../../scripts/build/build.ts';
 import { logDeliveryActions } from '../../scripts/template/access-policies.ts';
+import { checkTemplate, packageStage } from '../../scripts/template/check-template.ts';
 import type { Template } from '../../scripts/template/template.ts';
 
 const projectDir = join(import.meta.dirname, '../..');

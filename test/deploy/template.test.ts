@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkTemplate, everyParameter } from '../../scripts/check-template.ts';
+import { checkTemplate, everyParameter } from '../../scripts/template/check-template.ts';
 import { withConditionsApplied } from '../../scripts/template/conditions.ts';
 import { asText, type Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, logDeliveries, placesIn, type ServiceCopy, seeded } from './packaging.ts';

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../../src/base/clock.ts';
 
 /** A clock that only moves when a test says so. It starts at 0 ms and 23 November 2026, 06:00 UTC. */
 export class FakeClock implements Clock {

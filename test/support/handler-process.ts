@@ -58,7 +58,7 @@ export function startHandler(env: Readonly<Record<string, string>>): HandlerProc
 }
 
 if (import.meta.main) {
-  const { handler } = await import('../../src/handler.ts');
+  const { handler } = await import('../../src/lambda/fetch.ts');
   process.on('message', async ({ event, requestId }: Invocation) => {
     const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => 60_000 };
     let answer: Answer;

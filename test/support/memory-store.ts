@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
-import { readReport } from '../../src/document.ts';
-import type { RunStore } from '../../src/run-store.ts';
+import { readReport } from '../../src/document/document.ts';
+import type { RunStore } from '../../src/store/run-store.ts';
 
 /** Documents in memory, and what was asked of it. */
 export class MemoryStore implements RunStore {

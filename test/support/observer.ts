@@ -1,4 +1,4 @@
-import type { RunObserver } from '../../src/run-observer.ts';
+import type { RunObserver } from '../../src/run/observer.ts';
 
 /** For tests of something else. */
 export const silentObserver: RunObserver = {

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { TrafficReport } from '../../src/traffic.ts';
+import type { TrafficReport } from '../../src/fetch/politeness/politeness.ts';
 
 /** Settings for tests of something else: the origin takes all that `concurrency` lets through, retries never end, and what comes of it is one document. */
 export const plainTraffic = {

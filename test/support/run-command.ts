@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 /** The project's folder. */
 export const project = join(import.meta.dirname, '../..');
 
-/** Runs one of the project's commands, `local/start.ts` say, without npm and the build around it. */
+/** Runs one of the project's commands, `local/commands/start.ts` say, without npm and the build around it. */
 export async function runCommand(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const child = spawn(process.execPath, [file, ...args], {
     cwd: project,

@@ -1,5 +1,5 @@
-import type { Attempt, RequestPost, RunOrigin } from '../../src/attempt.ts';
-import type { Id } from '../../src/ids.ts';
+import type { Id } from '../../src/batch/ids.ts';
+import type { Attempt, RequestPost, RunOrigin } from '../../src/fetch/origin/attempt.ts';
 import type { FakeClock } from './fake-clock.ts';
 
 export type Step = Attempt & { readonly tookMs?: number };

@@ -1,0 +1,36 @@
+import { nodeOptions } from '../node-options.ts';
+import { type Invocation, median, startFunction } from './function.ts';
+
+/*
+ * Does memory grow with the batch? The peak RSS of the built function, with the heap that it has when deployed, for
+ * batches of growing size of 300-byte posts: the sizes in turn, and the medians.
+ */
+const SIZES = [1_000, 10_000, 100_000];
+const ROUNDS = 5;
+const POST_BYTES = 300;
+
+const benchFunction = await startFunction();
+try {
+  const rounds = new Map<number, Invocation[]>(SIZES.map((size) => [size, []]));
+  for (let round = 0; round < ROUNDS; round++)
+    for (const [size, invocations] of rounds) invocations.push(await benchFunction.invoke(size, POST_BYTES));
+  const medians = [...rounds].map(([posts, invocations]) => ({
+    posts,
+    peakRssMb: median(invocations.map(({ peakRssBytes }) => peakRssBytes)) / 1e6,
+    postsPerSecond: posts / median(invocations.map(({ seconds }) => seconds)),
+    cpuMicrosPerPost: (median(invocations.map(({ cpuSeconds }) => cpuSeconds)) / posts) * 1e6,
+  }));
+  const [base] = medians;
+  console.table(
+    medians.map(({ posts, peakRssMb, postsPerSecond, cpuMicrosPerPost }) => ({
+      posts,
+      'peak RSS, MB': Math.round(peakRssMb),
+      [`above ${base?.posts} posts, MB`]: Math.round(peakRssMb - (base?.peakRssMb ?? Number.NaN)),
+      'posts/s': Math.round(postsPerSecond),
+      'CPU µs a post': Math.round(cpuMicrosPerPost),
+    })),
+  );
+  console.log(`Node ${process.version}, ${nodeOptions()}; median of ${ROUNDS} rounds, start-up included`);
+} finally {
+  await benchFunction.close();
+}

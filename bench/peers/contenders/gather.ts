@@ -1,0 +1,44 @@
+/** `gather` and `fetchPost` of src/, as the function puts them together, with neither event nor document nor S3. */
+import { systemClock } from '../../../src/base/clock.ts';
+import { fetchPostWith } from '../../../src/fetch/fetch-post.ts';
+import { openOrigin } from '../../../src/fetch/origin/origin.ts';
+import type { Post } from '../../../src/fetch/outcome.ts';
+import { startTraffic } from '../../../src/fetch/politeness/politeness.ts';
+import { gather } from '../../../src/gather.ts';
+import { readConfig } from '../../../src/lambda/config.ts';
+import { type FetchAll, type FetchedPost, ids } from './contender.ts';
+
+export const fetchAll: FetchAll = async (task) => {
+  const { posts, concurrency } = task;
+  const config = readConfig({
+    RESULTS_BUCKET: 'not-used',
+    POST_URL: `${task.origin}${task.path}{id}`,
+    CONCURRENCY: String(concurrency),
+  });
+  const startMs = systemClock.now();
+  const settings = {
+    ...config,
+    origin: openOrigin({ ...config, connections: concurrency, clock: systemClock }).startRun(),
+    clock: systemClock,
+    random: Math.random,
+    startMs,
+    deadlineMs: startMs + 900_000,
+    requested: posts,
+  };
+  const fetchPost = fetchPostWith({ ...settings, ...startTraffic(settings) });
+  // One signal for all, as in a run.
+  const { signal } = new AbortController();
+  const outcomes = await gather(ids(task), (id) => fetchPost(id, signal), {
+    concurrency,
+    returnExceptions: true,
+  });
+  return parsed(outcomes);
+};
+
+/** Each value was parsed when it came, to be checked; what it holds is its text. */
+function* parsed(outcomes: readonly PromiseSettledResult<Post>[]): Generator<FetchedPost> {
+  for (const outcome of outcomes) {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    yield JSON.parse(outcome.value.value.toString());
+  }
+}

@@ -1,0 +1,135 @@
+import { fetchPostWith } from '../../src/fetch/fetch-post.ts';
+import { LearnedPace } from '../../src/fetch/politeness/pace.ts';
+import { startTraffic, type TrafficReport } from '../../src/fetch/politeness/politeness.ts';
+import { gatherStream } from '../../src/gather.ts';
+import { type LatencyMs, seeded } from './latency.ts';
+import { type MakeGate, open, type Request, simulateOrigin } from './origin.ts';
+import { VirtualClock } from './virtual-clock.ts';
+
+export interface Contender {
+  readonly adaptive?: boolean;
+  readonly hedge?: boolean;
+  /** @default Infinity */
+  readonly ratePerSecond?: number;
+  /** Leaves the limiter the requests in flight alone, as if it never learned a rate. */
+  readonly withoutPace?: boolean;
+}
+
+export interface Simulation {
+  readonly posts: number;
+  readonly latencyMs: LatencyMs;
+  /** @default open */
+  readonly gate?: MakeGate;
+  /** For the jitter. @default 1 */
+  readonly seed?: number;
+}
+
+/** What the limiter allowed at a time: requests in flight, and a second. */
+export interface Allowed {
+  readonly atMs: number;
+  readonly inFlight: number;
+  /** Infinity as long as none was learned. */
+  readonly perSecond: number;
+}
+
+export interface Simulated {
+  readonly makespanMs: number;
+  readonly fulfilled: number;
+  readonly rejected: number;
+  readonly requests: readonly Request[];
+  /** Those answered 429 or 503. */
+  readonly throttled: number;
+  /** When posts were fulfilled, in time. */
+  readonly completedMs: readonly number[];
+  readonly allowed: readonly Allowed[];
+  readonly report: TrafficReport;
+}
+
+export const CONCURRENCY = 50;
+const ATTEMPT_TIMEOUT_MS = 5_000;
+/** As run-batch.ts has it. */
+const WINDOW_POSTS = 4_096;
+/** Far from any run's end. */
+const DEADLINE_MS = 3_600_000;
+const SAMPLE_EVERY_MS = 100;
+
+/** Fetches a batch of posts with the code of src/, as run-batch.ts puts it together, in virtual time. */
+export async function simulate(contender: Contender, simulation: Simulation): Promise<Simulated> {
+  const { adaptive = false, hedge = false, ratePerSecond = Infinity, withoutPace = false } = contender;
+  const { posts, latencyMs, gate = open, seed = 1 } = simulation;
+  const clock = new VirtualClock();
+  const { requestPost, requests } = simulateOrigin(clock, latencyMs, gate());
+  const settings = {
+    origin: { requestPost, unsolicited: () => 0 },
+    clock,
+    random: seeded(seed),
+    concurrency: CONCURRENCY,
+    adaptive,
+    ratePerSecond,
+    retryBudgetPercent: 20,
+    hedge,
+    maxAttempts: 4,
+    attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
+    maxBodyBytes: 1_048_576,
+    startMs: 0,
+    deadlineMs: DEADLINE_MS,
+    requested: posts,
+  };
+  const traffic = startTraffic(settings);
+  const fetchPost = fetchPostWith({ ...settings, ...traffic });
+  const completedMs: number[] = [];
+  const outcomes = gatherStream(
+    Array.from({ length: posts }, (_, id) => id),
+    async (id, _index, signal) => {
+      const post = await fetchPost(id, signal);
+      completedMs.push(clock.now());
+      return post;
+    },
+    { concurrency: CONCURRENCY, returnExceptions: true, window: WINDOW_POSTS },
+  );
+  const allowed: Allowed[] = [];
+  const pace = observePace(withoutPace);
+  const sample = (): void => {
+    const inFlight = traffic.report().concurrency.final;
+    allowed.push({ atMs: clock.now(), inFlight, perSecond: pace.perSecond() });
+    clock.afterExactly(SAMPLE_EVERY_MS, sample);
+  };
+  sample();
+  try {
+    const rejected = await clock.runUntil(countRejected(outcomes));
+    return {
+      makespanMs: clock.now(),
+      fulfilled: posts - rejected,
+      rejected,
+      requests,
+      throttled: requests.filter(({ throttled }) => throttled).length,
+      completedMs,
+      allowed,
+      report: traffic.report(),
+    };
+  } finally {
+    pace.stop();
+  }
+}
+
+async function countRejected(outcomes: AsyncIterable<PromiseSettledResult<unknown>>): Promise<number> {
+  let rejected = 0;
+  for await (const { status } of outcomes) if (status === 'rejected') rejected += 1;
+  return rejected;
+}
+
+/** The limiter keeps its pace to itself: this listens in on it for the time of one run, or leaves it out. */
+function observePace(leaveOut: boolean) {
+  const { perSecond } = LearnedPace.prototype;
+  let last = Infinity;
+  LearnedPace.prototype.perSecond = function (nowMs) {
+    last = leaveOut ? Infinity : perSecond.call(this, nowMs);
+    return last;
+  };
+  return {
+    perSecond: () => last,
+    stop: () => {
+      LearnedPace.prototype.perSecond = perSecond;
+    },
+  };
+}

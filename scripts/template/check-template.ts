@@ -1,0 +1,103 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { checkAccess } from './access-policies.ts';
+import { findCfnLint } from './cfn-lint.ts';
+import { withConditionsApplied } from './conditions.ts';
+import { checkHouseRules } from './house-rules.ts';
+import { checkStateMachines } from './state-machines.ts';
+import type { Finding, Template } from './template.ts';
+
+const projectDir = join(import.meta.dirname, '../..');
+
+/** Every parameter that a resource or a permission depends on, so that the template has all of them. */
+export const everyParameter = {
+  manifestBucket: 'my-lists',
+  tracing: 'true',
+  postHeadersParameter: '/batch-fetcher/post-headers',
+  postHeadersKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab',
+} as const;
+
+/**
+ * Checks a template by what this project asks of it: nothing is thrown for a faulty one, the faults are the findings.
+ * Whether CloudFormation would take it is cfn-lint's.
+ */
+export function checkTemplate(declared: Template): { findings: Finding[]; allowances: string[] } {
+  const template = withConditionsApplied(declared);
+  const { findings, allowances } = checkAccess(template);
+  return {
+    findings: [...findings, ...checkHouseRules(template), ...checkStateMachines(template)],
+    allowances,
+  };
+}
+
+/**
+ * Packages a stage of the service in `serviceDir` into `outDir`, with neither credentials nor a network, and
+ * returns its template. Needs dist/. `params` are those of the command line. Throws an Error with what `serverless`
+ * printed if that fails.
+ */
+export async function packageStage(
+  stage: string,
+  outDir: string,
+  serviceDir: string = projectDir,
+  params: Readonly<Record<string, string>> = {},
+): Promise<Template> {
+  const cli = join(projectDir, 'node_modules/.bin/serverless');
+  const options = Object.entries(params).map(([name, value]) => `--param=${name}=${value}`);
+  const { status, stdout, stderr, error } = spawnSync(
+    cli,
+    ['package', '--stage', stage, '--package', outDir, ...options],
+    {
+      cwd: serviceDir,
+      encoding: 'utf8',
+    },
+  );
+  if (status !== 0)
+    throw new Error(`serverless package failed:\n${stdout ?? ''}${stderr ?? ''}`, { cause: error });
+  return JSON.parse(await readFile(join(outDir, 'cloudformation-template-update-stack.json'), 'utf8'));
+}
+
+/** What packaging prod gives, as it is and with every parameter set. */
+async function packagedTemplates(): Promise<Readonly<Record<string, Template>>> {
+  const outDir = await mkdtemp(join(tmpdir(), 'batch-fetcher-package-'));
+  try {
+    return {
+      template: await packageStage('prod', outDir),
+      'template with every parameter': await packageStage('prod', outDir, projectDir, everyParameter),
+    };
+  } finally {
+    await rm(outDir, { recursive: true });
+  }
+}
+
+/** Checks the template at `path`, or else those that packaging prod gives; true if nothing was found. */
+async function report(path: string | undefined): Promise<boolean> {
+  const templates: Readonly<Record<string, Template>> =
+    path === undefined ? await packagedTemplates() : { [path]: JSON.parse(await readFile(path, 'utf8')) };
+  const lint = await findCfnLint();
+  const allowed = new Set<string>();
+  let found = 0;
+  for (const [name, template] of Object.entries(templates)) {
+    const { findings, allowances } = checkTemplate(template);
+    const linted = (await lint?.(withConditionsApplied(template))) ?? [];
+    for (const allowance of allowances) allowed.add(allowance);
+    for (const { place, expected, got } of findings)
+      console.error(`${place}: expected ${expected}, got ${got}`);
+    for (const { place, rule, message } of linted) console.error(`${place}: ${message} (${rule})`);
+    const count = findings.length + linted.length;
+    console.log(`${name}: ${Object.keys(template.Resources).length} resources, ${count} findings`);
+    found += count;
+  }
+  for (const allowance of allowed) console.log(`allowed: ${allowance}`);
+  return found === 0;
+}
+
+if (import.meta.main) {
+  try {
+    process.exitCode = (await report(process.argv[2])) ? 0 : 1;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}

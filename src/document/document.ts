@@ -1,0 +1,123 @@
+import type { Id } from '../batch/ids.ts';
+import { outcomeHead, type Post, PostError } from '../fetch/outcome.ts';
+import { ChunkWriter } from './chunk-writer.ts';
+import type { OutcomeLine } from './outcome-lines.ts';
+import type { OutcomesObject, RunHead, RunReport } from './run-head.ts';
+import type { Tally } from './tally.ts';
+
+/** What no result can hold, as each is one line. */
+const RESULTS_START = ',\n"results":[';
+const ERRORS_START = ',\n"errors":';
+
+/**
+ * The document of a run, as chunks of its text: one JSON object, one outcome a line. `outcomes` are those of
+ * `ids`, in their order; one that is a line of another document is the same line in this one, to the byte. `tally`
+ * counts them, and when the last has been written, `conclude` is asked for the rest.
+ *
+ * Whatever `outcomes` throws, and a rejection that is no PostError, ends the document with that error.
+ */
+export async function* writeDocument(
+  run: RunHead,
+  ids: Iterable<Id>,
+  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  tally: Tally,
+  conclude: () => RunReport,
+): AsyncGenerator<Buffer, void, undefined> {
+  const writer = new ChunkWriter();
+  writer.text(`${headText(run)}${RESULTS_START}`);
+  yield* writeEach(writer, ids, outcomes, tally, { first: '\n', next: ',\n', end: '' });
+  writer.text('\n]');
+  writer.text(reportText(conclude()));
+  yield* writer.take(true);
+}
+
+/** The outcomes by themselves: the same lines, each with a line break at its end. Ends as `writeDocument` does. */
+export async function* writeOutcomes(
+  ids: Iterable<Id>,
+  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  tally: Tally,
+): AsyncGenerator<Buffer, void, undefined> {
+  const writer = new ChunkWriter();
+  yield* writeEach(writer, ids, outcomes, tally, { first: '', next: '', end: '\n' });
+  yield* writer.take(true);
+}
+
+/** The document whose outcomes are an object by themselves. */
+export function documentWithout(report: RunReport, outcomes: OutcomesObject): string {
+  return `${headText(report.run)},\n"outcomes":${JSON.stringify(outcomes)}${reportText(report)}`;
+}
+
+/**
+ * What a stored document says of its run, from its head and its tail, which may overlap or be the same text.
+ * Undefined where they do not hold all of it (take more), or are no document's.
+ */
+export function readReport(head: string, tail: string): RunReport | undefined {
+  const runEnd = [RESULTS_START, ERRORS_START].map((text) => head.indexOf(text)).find((at) => at >= 0);
+  const errorsStart = tail.lastIndexOf(ERRORS_START);
+  if (runEnd === undefined || errorsStart < 0) return undefined;
+  try {
+    const { run, outcomes } = JSON.parse(`${head.slice(0, runEnd)}}`);
+    const { errors, summary } = JSON.parse(`{"errors":${tail.slice(errorsStart + ERRORS_START.length)}`);
+    return run && errors && summary ? { run, ...(outcomes && { outcomes }), errors, summary } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function headText(run: RunHead): string {
+  return `{"version":1,\n"run":${JSON.stringify(run)}`;
+}
+
+function reportText({ errors, summary }: RunReport): string {
+  return `${ERRORS_START}${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
+}
+
+async function* writeEach(
+  writer: ChunkWriter,
+  ids: Iterable<Id>,
+  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  tally: Tally,
+  { first, next, end }: Readonly<Record<'first' | 'next' | 'end', string>>,
+): AsyncGenerator<Buffer, void, undefined> {
+  const nextId = ids[Symbol.iterator]();
+  let index = 0;
+  for await (const outcome of outcomes) {
+    writer.text(index === 0 ? first : next);
+    const id = nextId.next().value as Id;
+    if ('line' in outcome) writeLine(writer, outcome, tally);
+    else writeOutcome(writer, index, id, outcome, tally);
+    writer.text(end);
+    index += 1;
+    yield* writer.take();
+  }
+}
+
+function writeLine(
+  writer: ChunkWriter,
+  { index, id, record, reason, line }: OutcomeLine,
+  tally: Tally,
+): void {
+  if (reason) tally.addRejected(index, { reason, record }, id);
+  else tally.addFulfilled(id, record);
+  writer.bytes(line);
+}
+
+function writeOutcome(
+  writer: ChunkWriter,
+  index: number,
+  id: Id,
+  outcome: PromiseSettledResult<Post>,
+  tally: Tally,
+): void {
+  if (outcome.status === 'fulfilled') {
+    tally.addFulfilled(id, outcome.value);
+    writer.text(`${outcomeHead(index, id, 'fulfilled', outcome.value)}"value":`);
+    writer.bytes(outcome.value.value);
+    writer.text('}');
+    return;
+  }
+  const error: unknown = outcome.reason;
+  if (!(error instanceof PostError)) throw error;
+  tally.addRejected(index, error, id);
+  writer.text(`${outcomeHead(index, id, 'rejected', error.record)}"reason":${JSON.stringify(error.reason)}}`);
+}

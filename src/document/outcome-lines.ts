@@ -1,0 +1,137 @@
+import { RunConflictError } from '../base/errors.ts';
+import { keptText } from '../base/kept-text.ts';
+import type { Id } from '../batch/ids.ts';
+import type { FetchRecord, Reason } from '../fetch/outcome.ts';
+import type { Output } from './run-head.ts';
+
+/** One outcome of a stored document. */
+export interface OutcomeLine {
+  readonly index: number;
+  readonly id: Id;
+  readonly record: FetchRecord;
+  /** Why the post failed; undefined where it did not. */
+  readonly reason: Reason | undefined;
+  /** All of it, as it stands there, without the comma behind it: the value in it was not looked into. */
+  readonly line: Buffer;
+}
+
+/** The lines around the results. */
+const START = Buffer.from('"results":[');
+const END = Buffer.from('],');
+const LINE_BREAK = 0x0a;
+const COMMA = 0x2c;
+const BRACE = 0x7d;
+
+/**
+ * The outcomes of a stored run, in their order, one held at a time. `chunks` is the text of its document (`json`), of
+ * which nothing behind the results is read, or of its outcomes by themselves (`ndjson`), from the start and cut
+ * anywhere. `location` names it in errors.
+ *
+ * Throws RunConflictError where the text is not as `writeDocument` or `writeOutcomes` writes it, and what `chunks`
+ * throws.
+ */
+export async function* readOutcomeLines(
+  chunks: AsyncIterable<Buffer>,
+  location: string,
+  format: Output,
+): AsyncGenerator<OutcomeLine, void, undefined> {
+  const lines = format === 'json' ? resultLines(chunks, location) : eachLine(chunks);
+  let index = 0;
+  for await (const line of lines) {
+    const outcome = parseLine(line);
+    if (outcome?.index !== index) throw notAsWritten(location, index);
+    yield outcome;
+    index += 1;
+  }
+}
+
+/** The lines of the results of a document, without the commas between them. */
+async function* resultLines(
+  chunks: AsyncIterable<Buffer>,
+  location: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let index = -1;
+  let isLast = false;
+  for await (const line of eachLine(chunks)) {
+    if (index < 0) {
+      if (line.equals(START)) index = 0;
+    } else if (line.equals(END)) {
+      // A comma stands between outcomes, and not behind the last.
+      if (index > 0 && !isLast) throw notAsWritten(location, index);
+      return;
+    } else {
+      if (isLast) throw notAsWritten(location, index);
+      isLast = line.at(-1) !== COMMA;
+      yield isLast ? line : line.subarray(0, -1);
+      index += 1;
+    }
+  }
+  throw new RunConflictError(`${location} ends before its results do`);
+}
+
+/** The lines of a text, without their line breaks. */
+async function* eachLine(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  let started: Buffer[] = [];
+  for await (const chunk of chunks) {
+    let from = 0;
+    for (let end = chunk.indexOf(LINE_BREAK); end >= 0; end = chunk.indexOf(LINE_BREAK, from)) {
+      const rest = chunk.subarray(from, end);
+      from = end + 1;
+      if (started.length === 0) yield rest;
+      else {
+        yield Buffer.concat([...started, rest]);
+        started = [];
+      }
+    }
+    if (from < chunk.length) started.push(chunk.subarray(from));
+  }
+  if (started.length > 0) yield Buffer.concat(started);
+}
+
+/** More than `outcomeHead` writes. */
+const HEAD_BYTES = 512;
+/** What `outcomeHead` writes, and the key behind it. */
+const HEAD =
+  /^\{"index":(?<index>\d+),"id":(?<id>\d+|"[A-Za-z0-9._~-]+"),"status":"(?<status>fulfilled|rejected)","httpStatus":(?<httpStatus>\d+|null),"attempts":(?<attempts>\d+),"startedMs":(?<startedMs>\d+|null),"durationMs":(?<durationMs>\d+|null),(?<hedged>"hedged":true,)?"(?<key>value|reason)":/;
+const KEYS = { fulfilled: 'value', rejected: 'reason' } as const;
+
+function parseLine(line: Buffer): OutcomeLine | undefined {
+  const head = HEAD.exec(line.toString('latin1', 0, HEAD_BYTES));
+  const { index, id, status, httpStatus, attempts, startedMs, durationMs, hedged, key } = head?.groups ?? {};
+  if (!head || KEYS[status as keyof typeof KEYS] !== key || line.at(-1) !== BRACE) return undefined;
+  const reason =
+    key === 'reason' ? parseReason(line.toString('utf8', head[0].length, line.length - 1)) : undefined;
+  if (key === 'reason' && !reason) return undefined;
+  return {
+    index: Number(index),
+    // A string of its own: a piece of the head would keep all of that in memory.
+    id: JSON.parse(id as string),
+    record: {
+      httpStatus: JSON.parse(httpStatus as string),
+      attempts: Number(attempts),
+      startedMs: JSON.parse(startedMs as string),
+      durationMs: JSON.parse(durationMs as string),
+      ...(hedged && { hedged: true }),
+    },
+    reason,
+    line,
+  };
+}
+
+function parseReason(text: string): Reason | undefined {
+  try {
+    const reason = JSON.parse(text);
+    const isReason =
+      typeof reason.code === 'string' &&
+      typeof reason.message === 'string' &&
+      typeof reason.retryable === 'boolean';
+    // Older documents have longer messages.
+    return isReason ? { ...reason, message: keptText(reason.message) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function notAsWritten(location: string, index: number): RunConflictError {
+  return new RunConflictError(`${location} is not as it was written: its outcome ${index} cannot be read`);
+}

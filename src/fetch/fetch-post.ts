@@ -1,0 +1,180 @@
+import { type Clock, sleep } from '../base/clock.ts';
+import { keptText } from '../base/kept-text.ts';
+import type { Id } from '../batch/ids.ts';
+import { type Attempt, isSuccess, type Response } from './origin/attempt.ts';
+import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
+import type { AttemptPost, Refusal } from './politeness/gate.ts';
+import { backoffMs } from './politeness/retry.ts';
+import type { RetryBudget } from './politeness/retry-budget.ts';
+import { verdictOf } from './politeness/verdict.ts';
+import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
+
+export interface FetchPostOptions {
+  readonly attemptPost: AttemptPost;
+  readonly retryBudget: RetryBudget;
+  readonly clock: Clock;
+  /** 0 to 1, for the jitter. */
+  readonly random: () => number;
+  readonly maxAttempts: number;
+  readonly attemptTimeoutMs: number;
+  readonly maxBodyBytes: number;
+  /** When the run started, by the clock. */
+  readonly startMs: number;
+  /** When posts must have an outcome, by the clock. */
+  readonly deadlineMs: number;
+}
+
+/**
+ * Fetches one post. Resolves with it, or rejects with a PostError, or with the signal's reason when that aborts.
+ * Throws the PostError, as a mapper of `gather` may, where no attempt can be made any more.
+ */
+export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
+
+/** `ownMessage`: the message without what the origin sent, where that is another. */
+type Failure = Reason & { readonly ownMessage?: string };
+
+/**
+ * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
+ * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
+ * before the deadline ends at once, so that no time is spent on waiting for nothing.
+ */
+export function fetchPostWith(options: FetchPostOptions): FetchPost {
+  const { attemptPost, retryBudget, clock, random, maxAttempts, startMs, deadlineMs } = options;
+
+  const fetchPost: FetchPost = async (id, signal) => {
+    let firstMs = 0;
+    let httpStatus: number | null = null;
+    let isHedged = false;
+    let failed: Failure | undefined;
+
+    for (let attempts = 1; ; attempts++) {
+      const record = (): FetchRecord => ({
+        httpStatus,
+        attempts,
+        startedMs: Math.round(firstMs - startMs),
+        durationMs: Math.round(clock.now() - firstMs),
+        ...(isHedged && { hedged: true }),
+      });
+      const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
+        new PostError(id, reason, of, ownMessage);
+
+      const made = await attemptPost.attempt(id, attempts > 1, signal);
+      if (typeof made === 'string') {
+        if (!failed) throw rejection(refused(id, made), NEVER_ATTEMPTED);
+        retryBudget.putBack();
+        attempts -= 1;
+        throw rejection(refused(id, made, failed));
+      }
+      const { attempt, startedMs, hedged, cutShort } = made;
+      if (attempts === 1) firstMs = startedMs;
+      isHedged ||= hedged;
+      httpStatus = 'status' in attempt ? attempt.status : null;
+      if (attempt.kind === 'timed-out' && cutShort) throw rejection(deadlineReason(id));
+
+      const result = judge(id, attempt, options);
+      if (Buffer.isBuffer(result)) return { value: result, ...record() };
+      failed = result;
+      if (!result.retryable || attempts >= maxAttempts) throw rejection(result);
+      const refusal = attemptPost.refusal();
+      if (refusal) throw rejection(refused(id, refusal, result));
+      const waitMs = backoffMs(attempts, random);
+      if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
+      if (!retryBudget.take()) throw rejection(result);
+      await sleep(clock, waitMs, signal);
+    }
+  };
+
+  return (id, signal) => {
+    // Without a promise, which would be most of the cost of ninety thousand of them.
+    const refusal = attemptPost.refusal();
+    if (refusal) throw new PostError(id, refused(id, refusal), NEVER_ATTEMPTED);
+    return fetchPost(id, signal);
+  };
+}
+
+const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+
+/** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
+function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
+  switch (refusal) {
+    case 'deadline':
+      return deadlineReason(id);
+    case 'rate-limited':
+      return (
+        failed ??
+        failure(
+          'RATE_LIMITED',
+          `Post ${id} was not asked for: the origin wants a longer wait than there is time`,
+          true,
+        )
+      );
+    case 'circuit-open':
+      return (
+        failed ?? {
+          ...failure('NETWORK', `Post ${id} was not asked for: the origin cannot be reached`, true),
+          cause: 'CIRCUIT_OPEN',
+        }
+      );
+  }
+}
+
+/** The value of a post that came, or why it counts as failed. */
+function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
+  switch (attempt.kind) {
+    case 'response':
+      return isSuccess(attempt.status)
+        ? judgeBody(id, attempt.body)
+        : judgeStatus(id, attempt, options.clock.date());
+    case 'too-large':
+      return failure('TOO_LARGE', `Post ${id} is larger than ${options.maxBodyBytes} bytes`, false);
+    case 'unknown-coding':
+      return failure(
+        'BAD_JSON',
+        `Post ${id} is in a content coding that is not known`,
+        false,
+        `: ${attempt.coding}`,
+      );
+    case 'timed-out':
+      return failure('TIMEOUT', `Post ${id} did not come within ${options.attemptTimeoutMs} ms`, true);
+    case 'failed':
+      return {
+        ...failure('NETWORK', `Post ${id} could not be fetched: ${attempt.code}`, true),
+        cause: attempt.code,
+      };
+  }
+}
+
+function judgeBody(id: Id, body: Buffer): Buffer | Failure {
+  let value: Buffer;
+  try {
+    value = postJson(body);
+  } catch (error) {
+    if (error instanceof NestingError)
+      return failure('TOO_LARGE', `Post ${id} is nested more than ${MAX_NESTING} deep`, false);
+    return failure('BAD_JSON', `Post ${id} is not JSON in UTF-8`, false);
+  }
+  return isNoData(value) ? noData('NO_DATA', id) : value;
+}
+
+function judgeStatus(id: Id, response: Response, date: Date): Failure {
+  const { status, redirect } = response;
+  if (status === 404 || status === 410) return noData('NOT_FOUND', id);
+  const { isRateLimited, isRetryable } = verdictOf(response, date);
+  if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+  const received = redirect === undefined ? '' : `, ${redirect}`;
+  return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
+}
+
+function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {
+  return failure(code, `No data for post ${id}`, false);
+}
+
+function deadlineReason(id: Id): Failure {
+  return failure('DEADLINE', `The function's time ran out before post ${id} was fetched`, true);
+}
+
+/** Every reason is made here. `received` is what the origin sent, which the message ends in. */
+function failure(code: ReasonCode, ownMessage: string, retryable: boolean, received = ''): Failure {
+  const reason = { code, message: keptText(ownMessage + received), retryable };
+  return received === '' ? reason : { ...reason, ownMessage };
+}

@@ -1,0 +1,101 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Id } from '../../batch/ids.ts';
+import type { Attempt, RequestPost } from '../origin/attempt.ts';
+import type { Circuit } from './circuit.ts';
+import type { Hedger, Send } from './hedger.ts';
+import type { Feedback, Limiter } from './limiter.ts';
+import { verdictOf } from './verdict.ts';
+
+export interface AttemptPostOptions {
+  readonly requestPost: RequestPost;
+  readonly clock: Clock;
+  readonly limiter: Limiter;
+  readonly circuit: Circuit;
+  /** Left out where nothing is hedged. */
+  readonly hedger?: Hedger | undefined;
+  readonly attemptTimeoutMs: number;
+  /** When attempts must have ended, by the clock. */
+  readonly deadlineMs: number;
+}
+
+/** Why an attempt is not made. */
+export type Refusal = 'deadline' | 'rate-limited' | 'circuit-open';
+
+interface AttemptMade {
+  readonly attempt: Attempt;
+  /** By the clock. */
+  readonly startedMs: number;
+  /** Whether a second request was sent for it. */
+  readonly hedged: boolean;
+  /** Whether the deadline left it no more than the time of an attempt. */
+  readonly cutShort: boolean;
+}
+
+export interface AttemptPost {
+  /** Why no attempt would be made now, if so. */
+  refusal(): Refusal | undefined;
+  /**
+   * Waits for its turn and makes one attempt, or tells why not. `isRetry` goes before posts that have not been
+   * asked for yet. Rejects with the signal's reason when that aborts.
+   */
+  attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<AttemptMade | Refusal>;
+}
+
+/** Makes attempts as the origin allows: by the limiter and the circuit, which learn from each answer. */
+export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
+  const { requestPost, clock, limiter, circuit, hedger, attemptTimeoutMs, deadlineMs } = options;
+
+  const send = async (id: Id, endMs: number, ...[slot, signal, onOtherConnection]: Parameters<Send>) => {
+    let feedback: Feedback = 'unknown';
+    try {
+      const attempt = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
+      const isReachable = reachabilityOf(attempt);
+      if (isReachable) circuit.answered();
+      else if (isReachable === false) {
+        circuit.failed();
+        // Who waits for a slot need not wait to be told.
+        if (!circuit.admits) limiter.dismiss();
+      }
+      if ('status' in attempt) {
+        const verdict = verdictOf(attempt, clock.date());
+        feedback = 'isThrottled' in attempt ? 'throttled' : verdict.feedback;
+        limiter.pause(verdict.pauseMs);
+      } else feedback = feedbackOf(attempt);
+      return attempt;
+    } finally {
+      limiter.release(slot, feedback);
+    }
+  };
+
+  return {
+    refusal: () => limiter.end ?? (circuit.admits ? undefined : 'circuit-open'),
+    async attempt(id, isRetry, signal) {
+      const started = limiter.start(signal, isRetry);
+      const slot = started instanceof Promise ? await started : started;
+      if (slot === undefined) return limiter.end ?? 'circuit-open';
+      if (!circuit.admit()) {
+        limiter.cancel(slot);
+        return 'circuit-open';
+      }
+      const startedMs = clock.now();
+      const endMs = Math.min(startedMs + attemptTimeoutMs, deadlineMs);
+      const cutShort = endMs === deadlineMs;
+      if (hedger && !isRetry) {
+        const sendPost: Send = (...request) => send(id, endMs, ...request);
+        return { startedMs, cutShort, ...(await hedger.attempt(slot, sendPost, signal)) };
+      }
+      return { startedMs, cutShort, attempt: await send(id, endMs, slot, signal, false), hedged: false };
+    },
+  };
+}
+
+/** Whether an attempt shows that the origin can be reached, or cannot; undefined where it shows neither. */
+function reachabilityOf(attempt: Attempt): boolean | undefined {
+  if (attempt.kind === 'timed-out') return undefined;
+  return attempt.kind === 'failed' ? attempt.isReachable : true;
+}
+
+function feedbackOf(attempt: Extract<Attempt, { kind: 'timed-out' | 'failed' }>): Feedback {
+  if (attempt.kind === 'timed-out') return 'timed-out';
+  return attempt.isThrottled ? 'throttled' : 'unknown';
+}

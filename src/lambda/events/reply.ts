@@ -1,0 +1,133 @@
+import { STATUS_CODES } from 'node:http';
+import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
+import {
+  BadInputError,
+  BatchFetcherError,
+  ConfigError,
+  IdempotencyKeyReusedError,
+  MethodNotAllowedError,
+  RunConflictError,
+  StoreError,
+  TooLargeError,
+  UnknownRouteError,
+  UnsupportedMediaTypeError,
+} from '../../base/errors.ts';
+import type { ErrorSummary, RunSummary } from '../../document/tally.ts';
+import { PostError } from '../../fetch/outcome.ts';
+import type { Run } from '../../run/run-batch.ts';
+import type { Source } from './event.ts';
+import type { ApiDialect } from './http-request.ts';
+
+/** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
+export interface DirectReply {
+  readonly runId: string;
+  readonly location: string;
+  readonly replayed: boolean;
+  readonly errors: ErrorSummary;
+  readonly summary: RunSummary;
+}
+
+export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
+
+const MAX_REPLY_BYTES = 4_000_000;
+/** What Lambda takes from a function, 6 MB: a JSON object that holds the body as a string, each quote as two bytes. */
+const MAX_ENVELOPE_BYTES = 6_000_000;
+/** The same for a load balancer, which takes 1 MB. */
+const MAX_ALB_ENVELOPE_BYTES = 1_000_000;
+
+/** The largest document that fits into a reply to this event; 0 where it has no place there. */
+export function maxReplyBytes(source: Source): number {
+  if (source.trigger !== 'api') return 0;
+  return isAlb(source.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
+}
+
+/** The reply to an event whose run has a document. */
+export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
+  const { runId, location, replayed, errors, summary, document } = run;
+  if (source.trigger !== 'api') return { runId, location, replayed, errors, summary };
+  const { dialect } = source.request;
+  if (document !== undefined) {
+    // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
+    const body = `{"location":${JSON.stringify(location)},"replayed":${replayed},${document.slice(1)}`;
+    const reply = apiReply(dialect, 200, JSON_TYPE, body);
+    const maxEnvelopeBytes = isAlb(dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_ENVELOPE_BYTES;
+    const fits = Buffer.byteLength(body) < maxReplyBytes(source);
+    if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
+  }
+  return apiReply(
+    dialect,
+    200,
+    JSON_TYPE,
+    JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary }),
+  );
+}
+
+/**
+ * The reply to an API event whose invocation failed: a problem in the sense of RFC 9457. For the other triggers,
+ * throws the error as it is, so that Lambda counts it, tries again and fills the failure destination.
+ */
+export function replyToError(source: Source, error: unknown): ApiReply {
+  if (source.trigger !== 'api') throw error;
+  const { status, ...extension } = problemOf(error);
+  const problem = { type: 'about:blank', title: STATUS_CODES[status], status, ...extension };
+  const allow = error instanceof MethodNotAllowedError ? { allow: error.allow } : {};
+  return apiReply(source.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
+}
+
+function isAlb(dialect: ApiDialect): boolean {
+  return dialect.startsWith('alb');
+}
+
+const JSON_TYPE = 'application/json';
+const PROBLEM_TYPE = 'application/problem+json';
+
+interface Problem {
+  readonly status: number;
+  readonly detail: string;
+  readonly code: string;
+  readonly id?: number | string;
+}
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof PostError)
+    return { status: 502, detail: error.message, code: error.code, id: error.id };
+  if (error instanceof BatchFetcherError && !(error instanceof ConfigError))
+    return { status: statusOf(error), detail: error.message, code: error.code };
+  // What is wrong inside concerns the operator, who finds it in the log.
+  const code = error instanceof ConfigError ? error.code : 'INTERNAL_ERROR';
+  return { status: 500, detail: 'The function failed; its log says why', code };
+}
+
+function statusOf(error: BatchFetcherError): number {
+  if (error instanceof UnknownRouteError) return 404;
+  if (error instanceof MethodNotAllowedError) return 405;
+  if (error instanceof TooLargeError) return 413;
+  if (error instanceof UnsupportedMediaTypeError) return 415;
+  if (error instanceof BadInputError) return 400;
+  if (error instanceof RunConflictError) return 409;
+  if (error instanceof IdempotencyKeyReusedError) return 422;
+  if (error instanceof StoreError) return 503;
+  return 500;
+}
+
+function apiReply(
+  dialect: ApiDialect,
+  status: number,
+  contentType: string,
+  body: string,
+  more: Readonly<Record<string, string>> = {},
+): ApiReply {
+  const headers: Record<string, string> = {
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    ...more,
+  };
+  const reply = { statusCode: status, body, isBase64Encoded: false };
+  if (dialect === 'alb-multi-value') {
+    const multiValueHeaders = Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, [value]]),
+    );
+    return { ...reply, multiValueHeaders };
+  }
+  return { ...reply, headers };
+}

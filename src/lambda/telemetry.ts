@@ -1,0 +1,114 @@
+import { Logger, LogLevelThreshold } from '@aws-lambda-powertools/logger';
+import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
+import { BatchFetcherError, ConfigError } from '../base/errors.ts';
+import type { RunHead } from '../document/run-head.ts';
+import { PostError } from '../fetch/outcome.ts';
+import type { RunObserver } from '../run/observer.ts';
+
+/**
+ * Tells of runs on standard output and standard error: one JSON object a line, for CloudWatch Logs, and those in
+ * the embedded metric format for CloudWatch's metrics. The README lists both.
+ *
+ * A line that cannot be written is lost, and neither throws nor ends the process. What is written are ids, codes,
+ * numbers, and the messages of our own errors: never a body, a header, the URL of a post, or the message of an
+ * error that another library made.
+ *
+ * `env` names the metrics' namespace and service; for all else, Powertools reads the POWERTOOLS_* variables and
+ * AWS_LAMBDA_LOG_LEVEL of the process itself. Throws ConfigError where one of them is wrong.
+ */
+export function createTelemetry(env: Readonly<Record<string, string | undefined>>): RunObserver {
+  const { logger, metrics } = openPowertools(env);
+  // Node forgives a broken pipe the first line, and ends the process at the second.
+  for (const stream of [process.stdout, process.stderr]) stream.off('error', ignore).on('error', ignore);
+  let isDebug = false;
+
+  return {
+    runStarted(run) {
+      // A sampled run must not leave the next one of a warm process at debug.
+      logger.refreshSampleRateCalculation();
+      // Asked once a run: Logger reads the environment each time.
+      isDebug = logger.level <= LogLevelThreshold.DEBUG;
+      logger.appendKeys({ runId: run.id });
+      const { requested, idsSha256, returnExceptions } = run;
+      logger.info('Run started', { ...labels(run), requested, returnExceptions, idsSha256 });
+    },
+
+    postRejected(index, id, code) {
+      if (isDebug) logger.debug('Post rejected', { index, id, code });
+    },
+
+    runEnded({ run, errors, summary, location }) {
+      if (summary.unsolicited !== undefined)
+        logger.warn('The origin sent answers that nobody had asked for', {
+          ...labels(run),
+          unsolicited: summary.unsolicited,
+        });
+      logger.info('Run ended', { ...labels(run), location, ...summary, byCode: errors.byCode });
+      metrics
+        .addMetric('PostsFulfilled', MetricUnit.Count, summary.fulfilled)
+        .addMetric('PostsRejected', MetricUnit.Count, summary.rejected)
+        .addMetric('Attempts', MetricUnit.Count, summary.attempts)
+        .addMetric('ThrottledTime', MetricUnit.Milliseconds, summary.throttledMs)
+        .addMetric('RunDuration', MetricUnit.Milliseconds, summary.durationMs)
+        .addMetric('RunsIncomplete', MetricUnit.Count, summary.complete ? 0 : 1)
+        .publishStoredMetrics();
+      // An object of the format has one value for each dimension, so each code takes its own.
+      for (const [code, rejected] of Object.entries(errors.byCode)) {
+        metrics
+          .addDimension('code', code)
+          .addMetric('PostsRejected', MetricUnit.Count, rejected)
+          .publishStoredMetrics();
+      }
+    },
+
+    runReplayed({ run, location }) {
+      logger.info('Run replayed', {
+        runId: run.id,
+        location,
+        earlier: { trigger: run.trigger, requestId: run.requestId, startedAt: run.startedAt },
+      });
+    },
+
+    runFailed(run, error) {
+      logger.error('Run failed', { ...labels(run), error: describeError(error) });
+    },
+  };
+}
+
+const NAMESPACE = 'BatchFetcher';
+const SERVICE = 'batch-fetcher';
+
+function openPowertools(env: Readonly<Record<string, string | undefined>>) {
+  // An option outranks Powertools' own look at the variable, so a default has to be chosen here.
+  const namespace = env.POWERTOOLS_METRICS_NAMESPACE?.trim() || NAMESPACE;
+  const serviceName = env.POWERTOOLS_SERVICE_NAME?.trim() || SERVICE;
+  try {
+    return { logger: new Logger({ serviceName }), metrics: new Metrics({ namespace, serviceName }) };
+  } catch (error) {
+    // The constructors reject nothing but variables, with an Error that names the variable.
+    throw new ConfigError((error as Error).message, { cause: error });
+  }
+}
+
+function ignore(): void {}
+
+function labels({ id, trigger, requestId }: RunHead) {
+  return { runId: id, trigger, requestId };
+}
+
+function describeError(error: unknown) {
+  if (error instanceof PostError) {
+    const { name, code, id, message } = error;
+    return { name, code, id, message };
+  }
+  if (error instanceof BatchFetcherError) {
+    const { name, code, message } = error;
+    return { name, code, message };
+  }
+  if (!(error instanceof Error)) return { name: typeof error };
+  // No one vouches for a foreign message (JSON.parse quotes the text that it fails on), and its stack begins with it.
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return { name: error.name, code, stack: error.stack?.split('\n').filter((line) => FRAME.test(line)) };
+}
+
+const FRAME = /^ {4}at .+:\d+:\d+\)?$/;

@@ -1,0 +1,230 @@
+import { BadInputError, RunConflictError, TooLargeError } from '../base/errors.ts';
+import { endInTime } from '../base/time-limit.ts';
+import { CompactIds } from '../batch/compact-ids.ts';
+import { hashIds, type IdList, parseName } from '../batch/ids.ts';
+import type { OutcomeLine } from '../document/outcome-lines.ts';
+import type { RunHead } from '../document/run-head.ts';
+import { type Post, PostError } from '../fetch/outcome.ts';
+import type { RunStore } from '../store/run-store.ts';
+import { type NamedRun, nextRedriveId, outcomesLocation, outcomesOf, redrivesOf } from './redrive-chain.ts';
+import {
+  type FetchedPosts,
+  fetchAndStore,
+  observed,
+  type Run,
+  type RunName,
+  type RunPorts,
+  type RunSettings,
+  type RunTime,
+  replayOf,
+} from './run-batch.ts';
+
+/** A run that is to be made whole. */
+export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
+  /** The run, or any redrive of it. */
+  readonly sourceRunId: string;
+}
+
+/** `maxIds`: the most outcomes of a run that is taken up again. */
+type RedriveSettings = RunSettings & { readonly maxIds: number };
+
+/** What copying a document takes, at most, of the time that reading it took. */
+const COPY_FACTOR = 3;
+
+/**
+ * Fetches the retryable outcomes of a stored run again, and writes them, in their places among its other outcomes,
+ * as a whole document of its own: that of `<run>.redrive-1`, or of the next number. Its source is the latest of
+ * the run and its redrives; a source with nothing to fetch again is replayed as it is.
+ *
+ * What it takes over is the same to the byte; a post that is not asked for again, as the time ran out first or the
+ * origin cannot be reached, keeps its outcome too, which says more. `errors` and `summary` are of the document as it
+ * stands (each distinct post once, with the attempts and the latency of its outcome there), but for the summary's
+ * times and what it says of traffic, which are this run's. Posts come from where the settings say now.
+ *
+ * A delivery that comes twice, told by its request id, and of two at once the second, replays what the first wrote.
+ *
+ * Rejects with BadInputError where there is no such run, with TooLargeError where it is too long, with
+ * RunConflictError where something else stands in its place or that of a redrive, and as `runBatch` does. The observer
+ * hears of it once it is known which run it is.
+ */
+export async function redriveBatch(
+  request: RedriveRequest,
+  settings: RedriveSettings,
+  ports: RunPorts,
+  time: RunTime,
+): Promise<Run> {
+  const { store, clock, observer } = ports;
+  const startMs = clock.now();
+  const startedAt = clock.date();
+  return endInTime(
+    `The redrive of ${request.sourceRunId} could not be written`,
+    time,
+    ports,
+    async (outOfTime) => {
+      const latest = await findLatest(request, store, outOfTime);
+      if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
+        const run = await replayOf(latest.runId, latest.stored, store, time.maxReplyBytes, outOfTime);
+        observer.runReplayed(run);
+        return run;
+      }
+      requireAtMost(settings.maxIds, latest);
+      const run = headOf(
+        parseName(nextRedriveId(latest.runId), 'run.id'),
+        request,
+        latest,
+        settings,
+        startedAt,
+      );
+      return observed(run, observer, async () => {
+        const readingMs = clock.now();
+        const { ids, retryable } = await readIds(latest, store, outOfTime);
+        const copyMs = COPY_FACTOR * (clock.now() - readingMs);
+        const work = {
+          run,
+          startMs,
+          outOfTime,
+          ids,
+          toFetch: retryable,
+          place: (fetched: FetchedPosts, stopping: AbortController) =>
+            placed(outcomesOf(latest, store, stopping.signal), fetched, stopping),
+          findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
+        };
+        // What is left when the time for fetching is over has yet to be copied.
+        const writeReserveMs = settings.writeReserveMs + copyMs;
+        return fetchAndStore(work, { ...settings, writeReserveMs }, ports, time);
+      });
+    },
+  );
+}
+
+/** The latest of a run and its redrives, or that which this very request wrote. */
+async function findLatest(request: RedriveRequest, store: RunStore, signal: AbortSignal): Promise<NamedRun> {
+  const { sourceRunId } = request;
+  const stored = await store.find(sourceRunId, signal);
+  if (!stored)
+    throw new BadInputError(
+      `Expected \`redrive\` to name a run, got "${sourceRunId}", of which there is no ${store.location(sourceRunId)}`,
+    );
+  let latest: NamedRun = { runId: sourceRunId, stored };
+  if (isOf(request, latest)) return latest;
+  for await (const redrive of redrivesOf(latest, store, signal)) {
+    latest = redrive;
+    if (isOf(request, latest)) break;
+  }
+  return latest;
+}
+
+/** Whether an earlier delivery of a request wrote this. */
+function isOf({ requestId }: RedriveRequest, { stored: { run } }: NamedRun): boolean {
+  return run.redriveOf !== undefined && run.requestId === requestId;
+}
+
+function requireAtMost(maxIds: number, { runId, stored }: NamedRun): void {
+  const { requested } = stored.run;
+  if (requested > maxIds)
+    throw new TooLargeError(
+      `Expected \`redrive\` to name a run of at most ${maxIds} ids (MAX_IDS), got ${runId}, of ${requested}`,
+    );
+}
+
+function headOf(
+  id: string,
+  { trigger, requestId }: RedriveRequest,
+  { runId, stored }: NamedRun,
+  { postUrl }: RunSettings,
+  startedAt: Date,
+): RunHead {
+  const { returnExceptions, requested, idsSha256 } = stored.run;
+  return {
+    id,
+    trigger,
+    requestId,
+    startedAt: startedAt.toISOString(),
+    urlTemplate: postUrl.text,
+    returnExceptions,
+    requested,
+    idsSha256,
+    redriveOf: runId,
+  };
+}
+
+/**
+ * The ids of a stored run, and those of its retryable outcomes, repeats included. All of its outcomes are read for
+ * that, so that nothing is fetched for a document that is not whole, and that repeats are known before they come.
+ */
+async function readIds(
+  latest: NamedRun,
+  store: RunStore,
+  signal: AbortSignal,
+): Promise<{ readonly ids: IdList; readonly retryable: IdList }> {
+  const ids = new CompactIds();
+  const retryable = new CompactIds();
+  for await (const { id, reason } of outcomesOf(latest, store, signal)) {
+    ids.push(id);
+    if (reason?.retryable) retryable.push(id);
+  }
+  const list = ids.end();
+  if (hashIds(list) !== latest.stored.run.idsSha256)
+    throw new RunConflictError(
+      `${outcomesLocation(latest, store)} is not as it was written: its outcomes are not of its ids`,
+    );
+  return { ids: list, retryable: retryable.end() };
+}
+
+/**
+ * The outcomes of an earlier run with what was fetched in the places of those that are retryable. Lines are read no
+ * faster than they are taken; posts are fetched ahead of them, however far apart they stand.
+ */
+async function* placed(
+  lines: AsyncIterable<OutcomeLine>,
+  fetched: FetchedPosts,
+  stopping: AbortController,
+): AsyncGenerator<PromiseSettledResult<Post> | OutcomeLine, void, undefined> {
+  const ask = (): ReturnType<FetchedPosts['next']> => {
+    const next = fetched.next();
+    // It may fail before it is waited for.
+    next.catch(() => {});
+    return next;
+  };
+  // Asked for before it is needed: that is what starts the fetching.
+  let next = ask();
+  try {
+    for await (const line of lines) {
+      if (!line.reason?.retryable) {
+        yield line;
+        continue;
+      }
+      // There are as many as the document, which is written once, has retryable outcomes.
+      const outcome = (await next).value as PromiseSettledResult<Post>;
+      next = ask();
+      yield isUnfetched(outcome) ? line : outcome;
+    }
+  } catch (error) {
+    stopping.abort(error);
+    throw error;
+  } finally {
+    await fetched.return();
+  }
+}
+
+function isUnfetched(outcome: PromiseSettledResult<Post>): boolean {
+  return (
+    outcome.status === 'rejected' &&
+    outcome.reason instanceof PostError &&
+    outcome.reason.record.attempts === 0
+  );
+}
+
+/** What the run that came first to this run id did. Rejects where it was no redrive of the same run. */
+async function findRedrive(
+  { id, redriveOf }: RunHead,
+  store: RunStore,
+  maxReplyBytes: number,
+  signal: AbortSignal,
+): Promise<Run | undefined> {
+  const stored = await store.find(id, signal);
+  if (!stored) return undefined;
+  if (stored.run.redriveOf !== redriveOf)
+    throw new RunConflictError(`The runId ${id} names a run that is no redrive of ${redriveOf}`);
+  return replayOf(id, stored, store, maxReplyBytes, signal);
+}

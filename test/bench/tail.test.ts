@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { chart } from '../../bench/tail/chart.ts';
+import { listSchedule } from '../../bench/tail/latency.ts';
+import {
+  type Batch,
+  extraRequests,
+  fetchBatch,
+  fetchFrom,
+  idealMs,
+  perSecond,
+  RATE_PER_SECOND,
+  TARGETS,
+  throttledShare,
+} from '../../bench/tail/scenarios.ts';
+import { VirtualClock } from '../../bench/tail/virtual-clock.ts';
+
+describe('the tail, in virtual time', () => {
+  test.each(['uniform', 'log-normal'] as const)(
+    'a batch of %s latencies takes hardly longer than the ideal list schedule at fixed concurrency',
+    async (distribution) => {
+      const batch: Batch = { posts: 2_000, distribution, seed: 1 };
+      const { makespanMs, fulfilled } = await fetchBatch(batch, false, {});
+      expect(fulfilled).toBe(2_000);
+      expect(makespanMs / idealMs(batch, false)).toBeLessThanOrEqual(TARGETS.overIdeal);
+    },
+  );
+
+  test('hedging takes most of what stalls cost, for few more requests', async () => {
+    const batch: Batch = { posts: 10_000, distribution: 'log-normal', seed: 1 };
+    const plain = await fetchBatch(batch, false, {});
+    const hedged = await fetchBatch(batch, true, { hedge: true });
+    expect(hedged.fulfilled).toBe(10_000);
+    expect(hedged.makespanMs / plain.makespanMs).toBeLessThanOrEqual(TARGETS.overNoStalls);
+    expect(extraRequests(hedged)).toBeLessThanOrEqual(TARGETS.extraRequests);
+  });
+
+  test('an origin that throttles over a rate is asked at nearly that rate, and seldom over it', async () => {
+    const run = await fetchFrom('token bucket', { posts: 2_000, medianMs: 50, seed: 1 }, { adaptive: true });
+    expect(run.fulfilled).toBe(2_000);
+    expect(perSecond(run) / RATE_PER_SECOND).toBeGreaterThanOrEqual(TARGETS.rate);
+    expect(throttledShare(run)).toBeLessThan(TARGETS.throttled);
+  });
+
+  test('the same batch gives the same run', async () => {
+    const run = () =>
+      fetchFrom('fixed window', { posts: 300, medianMs: 50, seed: 7 }, { adaptive: true, hedge: true });
+    expect(await run()).toStrictEqual(await run());
+  });
+});
+
+describe('what the bench rests on', () => {
+  test('a list schedule starts each post, in order, where a slot is free first', () => {
+    expect(listSchedule([5, 3, 1, 2, 1], 2)).toStrictEqual([5, 3, 4, 6, 6]);
+  });
+
+  test('the clock lets timers go off in the order of their times, each after all that came of the one before', async () => {
+    const clock = new VirtualClock();
+    const log: string[] = [];
+    const at = (name: string) => log.push(`${name} at ${clock.now()}`);
+    const times = [40, 10, 30, 10, 20, 50, 5];
+    for (const ms of times) clock.after(ms, () => void Promise.resolve().then(() => at(`set for ${ms}`)));
+    const cancel = clock.after(15, () => at('cancelled'));
+    cancel();
+    const last = new Promise<void>((resolve) => clock.after(60.9, resolve));
+    await clock.runUntil(last);
+    at('end');
+    const inOrder = times.toSorted((a, b) => a - b).map((ms) => `set for ${ms} at ${ms}`);
+    expect(log).toStrictEqual([...inOrder, 'end at 60']);
+  });
+
+  test('the clock says that a promise will never settle', async () => {
+    const never = new Promise<never>(() => {});
+    await expect(new VirtualClock().runUntil(never)).rejects.toThrow('no timer is left');
+  });
+
+  test('a chart has a path a curve and names its axes', () => {
+    const svg = chart('Nothing much', [
+      {
+        title: 'A line',
+        yLabel: 'posts',
+        curves: [
+          {
+            name: 'up',
+            colour: 'blue',
+            points: [
+              [0, Infinity],
+              [1, 5],
+              [2, 10],
+            ],
+          },
+        ],
+      },
+    ]);
+    expect(svg.match(/<path class="blue" d="M[\d.]+ [\d.]+L[\d.]+ [\d.]+"\/>/g)).toHaveLength(1);
+    expect(svg).toContain('>posts</text>');
+    expect(svg).toContain('seconds since the run started');
+  });
+});

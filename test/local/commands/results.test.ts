@@ -1,0 +1,151 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { localBucket, storeDirectory } from '../../../local/world/plugin.ts';
+import { startS3Store } from '../../../local/world/s3.ts';
+import { project, runCommand } from '../../support/run-command.ts';
+
+const runs = join(storeDirectory, localBucket, 'runs');
+const id = `results-test-${process.pid}`;
+
+const results = (...args: string[]) => runCommand('local/commands/results.ts', args);
+
+const fulfilled = (index: number, post: number | string) =>
+  `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":{"title":"Post ${post}","views":9007199254740993}}`;
+const rejected = (index: number, post: number) =>
+  `{"index":${index},"id":${post},"status":"rejected","httpStatus":404,"attempts":1,"startedMs":1,"durationMs":2,"reason":{"code":"NOT_FOUND","message":"No data for post ${post}","retryable":false}}`;
+
+/** A document, as far as it is looked into; with `location`, its results are there. */
+function documentOf(runId: string, lines: readonly string[], location?: string): string {
+  const stored = location
+    ? `"outcomes":${JSON.stringify({ location, bytes: lines.join('\n').length + 1, etag: etags.get(location) })}`
+    : `"results":[\n${lines.join(',\n')}\n]`;
+  return `{"version":1,\n"run":{"id":"${runId}"},\n${stored},\n"errors":{},\n"summary":{}}\n`;
+}
+const etags = new Map<string, string>();
+
+const put = (name: string, content: string): void => writeFileSync(join(runs, name), content);
+
+beforeAll(async () => {
+  mkdirSync(runs, { recursive: true });
+  put(`${id}.json`, documentOf(id, [fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')]));
+  const lines = [fulfilled(0, 7), rejected(1, 8)];
+  put(`${id}.part-000002.ndjson`, `${lines.join('\n')}\n`);
+  const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
+  const key = `runs/${id}.part-000002.ndjson`;
+  const response = await fetch(`${store.endpoint}/${localBucket}/${key}`, { method: 'HEAD' });
+  await store.close();
+  const location = `s3://${localBucket}/${key}`;
+  etags.set(location, response.headers.get('etag') ?? '');
+  put(`${id}.part-000002.json`, documentOf(`${id}.part-000002`, lines, location));
+  put(`${id}.part-000000.redrive-1.json`, documentOf(id, [fulfilled(0, 5), fulfilled(1, 6)]));
+  const parts = [
+    { runId: `${id}.part-000000.redrive-1`, status: 'stored', firstIndex: 0, requested: 2 },
+    { runId: `${id}.part-000001`, status: 'failed', firstIndex: 2, requested: 2 },
+    { runId: `${id}.part-000002`, status: 'stored', firstIndex: 4, requested: 2 },
+  ];
+  put(`${id}.scaled.manifest.json`, JSON.stringify({ version: 1, parts }));
+});
+afterAll(() => {
+  const made = ['', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(
+    (name) => `${id}${name}.json`,
+  );
+  for (const name of [...made, `${id}.part-000002.ndjson`]) rmSync(join(runs, name), { force: true });
+});
+
+describe.concurrent('npm run results', () => {
+  test('prints the outcomes of a run as JSON Lines, to the byte', async () => {
+    expect(await results(id)).toStrictEqual({
+      code: 0,
+      out: `${[fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')].join('\n')}\n`,
+      err: '',
+    });
+  });
+
+  test('--failed prints those alone that failed', async () => {
+    expect(await results(id, '--failed', '--ndjson')).toStrictEqual({
+      code: 0,
+      out: `${rejected(1, 99999)}\n`,
+      err: '',
+    });
+  });
+
+  test('prints the parts of a run in order, counted through, and says which are missing', async () => {
+    expect(await results(`${id}.scaled`)).toStrictEqual({
+      code: 1,
+      out: `${[fulfilled(0, 5), fulfilled(1, 6), fulfilled(4, 7), rejected(5, 8)].join('\n')}\n`,
+      err: `Posts 2 to 3 are missing: ${id}.part-000001 has no document\n`,
+    });
+  });
+
+  test('a reader that has enough ends it without an error', async () => {
+    const child = spawn(process.execPath, ['local/commands/results.ts', id], {
+      cwd: project,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    const [err, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')]);
+    expect([code, err]).toStrictEqual([0, '']);
+  });
+
+  test.each([
+    [[], 'Expected one run id, got none'],
+    [['a', 'b'], 'Expected one run id, got a and b'],
+    [
+      ['../a'],
+      'Expected `runId` to be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or ".."), got "../a"',
+    ],
+    [['--all', 'a'], "Unknown option '--all'"],
+    [
+      ['no-such-run'],
+      `Expected the id of a run, got no-such-run: there is neither s3://${localBucket}/runs/no-such-run.json nor s3://${localBucket}/runs/no-such-run.manifest.json`,
+    ],
+  ])('%j is refused in one line with exit code 2', async (args, message) => {
+    expect(await results(...args)).toStrictEqual({
+      code: 2,
+      out: '',
+      err: `${message}. Usage: npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]\n`,
+    });
+  });
+});
+
+test('npm run redrive makes a run whole whose origin was down', async () => {
+  const start = (args: readonly string[], env?: NodeJS.ProcessEnv) =>
+    runCommand('local/commands/start.ts', args, env);
+  let isUp = false;
+  const origin = createServer((request, response) => {
+    const post = request.url?.slice(1);
+    response.writeHead(isUp || post !== '2' ? 200 : 500).end(JSON.stringify({ title: `Post ${post}` }));
+  });
+  origin.listen(0, '127.0.0.1');
+  await once(origin, 'listening');
+  const { port } = origin.address() as AddressInfo; // a TCP server has no other kind
+  const env = { POST_URL: `http://127.0.0.1:${port}/{id}`, MAX_ATTEMPTS: '1', OUTPUT: 'ndjson' };
+  const first = await start(['1-3'], env);
+  const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
+  expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
+  isUp = true;
+  const second = await start(['--redrive', runId], env);
+  expect(second.code).toBe(0);
+  expect(second.out).toContain('\nPost 1: Post 1\nPost 2: Post 2\nPost 3: Post 3\n\n3 posts in ');
+  expect(second.out).toContain(`Stored as s3://${localBucket}/runs/${runId}.redrive-1.json\n`);
+  expect(second.out).not.toContain('npm run redrive -- ');
+  const lines = await results(`${runId}.redrive-1`);
+  expect(
+    lines.out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).value.title),
+  ).toStrictEqual(['Post 1', 'Post 2', 'Post 3']);
+  origin.close();
+  for (const name of [runId, `${runId}.redrive-1`])
+    for (const ending of ['json', 'ndjson']) {
+      rmSync(join(runs, `${name}.${ending}`));
+      rmSync(join(storeDirectory, '.headers', localBucket, 'runs', `${name}.${ending}.json`));
+    }
+}, 60_000);

@@ -1,0 +1,41 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { project, runCommand } from '../../support/run-command.ts';
+
+const runId = `scale-test-${process.pid}`;
+const runs = join(project, '.local/s3/batch-fetcher-local/runs');
+
+const scale = (...args: string[]) => runCommand('local/commands/scale.ts', args);
+
+afterAll(() => {
+  const keys = ['000000', '000001', '000002'].map((part) => `${runId}.part-${part}.json`);
+  for (const key of [...keys, `${runId}.manifest.json`, `plans/${runId}.jsonl`]) {
+    rmSync(join(runs, key), { force: true });
+    rmSync(join(project, '.local/s3/.headers/batch-fetcher-local/runs', `${key}.json`), { force: true });
+  }
+});
+
+describe.concurrent('npm run scale', () => {
+  test('tells of a part that failed, and fetches it, and it alone, when it is asked for the run again', async () => {
+    const first = await scale('--ids', '1-30', '--part-size', '10', '--run-id', runId, '--fail-parts', '1');
+    expect(first.code).toBe(1);
+    expect(first.err).toMatch(
+      /^30 posts in 3 parts\n(scale-test-.+: \d of 3 parts, .+ posts, .+ a second\n){2}\n/,
+    );
+    expect(first.err).toContain('The execution failed: 1 of 3 parts have no document (part-000000)');
+    expect(first.out).toMatch(/^parts +3: 2 stored, 1 failed, 0 incomplete$/m);
+    expect(first.out).toMatch(/^part 0 +failed: posts 0 to 9$/m);
+    const second = await scale('--redrive', runId);
+    expect(second.code).toBe(0);
+    expect(second.out).toMatch(/^fulfilled +30$/m);
+    const { parts } = JSON.parse(readFileSync(join(runs, `${runId}.manifest.json`), 'utf8'));
+    expect(parts).toHaveLength(3);
+  });
+
+  test('is refused in one line with exit code 2, before anything runs, where it is not as it should be', async () => {
+    const { code, out, err } = await scale('--ids', '1,,2');
+    expect([code, out]).toStrictEqual([2, '']);
+    expect(err).toMatch(/^Expected ids such as 1,2,7-9, got "1,,2"\. Usage: npm run scale -- [^\n]+\n$/);
+  });
+});

@@ -1,0 +1,54 @@
+import { createHash } from 'node:crypto';
+import type { PartsStore } from '../../../src/store/plan-store.ts';
+
+/** A parts store without S3, whose objects lie open. */
+export interface PartsInMemory extends PartsStore {
+  readonly plans: Map<string, string>;
+  readonly manifests: Map<string, string>;
+  /** How many manifests were written. */
+  readonly writes: () => number;
+}
+
+export function partsInMemory(): PartsInMemory {
+  const plans = new Map<string, string>();
+  const manifests = new Map<string, string>();
+  let writes = 0;
+  return {
+    plans,
+    manifests,
+    writes: () => writes,
+    placeOf: (runId) => ({
+      bucket: 'results',
+      key: `runs/plans/${runId}.jsonl`,
+      mapResultsPrefix: `runs/map-results/${runId}`,
+      manifestKey: `runs/${runId}.manifest.json`,
+      documentKey: `runs/${runId}.json`,
+    }),
+    async writeParts(runId, lines) {
+      plans.set(runId, [...lines()].join(''));
+    },
+    async readParts(runId) {
+      const text = plans.get(runId);
+      return text === undefined ? undefined : linesOf(text);
+    },
+    async readManifest(runId) {
+      const text = manifests.get(runId);
+      return text === undefined ? undefined : { text, etag: etagOf(text) };
+    },
+    async writeManifest(runId, text, etag) {
+      const earlier = manifests.get(runId);
+      if (etag !== (earlier === undefined ? undefined : etagOf(earlier))) return false;
+      writes += 1;
+      manifests.set(runId, text);
+      return true;
+    },
+  };
+}
+
+async function* linesOf(text: string): AsyncGenerator<string> {
+  yield* text.split(/(?<=\n)/);
+}
+
+function etagOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,564 @@
+import { getEventListeners } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
+import { inspect } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import type { Id } from '../../../src/batch/ids.ts';
+import { type FetchPostOptions, fetchPostWith } from '../../../src/fetch/fetch-post.ts';
+import type { Attempt, RequestPost } from '../../../src/fetch/origin/attempt.ts';
+import { PostError } from '../../../src/fetch/outcome.ts';
+import { startTraffic, type TrafficOptions } from '../../../src/fetch/politeness/politeness.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { plainTraffic } from '../../support/plain-traffic.ts';
+import { originOf } from '../../support/scripted-origin.ts';
+
+const START_MS = 1_000;
+const ALMOST_ONE = 1 - Number.EPSILON / 2;
+
+type Step = Attempt & { readonly tookMs?: number };
+
+const answer = (
+  status: number,
+  body = '',
+  more: Partial<Extract<Attempt, { kind: 'response' }>> = {},
+): Step => ({
+  kind: 'response',
+  status,
+  body: Buffer.from(body),
+  ...more,
+});
+const reset: Step = { kind: 'failed', code: 'ECONNRESET' };
+
+type Options = Omit<FetchPostOptions, 'attemptPost' | 'retryBudget'> & TrafficOptions;
+
+/** A `fetchPost` with the traffic control that a run has. */
+function fetchPostOver({
+  requestPost,
+  ...options
+}: Pick<Options, 'clock'> & Partial<Options> & { readonly requestPost: RequestPost }) {
+  const all: Options = {
+    origin: originOf(requestPost).startRun(),
+    ...plainTraffic,
+    random: () => 0.5,
+    concurrency: 1,
+    maxAttempts: 4,
+    attemptTimeoutMs: 5_000,
+    maxBodyBytes: 1_048_576,
+    startMs: 0,
+    deadlineMs: 60_000,
+    requested: 10,
+    ...options,
+  };
+  return fetchPostWith({ ...all, ...startTraffic(all) });
+}
+
+/**
+ * Fetches post 7 against a script: each attempt takes 10 ms, or `tookMs`, and the last step is repeated.
+ * The run started at START_MS, and the post 3 ms later.
+ */
+async function run(steps: readonly Step[], options: Partial<Options> = {}, id: Id = 7) {
+  const clock = new FakeClock();
+  clock.advance(START_MS + 3);
+  const requests: { readonly atMs: number; readonly timeoutMs: number }[] = [];
+  const { signal } = new AbortController();
+  const fetchPost = fetchPostOver({
+    requestPost: async (asked, timeoutMs, given) => {
+      expect([asked, given]).toStrictEqual([id, signal]);
+      requests.push({ atMs: clock.now() - START_MS, timeoutMs });
+      const { tookMs = 10, ...attempt } = steps[Math.min(requests.length, steps.length) - 1] as Step;
+      clock.advance(attempt.kind === 'timed-out' ? timeoutMs : tookMs);
+      return attempt;
+    },
+    clock,
+    startMs: START_MS,
+    deadlineMs: START_MS + 60_000,
+    ...options,
+  });
+  const [settled] = await clock.runUntil(Promise.allSettled([Promise.try(fetchPost, id, signal)]));
+  expect([clock.pending, getEventListeners(signal, 'abort').length]).toStrictEqual([0, 0]);
+  return { outcome: plain(settled), requests, settled };
+}
+
+/** An outcome as plain values, to be compared whole. */
+function plain(settled: PromiseSettledResult<{ readonly value: Buffer }>): unknown {
+  if (settled.status === 'fulfilled') return { ...settled.value, value: settled.value.value.toString() };
+  if (!(settled.reason instanceof PostError)) throw settled.reason;
+  const { id, reason, record } = settled.reason;
+  return { id, reason, ...record };
+}
+
+describe('a post that comes', () => {
+  test('is its JSON text, with how it was fetched', async () => {
+    const { outcome, requests } = await run([answer(200, ' {"id": 12345678901234567890} \n')]);
+    expect(outcome).toStrictEqual({
+      value: '{"id":12345678901234567890}',
+      httpStatus: 200,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 5_000 }]);
+  });
+
+  test('may come at the second attempt; its duration counts the wait', async () => {
+    const { outcome, requests } = await run([answer(500), answer(203, '[1]')]);
+    expect(outcome).toStrictEqual({
+      value: '[1]',
+      httpStatus: 203,
+      attempts: 2,
+      startedMs: 3,
+      durationMs: 70,
+    });
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63]);
+  });
+
+  test('has whole milliseconds in its record, whatever the clock counts', async () => {
+    const { outcome } = await run([{ ...answer(200, '1'), tookMs: 10.6 }], { startMs: START_MS + 0.4 });
+    expect(outcome).toStrictEqual({ value: '1', httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 11 });
+  });
+});
+
+describe('what is not tried again', () => {
+  const noData = { message: 'No data for post 7', retryable: false };
+  const httpError = (status: number, more = '') => ({
+    code: 'HTTP_ERROR',
+    message: `Post 7 answered HTTP ${status}${more}`,
+    retryable: false,
+  });
+  const badJson = { code: 'BAD_JSON', message: 'Post 7 is not JSON in UTF-8', retryable: false };
+  const elsewhere = 'a redirect to another origin (http://evil.test)';
+
+  test.each<[string, Step, object]>([
+    ['404', answer(404), { code: 'NOT_FOUND', ...noData }],
+    ['404 with Retry-After', answer(404, '', { retryAfter: '1' }), { code: 'NOT_FOUND', ...noData }],
+    ['410', answer(410), { code: 'NOT_FOUND', ...noData }],
+    ['no body', answer(200), { code: 'NO_DATA', ...noData }],
+    ['204', answer(204), { code: 'NO_DATA', ...noData }],
+    ['white space', answer(200, ' \n'), { code: 'NO_DATA', ...noData }],
+    ['null', answer(200, 'null\n'), { code: 'NO_DATA', ...noData }],
+    ['{}', answer(200, '{ }'), { code: 'NO_DATA', ...noData }],
+    ['[]', answer(201, '[\n]'), { code: 'NO_DATA', ...noData }],
+    ['""', answer(200, '""'), { code: 'NO_DATA', ...noData }],
+    ['400', answer(400), httpError(400)],
+    ['401', answer(401), httpError(401)],
+    ['403', answer(403), httpError(403)],
+    ['403 with a Retry-After of nonsense', answer(403, '', { retryAfter: 'soon' }), httpError(403)],
+    ['401 with Retry-After', answer(401, '', { retryAfter: '1' }), httpError(401)],
+    ['304', answer(304), httpError(304)],
+    ['302 to another origin', answer(302, '', { redirect: elsewhere }), httpError(302, `, ${elsewhere}`)],
+    ['499', answer(499), httpError(499)],
+    ['what is not JSON', answer(200, '<html>'), badJson],
+    ['what is not UTF-8', { ...answer(200), body: Buffer.from([0x22, 0xff, 0x22]) } as Step, badJson],
+    [
+      'more than the limit',
+      { kind: 'too-large', status: 200 },
+      { code: 'TOO_LARGE', message: 'Post 7 is larger than 1048576 bytes', retryable: false },
+    ],
+    [
+      'more than 256 levels',
+      answer(200, '['.repeat(257) + ']'.repeat(257)),
+      { code: 'TOO_LARGE', message: 'Post 7 is nested more than 256 deep', retryable: false },
+    ],
+  ])('%s', async (_name, step, reason) => {
+    const { outcome, requests } = await run([step]);
+    const httpStatus = 'status' in step ? step.status : null;
+    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
+    expect(requests).toHaveLength(1);
+  });
+
+  test('a message has at most 300 characters, whatever the origin sent, and shows all that it has', async () => {
+    const { outcome } = await run([answer(302, '', { redirect: `\u001b[31m${'😀'.repeat(15_000)}` })]);
+    const head = 'Post 7 answered HTTP 302, �[31m';
+    expect(outcome).toMatchObject({ reason: { message: `${head}${'😀'.repeat(299 - head.length)}…` } });
+  });
+
+  test('the error tells of the status, and of nothing that the origin sent', async () => {
+    const { settled } = await run([answer(302, '', { redirect: elsewhere })]);
+    const { reason } = settled as PromiseRejectedResult;
+    expect(reason.message).toBe('Post 7 answered HTTP 302');
+    expect(inspect(reason, { depth: 10, showHidden: true })).not.toContain('evil');
+    expect(JSON.stringify(reason)).not.toContain('evil');
+  });
+
+  test('the message names the id as it was given', async () => {
+    const { outcome } = await run([answer(404)], {}, 'a-slug');
+    expect(outcome).toMatchObject({ id: 'a-slug', reason: { message: 'No data for post a-slug' } });
+  });
+});
+
+describe('what is tried again, up to the most attempts', () => {
+  // Backoffs with a random of 0.5: 50, 100, 200 ms.
+  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390 };
+  const httpError = (status: number) => ({
+    code: 'HTTP_ERROR',
+    message: `Post 7 answered HTTP ${status}`,
+    retryable: true,
+  });
+  const rateLimited = (status: number) => ({
+    code: 'RATE_LIMITED',
+    message: `Post 7 was rate limited: HTTP ${status}`,
+    retryable: true,
+  });
+
+  test.each<[string, Step, object]>([
+    ['408', answer(408), httpError(408)],
+    ['425', answer(425), httpError(425)],
+    ['500', answer(500), httpError(500)],
+    ['502', answer(502), httpError(502)],
+    ['503 without Retry-After', answer(503), httpError(503)],
+    ['503 with a Retry-After of nonsense', answer(503, '', { retryAfter: 'soon' }), httpError(503)],
+    ['504', answer(504), httpError(504)],
+    ['599', answer(599), httpError(599)],
+    ['429', answer(429), rateLimited(429)],
+    ['429 with a Retry-After of nonsense', answer(429, '', { retryAfter: '-1' }), rateLimited(429)],
+    ['429 with a Retry-After of 0', answer(429, '', { retryAfter: '0' }), rateLimited(429)],
+    ['503 with a Retry-After of 0', answer(503, '', { retryAfter: '0' }), rateLimited(503)],
+    ...[403, 420, 430].map((status): [string, Step, object] => [
+      `${status} with a Retry-After of 0`,
+      answer(status, '', { retryAfter: '0' }),
+      rateLimited(status),
+    ]),
+    ...[403, 503].map((status): [string, Step, object] => [
+      `${status} with a quota that is used up`,
+      answer(status, '', { rateLimit: { 'x-ratelimit-remaining': '0' } }),
+      rateLimited(status),
+    ]),
+    [
+      'a connection that is reset',
+      reset,
+      {
+        code: 'NETWORK',
+        message: 'Post 7 could not be fetched: ECONNRESET',
+        retryable: true,
+        cause: 'ECONNRESET',
+      },
+    ],
+  ])('%s', async (_name, step, reason) => {
+    const { outcome, requests } = await run([step]);
+    const httpStatus = 'status' in step ? step.status : null;
+    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, ...inFourAttempts });
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63, 173, 383]);
+  });
+
+  test('an attempt that outruns its time', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }]);
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: { code: 'TIMEOUT', message: 'Post 7 did not come within 5000 ms', retryable: true },
+      httpStatus: null,
+      attempts: 4,
+      startedMs: 3,
+      durationMs: 20_350,
+    });
+    expect(requests.map(({ timeoutMs }) => timeoutMs)).toStrictEqual([5_000, 5_000, 5_000, 5_000]);
+  });
+
+  test('the last attempt tells: its status, not that of the one before', async () => {
+    const { outcome } = await run([answer(500), reset], { maxAttempts: 2 });
+    expect(outcome).toMatchObject({ httpStatus: null, attempts: 2, reason: { code: 'NETWORK' } });
+  });
+
+  test('a failure that is final ends it before the most attempts', async () => {
+    const { outcome } = await run([reset, answer(503, '', { retryAfter: '1' }), answer(404)]);
+    expect(outcome).toMatchObject({ httpStatus: 404, attempts: 3, reason: { code: 'NOT_FOUND' } });
+  });
+
+  test('with one attempt there is no second', async () => {
+    const { outcome, requests } = await run([answer(500)], { maxAttempts: 1 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: httpError(500),
+      httpStatus: 500,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toHaveLength(1);
+  });
+});
+
+describe('the wait before the next attempt', () => {
+  const waitsOf = async (step: Step, options: Partial<Options> = {}) => {
+    const { requests } = await run([{ ...step, tookMs: 0 }], { deadlineMs: Infinity, ...options });
+    return requests.slice(1).map(({ atMs }, i) => atMs - (requests[i]?.atMs ?? 0));
+  };
+
+  test('is a backoff with full jitter', async () => {
+    expect(await waitsOf(reset, { random: () => 0 })).toStrictEqual([0, 0, 0]);
+    expect(await waitsOf(reset, { random: () => 0.5 })).toStrictEqual([50, 100, 200]);
+    const longest = await waitsOf(reset, { random: () => ALMOST_ONE, maxAttempts: 9 });
+    const bounds = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+    for (const [i, bound] of bounds.entries()) expect(longest[i]).toBeCloseTo(bound, 6);
+    expect(longest).toHaveLength(bounds.length);
+  });
+
+  test('is never shorter than Retry-After asks for, in seconds', async () => {
+    expect(await waitsOf(answer(429, '', { retryAfter: '2' }), { random: () => 0 })).toStrictEqual([
+      2_000, 2_000, 2_000,
+    ]);
+  });
+
+  test('is never shorter than Retry-After asks for, until a date', async () => {
+    const { requests } = await run([
+      answer(429, '', { retryAfter: 'Mon, 23 Nov 2026 06:00:10 GMT' }),
+      answer(200, '1'),
+    ]);
+    // The clock's day starts 1,000 ms before the run: 10 s on it are 9 s of the run; then half of the second that resuming takes.
+    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 9_500]);
+  });
+
+  test('of a date that has passed is the backoff alone', async () => {
+    const past = answer(503, '', { retryAfter: 'Mon, 23 Nov 2020 06:00:00 GMT' });
+    expect(await waitsOf(past)).toStrictEqual([50, 100, 200]);
+  });
+
+  test('of a whole origin ends at another time for each function', async () => {
+    const told = answer(429, '', { retryAfter: '1' });
+    expect(await waitsOf(told, { random: () => 0.5 })).toStrictEqual([1_500, 1_500, 1_500]);
+    expect(await waitsOf(told, { random: () => 0.25 })).toStrictEqual([1_250, 1_250, 1_250]);
+  });
+
+  test('honours Retry-After on any status that is tried again', async () => {
+    expect(await waitsOf(answer(500, '', { retryAfter: '3' }), { random: () => 0 })).toStrictEqual([
+      3_000, 3_000, 3_000,
+    ]);
+  });
+
+  test('honours a quota that is used up', async () => {
+    const rateLimit = { ratelimit: '"default";r=0;t=4' };
+    expect(await waitsOf(answer(429, '', { rateLimit }), { random: () => 0 })).toStrictEqual([
+      4_000, 4_000, 4_000,
+    ]);
+  });
+
+  test('is not cut: an hour is an hour, where there is time', async () => {
+    expect(await waitsOf(answer(429, '', { retryAfter: '3600' }), { random: () => 0 })).toStrictEqual([
+      3_600_000, 3_600_000, 3_600_000,
+    ]);
+  });
+});
+
+describe('the deadline', () => {
+  const deadlineReason = {
+    code: 'DEADLINE',
+    message: "The function's time ran out before post 7 was fetched",
+    retryable: true,
+  };
+
+  test.each([START_MS - 5_000, START_MS + 3, START_MS + 3.9])(
+    'leaves a post whose turn comes too late unfetched (%d)',
+    async (deadlineMs) => {
+      const { outcome, requests } = await run([answer(200, '1')], { deadlineMs });
+      expect(outcome).toStrictEqual({
+        id: 7,
+        reason: deadlineReason,
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+      });
+      expect(requests).toStrictEqual([]);
+    },
+  );
+
+  test('that has passed throws at once, without a promise', () => {
+    const fetchPost = fetchPostOver({
+      requestPost: () => expect.unreachable('an attempt was made'),
+      clock: new FakeClock(),
+      startMs: -1_000,
+      deadlineMs: 0,
+    });
+    expect(() => fetchPost(7, new AbortController().signal)).toThrow(PostError);
+  });
+
+  test('in the middle of an attempt is a DEADLINE, not a TIMEOUT', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 2_003 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: deadlineReason,
+      httpStatus: null,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 2_000,
+    });
+    expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 2_000 }]);
+  });
+
+  test('at the very end of an attempt is a DEADLINE', async () => {
+    const { outcome } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 5_003 });
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1 });
+  });
+
+  test('shortens the attempts that reach it, and no other', async () => {
+    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 7_053 });
+    expect(requests).toStrictEqual([
+      { atMs: 3, timeoutMs: 5_000 },
+      { atMs: 5_053, timeoutMs: 2_000 },
+    ]);
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 2, durationMs: 7_050 });
+  });
+
+  test('a retry that cannot come before it is not waited for', async () => {
+    const { outcome, requests } = await run([answer(500)], { deadlineMs: START_MS + 63 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason: deadlineReason,
+      httpStatus: 500,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+    });
+    expect(requests).toHaveLength(1);
+  });
+
+  test('a retry that ends up less than a timer before it is not made', async () => {
+    const { outcome } = await run([answer(500)], { deadlineMs: START_MS + 63.5 });
+    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1, durationMs: 60 });
+  });
+
+  test.each(['60', '99999999999', '9'.repeat(400), 'Tue, 24 Nov 2026 06:00:00 GMT'])(
+    'a post that is told to wait past it is RATE_LIMITED, at once (%#)',
+    async (retryAfter) => {
+      const { outcome } = await run([answer(429, '', { retryAfter })]);
+      expect(outcome).toStrictEqual({
+        id: 7,
+        reason: { code: 'RATE_LIMITED', message: 'Post 7 was rate limited: HTTP 429', retryable: true },
+        httpStatus: 429,
+        attempts: 1,
+        startedMs: 3,
+        durationMs: 10,
+      });
+    },
+  );
+
+  test('an error that is told to wait past it stays that error', async () => {
+    const { outcome } = await run([answer(500, '', { retryAfter: '60' })]);
+    expect(outcome).toMatchObject({ reason: { code: 'HTTP_ERROR', retryable: true }, attempts: 1 });
+  });
+});
+
+test('a post whose turn does not come in time was never attempted', async () => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  const fetchPost = fetchPostOver({
+    clock,
+    // Nobody answers.
+    requestPost: (_id, timeoutMs) =>
+      new Promise((resolve) => clock.after(timeoutMs, () => resolve({ kind: 'timed-out' }))),
+    attemptTimeoutMs: 60_000,
+  });
+  const settled = await clock.runUntil(Promise.allSettled([fetchPost(1, signal), fetchPost(2, signal)]));
+  const deadline = (id: Id) => ({
+    code: 'DEADLINE',
+    message: `The function's time ran out before post ${id} was fetched`,
+    retryable: true,
+  });
+  expect(settled.map(plain)).toStrictEqual([
+    { id: 1, reason: deadline(1), httpStatus: null, attempts: 1, startedMs: 0, durationMs: 60_000 },
+    { id: 2, reason: deadline(2), httpStatus: null, attempts: 0, startedMs: null, durationMs: null },
+  ]);
+});
+
+test('a post that was hedged says so, whatever came of it', async () => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  let status = 200;
+  const fetchPost = fetchPostOver({
+    clock,
+    hedge: true,
+    concurrency: 2,
+    // Each comes sooner than those before, but for the last two, whose second requests are as late.
+    requestPost: (id) =>
+      new Promise((resolve) =>
+        clock.after(Number(id) < 39 ? 100 - Number(id) : 500, () =>
+          resolve({ kind: 'response', status, body: Buffer.from('[1]') }),
+        ),
+      ),
+  });
+  const fetched: unknown[] = [];
+  for (let id = 0; id < 41; id++) {
+    if (id === 40) status = 404;
+    const [settled] = await clock.runUntil(Promise.allSettled([fetchPost(id, signal)]));
+    fetched.push(plain(settled));
+  }
+  expect(fetched.at(-2)).toMatchObject({ hedged: true, attempts: 1, value: '[1]' });
+  expect(fetched.at(-1)).toMatchObject({ hedged: true, attempts: 1, reason: { code: 'NOT_FOUND' } });
+  expect(fetched.at(0)).not.toHaveProperty('hedged');
+});
+
+test('a post in a coding that is not known names it, but not where errors are printed', async () => {
+  const { outcome, settled } = await run([{ kind: 'unknown-coding', status: 200, coding: 'x'.repeat(100) }]);
+  expect(outcome).toMatchObject({
+    httpStatus: 200,
+    attempts: 1,
+    reason: {
+      code: 'BAD_JSON',
+      message: `Post 7 is in a content coding that is not known: ${'x'.repeat(100)}`,
+      retryable: false,
+    },
+  });
+  expect(settled).toMatchObject({ reason: { message: 'Post 7 is in a content coding that is not known' } });
+});
+
+describe('a run that may not go on asking', () => {
+  const httpError = { code: 'HTTP_ERROR', message: 'Post 7 answered HTTP 500', retryable: true };
+
+  test('a failure stands with what it has, where the retry budget is used up', async () => {
+    const { outcome } = await run([answer(500)], { requested: 1, retryBudgetPercent: 0, maxAttempts: 20 });
+    expect(outcome).toMatchObject({ reason: httpError, attempts: 11 });
+  });
+
+  test('a retry that is not made is not counted', async () => {
+    const clock = new FakeClock();
+    const options = {
+      ...plainTraffic,
+      origin: originOf(async () => answer(500)).startRun(),
+      clock,
+      random: () => 0.5,
+      concurrency: 1,
+      attemptTimeoutMs: 5_000,
+      startMs: 0,
+      deadlineMs: 50.5,
+      requested: 1,
+      maxAttempts: 4,
+      maxBodyBytes: 1,
+    };
+    const traffic = startTraffic(options);
+    const fetched = fetchPostWith({ ...options, ...traffic })(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'DEADLINE' } });
+    expect(traffic.report()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
+  });
+
+  test('a failure stands, where the origin cannot be reached', async () => {
+    const unreachable: Step = { kind: 'failed', code: 'ECONNRESET', isReachable: false };
+    const { outcome } = await run([unreachable], { requested: 100, maxAttempts: 20, random: () => 0 });
+    expect(outcome).toMatchObject({ reason: { code: 'NETWORK', cause: 'ECONNRESET' }, attempts: 20 });
+    const past = await run([unreachable], { requested: 100, maxAttempts: 22, random: () => 0 });
+    expect(past.outcome).toStrictEqual({ ...(outcome as object), attempts: 20 });
+  });
+});
+
+describe('an abort', () => {
+  const never = new Promise<never>(() => {});
+
+  test('during the backoff ends it at once, with the reason, and leaves no timer or listener', async () => {
+    const clock = new FakeClock();
+    const stopping = new AbortController();
+    const fetchPost = fetchPostOver({ requestPost: async () => reset, clock });
+    const fetched = fetchPost(7, stopping.signal);
+    await setImmediate();
+    expect(clock.pending).toBe(1);
+    const reason = new Error('another post failed');
+    stopping.abort(reason);
+    await expect(Promise.race([fetched, never])).rejects.toBe(reason);
+    expect([clock.now(), clock.pending]).toStrictEqual([0, 0]);
+    expect(getEventListeners(stopping.signal, 'abort')).toStrictEqual([]);
+  });
+
+  test('during an attempt is what the attempt rejects with', async () => {
+    const clock = new FakeClock();
+    const reason = new Error('another post failed');
+    const fetchPost = fetchPostOver({ requestPost: () => Promise.reject(reason), clock });
+    await expect(fetchPost(7, new AbortController().signal)).rejects.toBe(reason);
+    expect(clock.pending).toBe(0);
+  });
+});

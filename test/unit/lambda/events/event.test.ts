@@ -1,0 +1,266 @@
+import { describe, expect, expectTypeOf, test } from 'vitest';
+import { BadInputError, TooLargeError } from '../../../../src/base/errors.ts';
+import { batchOf } from '../../../../src/batch/base-form.ts';
+import { parseManifestLocation } from '../../../../src/batch/manifest/read.ts';
+import type { Trigger } from '../../../../src/document/run-head.ts';
+import { parseEvent, recognizeEvent } from '../../../../src/lambda/events/event.ts';
+import { fromAlb, fromPayloadV1, fromPayloadV2 } from '../../../../src/lambda/events/http-request.ts';
+import { sampleEvent, sampleNames } from '../../../support/sample-events.ts';
+
+const settings = { maxIds: 10, postIds: [{ from: 1, to: 3 }] };
+const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
+const unknownKind =
+  'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got ';
+
+const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
+
+const requestOf = (event: unknown, requestId = 'request-1') =>
+  parseEvent(recognizeEvent(event), settings, requestId);
+
+describe('an event is told apart by what it is:', () => {
+  test.each(sampleNames())('%s', (name) => {
+    const event = sampleEvent(name);
+    const request = {
+      'http-api': fromPayloadV2,
+      'function-url': fromPayloadV2,
+      'rest-api': fromPayloadV1,
+      alb: fromAlb,
+    }[/^(http-api|function-url|rest-api|alb)/.exec(name)?.[0] ?? ''];
+    expect(recognizeEvent(event)).toStrictEqual(
+      request
+        ? { trigger: 'api', request: request(event as never) } // the sample is what its name says
+        : name.startsWith('eventbridge')
+          ? { trigger: 'schedule', envelope: event }
+          : { trigger: 'direct', form: event },
+    );
+  });
+
+  test.each([
+    ['an object of nothing', {}],
+    ['one key of a batch', { runId: 'r' }],
+    ['a manifest', { manifest: 's3://bucket/ids.csv' }],
+    ['a redrive', { redrive: 'r' }],
+    ['a batch with another key', { ids: [1], retries: 3 }],
+    ['a batch that names a source', { ids: [1], source: 'cron' }],
+    ['a batch with a request context that is none', { ids: [1], requestContext: null }],
+  ])('%s is a direct one', (_, event) => {
+    expect(recognizeEvent(event)).toStrictEqual({ trigger: 'direct', form: event });
+  });
+
+  test.each([
+    [undefined, 'nothing'],
+    [null, 'null'],
+    ['{"ids":[1]}', String.raw`"{\"ids\":[1]}"`],
+    [7, '7'],
+    [[1, 2], 'an array of 2'],
+    [{ id: 1 }, '{"id":1}'],
+    [{ Records: [] }, '{"Records":[]}'],
+    [JSON.parse('{"__proto__":{"ids":[1]}}'), '{"__proto__":{"ids":[1]}}'],
+    [{ 'detail-type': 'Scheduled Event', detail: {} }, '{"detail-type":"Scheduled Event","detail":{}}'],
+    [{ source: 'aws.events', 'detail-type': 1 }, '{"source":"aws.events","detail-type":1}'],
+    // A WebSocket API's message.
+    [
+      { requestContext: { connectionId: 'a' }, body: '' },
+      '{"requestContext":{"connectionId":"a"},"body":""}',
+    ],
+    [{ version: '2.0', requestContext: {} }, '{"version":"2.0","requestContext":{}}'],
+    [{ requestContext: { http: {} } }, '{"requestContext":{"http":{}}}'],
+    [{ httpMethod: 'GET', path: '/batches' }, '{"httpMethod":"GET","path":"/batches"}'],
+  ])('%# other kinds are refused', (event, got) => {
+    expect(() => recognizeEvent(event)).toThrow(new BadInputError(unknownKind + got));
+  });
+});
+
+test('a direct event is its own base form, and its document has the name of the request', () => {
+  expect(requestOf({ ids: [1, 99999, 3] })).toStrictEqual({
+    trigger: 'direct',
+    form: idsForm([1, 99999, 3], true, undefined),
+    runId: 'request-1',
+    isIdempotencyKey: false,
+    requestId: 'request-1',
+  });
+});
+
+test('a direct event that names no ids has none: only a schedule does without', () => {
+  expect(() => requestOf({ runId: 'r' })).toThrow(
+    new BadInputError('Expected `ids` to be an array of ids, got nothing'),
+  );
+});
+
+test('a manifest and a redrive are handed on, as there is more to be read for them', () => {
+  const name = { trigger: 'direct', isIdempotencyKey: false, requestId: 'request-1' };
+  expect(requestOf({ manifest: 's3://bucket/ids.csv', runId: 'nightly' })).toStrictEqual({
+    ...name,
+    form: {
+      kind: 'manifest',
+      location: parseManifestLocation('s3://bucket/ids.csv', 'manifest'),
+      returnExceptions: true,
+      runId: 'nightly',
+    },
+    runId: 'nightly',
+  });
+  expect(requestOf({ redrive: 'nightly' })).toStrictEqual({
+    ...name,
+    form: { kind: 'redrive', sourceRunId: 'nightly', returnExceptions: true, runId: undefined },
+    runId: 'request-1',
+  });
+});
+
+test('more ids than are allowed are too many', () => {
+  expect(() => requestOf({ ids: [{ from: 1, to: 11 }] })).toThrow(
+    new TooLargeError('Expected `ids` to hold at most 10 ids (MAX_IDS), got 11'),
+  );
+});
+
+describe('an EventBridge event', () => {
+  const envelope = sampleEvent<Record<string, unknown>>('eventbridge-rule');
+  const id = '53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa';
+
+  test('has the base form in its detail, and a run id of its time and id', () => {
+    expect(requestOf({ ...envelope, detail: { ids: [7], returnExceptions: false } })).toStrictEqual({
+      trigger: 'schedule',
+      form: idsForm([7], false, undefined),
+      runId: `20261123T060000Z-${id}`,
+      isIdempotencyKey: false,
+      requestId: 'request-1',
+    });
+  });
+
+  test.each([{ manifest: 's3://bucket/ids.csv' }, { redrive: 'nightly' }])(
+    'has what its detail says and not the configured ids: %j',
+    (detail) => {
+      expect(requestOf({ ...envelope, detail })).toMatchObject({
+        form: { kind: Object.keys(detail)[0] },
+        runId: `20261123T060000Z-${id}`,
+      });
+    },
+  );
+
+  test.each([[{}], [null], [undefined]])('has the configured ids where its detail is %j', (detail) => {
+    expect(requestOf({ ...envelope, detail })).toStrictEqual({
+      trigger: 'schedule',
+      form: idsForm(settings.postIds, true, undefined),
+      runId: `20261123T060000Z-${id}`,
+      isIdempotencyKey: false,
+      requestId: 'request-1',
+    });
+  });
+
+  test.each([
+    ['2026-11-23T06:00:00.123Z', '20261123T060000Z'],
+    ['2026-11-23T06:00:00+01:00', '20261123T050000Z'],
+    ['2026-11-23', '20261123T000000Z'],
+  ])('of %s has a run id that starts with %s', (time, stamp) => {
+    expect(requestOf({ ...envelope, time }).runId).toBe(`${stamp}-${id}`);
+  });
+
+  test.each<[change: object, message: string]>([
+    [{ time: undefined }, '`time` to be an ISO 8601 time, got nothing'],
+    [{ time: null }, '`time` to be an ISO 8601 time, got null'],
+    [{ time: 'now' }, '`time` to be an ISO 8601 time, got "now"'],
+    [{ time: '' }, '`time` to be an ISO 8601 time, got ""'],
+    [{ time: 1795444327123 }, '`time` to be an ISO 8601 time, got 1795444327123'],
+    [{ id: undefined }, `\`id\` to be ${nameExpected}, got nothing`],
+    [{ id: '../x' }, `\`id\` to be ${nameExpected}, got "../x"`],
+    [{ id: 'x'.repeat(128) }, `\`id\` to be ${nameExpected}, got "20261123T060000Z-${'x'.repeat(63)}…"`],
+    [{ detail: [1] }, '`detail` to be an object with "ids", "manifest" or "redrive", got an array of 1'],
+    [{ detail: '1,2' }, '`detail` to be an object with "ids", "manifest" or "redrive", got "1,2"'],
+    [{ detail: { ids: null } }, '`detail.ids` to be an array of ids, got null'],
+    [{ detail: { ids: ['a/b'] } }, `\`detail.ids[0]\` to be ${nameExpected}, got "a/b"`],
+    [
+      { detail: { id: 1 } },
+      '`detail` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"id":1}',
+    ],
+  ])('with %j is refused with the place, what was expected and what came', (change, message) => {
+    expect(() => requestOf({ ...envelope, ...change })).toThrow(new BadInputError(`Expected ${message}`));
+  });
+
+  test('that names its run needs neither time nor id', () => {
+    const { time: _time, id: _id, ...rest } = envelope;
+    expect(requestOf({ ...rest, detail: { runId: 'nightly' } }).runId).toBe('nightly');
+  });
+});
+
+describe('an HTTP request', () => {
+  const post = sampleEvent<{ headers: object }>('http-api-post');
+  const withKey = (key: string, body: string) =>
+    requestOf({ ...post, body, headers: { ...post.headers, 'idempotency-key': key } });
+
+  test('has the run id of its Idempotency-Key', () => {
+    expect(withKey('"key-1"', '{"ids":[1]}')).toStrictEqual({
+      trigger: 'api',
+      form: idsForm([1], true, undefined),
+      runId: 'key-1',
+      isIdempotencyKey: true,
+      requestId: 'request-1',
+    });
+  });
+
+  test('has its own run id before that of its Idempotency-Key, whatever that is', () => {
+    for (const key of ['key-1', 'a key'])
+      expect(withKey(key, '{"ids":[1],"runId":"mine"}')).toStrictEqual({
+        trigger: 'api',
+        form: idsForm([1], true, 'mine'),
+        runId: 'mine',
+        isIdempotencyKey: false,
+        requestId: 'request-1',
+      });
+  });
+
+  test("has the request's id where it names neither", () => {
+    expect(requestOf(sampleEvent('http-api-get'))).toStrictEqual({
+      trigger: 'api',
+      form: idsForm([1, 2, { from: 7, to: 9 }], true, undefined),
+      runId: 'request-1',
+      isIdempotencyKey: false,
+      requestId: 'request-1',
+    });
+  });
+
+  test.each(['', 'a key'])('is refused with the Idempotency-Key %j', (key) => {
+    expect(() => withKey(key, '{"ids":[1]}')).toThrow(
+      new BadInputError(`Expected \`headers.idempotency-key\` to be ${nameExpected}, got "${key}"`),
+    );
+  });
+
+  test('does not fall back on the configured ids', () => {
+    expect(() => requestOf({ ...post, body: '{}' })).toThrow(
+      new BadInputError('Expected `body.ids` to be an array of ids, got nothing'),
+    );
+  });
+});
+
+test('an event that lacks a field, or has another value there, is a batch or bad input, never a crash', () => {
+  const others = ['null', '0', 'true', '""', '"x"', '"/x"', '[]', '[[1]]', '[null]', '{}', '{"a":[null]}'];
+  let events = 0;
+  for (const name of sampleNames())
+    for (const path of pathsIn(sampleEvent(name)))
+      for (const other of [undefined, ...others]) {
+        const event = sampleEvent<Record<string, unknown>>(name);
+        const last = path.at(-1) ?? '';
+        // The paths are those of the event itself.
+        const target = path.slice(0, -1).reduce((object, key) => object[key] as typeof event, event);
+        if (other === undefined) delete target[last];
+        else target[last] = JSON.parse(other);
+        events += 1;
+        try {
+          requestOf(event);
+        } catch (error) {
+          if (!(error instanceof BadInputError))
+            throw new Error(`${name}: ${path} = ${other}`, { cause: error });
+        }
+      }
+  expect(events).toBeGreaterThan(5_000);
+});
+
+test('there are three triggers', () => {
+  expectTypeOf<Trigger>().toEqualTypeOf<'direct' | 'schedule' | 'api'>();
+});
+
+function pathsIn(value: unknown): string[][] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => [
+    [key],
+    ...pathsIn(inner).map((path) => [key, ...path]),
+  ]);
+}

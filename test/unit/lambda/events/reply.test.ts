@@ -1,0 +1,270 @@
+import { describe, expect, test } from 'vitest';
+import {
+  BadInputError,
+  BatchFetcherError,
+  ConfigError,
+  IdempotencyKeyReusedError,
+  MethodNotAllowedError,
+  RunConflictError,
+  StoreError,
+  TooLargeError,
+  UnknownRouteError,
+  UnsupportedMediaTypeError,
+} from '../../../../src/base/errors.ts';
+import { PostError } from '../../../../src/fetch/outcome.ts';
+import { recognizeEvent, type Source } from '../../../../src/lambda/events/event.ts';
+import type { ApiDialect } from '../../../../src/lambda/events/http-request.ts';
+import { maxReplyBytes, replyTo, replyToError } from '../../../../src/lambda/events/reply.ts';
+import type { Run } from '../../../../src/run/run-batch.ts';
+import { plainReport } from '../../../support/plain-traffic.ts';
+import { sampleEvent } from '../../../support/sample-events.ts';
+
+const direct = recognizeEvent(sampleEvent('direct'));
+const schedule = recognizeEvent(sampleEvent('eventbridge-rule'));
+const httpApi = recognizeEvent(sampleEvent('http-api-post'));
+const restApi = recognizeEvent(sampleEvent('rest-api-post'));
+const alb = recognizeEvent(sampleEvent('alb-get'));
+const albMultiValue = recognizeEvent(sampleEvent('alb-post'));
+
+const run: Run = {
+  runId: 'run-1',
+  location: 's3://results/runs/run-1.json',
+  replayed: false,
+  run: {
+    id: 'run-1',
+    trigger: 'api',
+    requestId: 'request-1',
+    startedAt: '2026-11-23T06:00:00.000Z',
+    urlTemplate: 'https://example.com/posts/{id}',
+    returnExceptions: true,
+    requested: 1,
+    idsSha256: '80c3cd40fa35f9088b8741bd8be6153de05f661cfeeb4625ffbf5f4a6c3c02c4',
+  },
+  errors: {
+    total: 1,
+    byCode: { NOT_FOUND: 1 },
+    first: [{ index: 0, id: 1, code: 'NOT_FOUND', message: 'No data for post 1' }],
+    retryableIds: [],
+  },
+  summary: {
+    finishedAt: '2026-11-23T06:00:00.040Z',
+    durationMs: 40,
+    requested: 1,
+    fulfilled: 0,
+    rejected: 1,
+    attempts: 1,
+    complete: true,
+    latencyMs: { p50: 38, p90: 38, p99: 38, max: 38 },
+    ...plainReport(1, 10, 10),
+  },
+  document: '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n',
+};
+
+const { errors, summary, location } = run;
+const withoutResults = JSON.stringify({
+  location,
+  replayed: false,
+  version: 1,
+  run: run.run,
+  errors,
+  summary,
+});
+
+describe('the reply to a run', () => {
+  test.each([
+    ['a direct invocation', direct],
+    ['a schedule', schedule],
+  ])('of %s has where its document is and what it came to, never the results', (_, source) => {
+    expect(replyTo(source, { ...run, replayed: true })).toStrictEqual({
+      runId: 'run-1',
+      location,
+      replayed: true,
+      errors,
+      summary,
+    });
+  });
+
+  test.each<[dialect: ApiDialect, source: Source, headers: object]>([
+    ['http-api', httpApi, { headers: headersOf('application/json') }],
+    ['rest-api', restApi, { headers: headersOf('application/json') }],
+    ['alb', alb, { headers: headersOf('application/json') }],
+    [
+      'alb-multi-value',
+      albMultiValue,
+      { multiValueHeaders: { 'content-type': ['application/json'], 'cache-control': ['no-store'] } },
+    ],
+  ])('of a request in the dialect %s has the document, token for token', (dialect, source, headers) => {
+    expect(source).toMatchObject({ request: { dialect } });
+    expect(replyTo(source, run)).toStrictEqual({
+      statusCode: 200,
+      body: `{"location":"${location}","replayed":false,"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n`,
+      isBase64Encoded: false,
+      ...headers,
+    });
+  });
+
+  test('says of a request whether it was replayed', () => {
+    const reply = replyTo(httpApi, { ...run, replayed: true });
+    expect(reply).toMatchObject({ body: expect.stringMatching(/^\{"location":"[^"]+","replayed":true,/) });
+  });
+
+  test('leaves the results out where the document was not kept', () => {
+    expect(replyTo(httpApi, { ...run, document: undefined })).toStrictEqual({
+      statusCode: 200,
+      body: withoutResults,
+      isBase64Encoded: false,
+      headers: headersOf('application/json'),
+    });
+  });
+
+  const head = `{"location":"${location}","replayed":false,`;
+  /** A document, as far as a reply looks into it, whose reply has so many characters. */
+  const documentOf = (length: number, filler = 'x'): string =>
+    `{"${filler.repeat((length - head.length - 5) / filler.length)}":0}`;
+
+  test.each<[what: string, source: Source, document: string, hasResults: boolean]>([
+    ['a reply that stays under 4 MB', httpApi, documentOf(3_999_999), true],
+    ['a reply of 4 MB', httpApi, documentOf(4_000_000), false],
+    ['a reply of 4 MB in UTF-8', restApi, documentOf(1_500_000, '€'), false],
+    ['a reply whose quotes make it outgrow the 6 MB of Lambda', httpApi, documentOf(3_200_000, '"'), false],
+    ['a reply that stays under the 1 MB of a load balancer', alb, documentOf(999_800), true],
+    ['a reply of 1 MB to a load balancer', alb, documentOf(1_000_000), false],
+    ['a reply whose quotes make it outgrow that', albMultiValue, documentOf(600_000, '"'), false],
+    ['a reply with a few quotes', albMultiValue, documentOf(600_000, '"xxxx'), true],
+  ])('%s has the results: %#', (_, source, document, hasResults) => {
+    const { body } = replyTo(source, { ...run, document }) as { body: string }; // an API's reply has one
+    expect(body === (hasResults ? head + document.slice(1) : withoutResults)).toBe(true);
+  });
+
+  test('no document is kept for a reply that never has it', () => {
+    expect([direct, schedule, httpApi, restApi, alb, albMultiValue].map(maxReplyBytes)).toStrictEqual([
+      0, 0, 4_000_000, 4_000_000, 1_000_000, 1_000_000,
+    ]);
+  });
+});
+
+describe('the reply to a failure', () => {
+  const postError = new PostError(
+    99999,
+    { code: 'NOT_FOUND', message: 'No data for post 99999', retryable: false },
+    { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 1 },
+  );
+  class NewError extends BatchFetcherError {
+    readonly code = 'NEW';
+  }
+
+  test.each([
+    ['a direct invocation', direct],
+    ['a schedule', schedule],
+  ])('of %s is that very error, so that Lambda sees it', (_, source) => {
+    for (const error of [postError, new BadInputError('m'), new TypeError('m')]) {
+      const thrown = (() => {
+        try {
+          return replyToError(source, error);
+        } catch (caught) {
+          return caught;
+        }
+      })();
+      expect(thrown).toBe(error);
+    }
+  });
+
+  test.each<[error: unknown, status: number, title: string, detail: string, more: object]>([
+    [new BadInputError('The detail'), 400, 'Bad Request', 'The detail', { code: 'BAD_INPUT' }],
+    [new UnknownRouteError('The detail'), 404, 'Not Found', 'The detail', { code: 'UNKNOWN_ROUTE' }],
+    [new RunConflictError('The detail'), 409, 'Conflict', 'The detail', { code: 'RUN_CONFLICT' }],
+    [new TooLargeError('The detail'), 413, 'Payload Too Large', 'The detail', { code: 'TOO_LARGE' }],
+    [
+      new UnsupportedMediaTypeError('The detail'),
+      415,
+      'Unsupported Media Type',
+      'The detail',
+      { code: 'UNSUPPORTED_MEDIA_TYPE' },
+    ],
+    [
+      new IdempotencyKeyReusedError('The detail'),
+      422,
+      'Unprocessable Entity',
+      'The detail',
+      { code: 'IDEMPOTENCY_KEY_REUSED' },
+    ],
+    [postError, 502, 'Bad Gateway', 'No data for post 99999', { code: 'NOT_FOUND', id: 99999 }],
+    [
+      new StoreError('The detail', { cause: new Error('arn:aws:iam::123456789012:role/secret') }),
+      503,
+      'Service Unavailable',
+      'The detail',
+      { code: 'STORE_FAILED' },
+    ],
+    [new NewError('The detail'), 500, 'Internal Server Error', 'The detail', { code: 'NEW' }],
+    [
+      new ConfigError('Expected `POST_URL` to be …'),
+      500,
+      'Internal Server Error',
+      'The function failed; its log says why',
+      { code: 'BAD_CONFIG' },
+    ],
+    [
+      new TypeError('secret'),
+      500,
+      'Internal Server Error',
+      'The function failed; its log says why',
+      { code: 'INTERNAL_ERROR' },
+    ],
+    [
+      'secret',
+      500,
+      'Internal Server Error',
+      'The function failed; its log says why',
+      { code: 'INTERNAL_ERROR' },
+    ],
+    [
+      undefined,
+      500,
+      'Internal Server Error',
+      'The function failed; its log says why',
+      { code: 'INTERNAL_ERROR' },
+    ],
+  ])(
+    '%s is a problem with the status %i, and nothing else of it leaks',
+    (error, status, title, detail, more) => {
+      expect(replyToError(httpApi, error)).toStrictEqual({
+        statusCode: status,
+        headers: headersOf('application/problem+json'),
+        body: JSON.stringify({ type: 'about:blank', title, status, detail, ...more }),
+        isBase64Encoded: false,
+      });
+    },
+  );
+
+  test('of a method that is not allowed names those that are', () => {
+    const body = JSON.stringify({
+      type: 'about:blank',
+      title: 'Method Not Allowed',
+      status: 405,
+      detail: 'The detail',
+      code: 'METHOD_NOT_ALLOWED',
+    });
+    const error = new MethodNotAllowedError('The detail', 'GET, POST');
+    expect(replyToError(restApi, error)).toStrictEqual({
+      statusCode: 405,
+      headers: { ...headersOf('application/problem+json'), allow: 'GET, POST' },
+      body,
+      isBase64Encoded: false,
+    });
+    expect(replyToError(albMultiValue, error)).toStrictEqual({
+      statusCode: 405,
+      multiValueHeaders: {
+        'content-type': ['application/problem+json'],
+        'cache-control': ['no-store'],
+        allow: ['GET, POST'],
+      },
+      body,
+      isBase64Encoded: false,
+    });
+  });
+});
+
+function headersOf(contentType: string): Record<string, string> {
+  return { 'content-type': contentType, 'cache-control': 'no-store' };
+}

@@ -1,0 +1,341 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Context } from 'aws-lambda';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { startParameterStore } from '../../../local/world/parameters.ts';
+import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
+import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { quiet, watch } from '../../support/manual-mapper.ts';
+import {
+  accessDenied,
+  hold,
+  internalError,
+  type MisbehavingS3,
+  noSuchBucket,
+  startMisbehavingS3,
+} from '../../support/misbehaving-s3.ts';
+import { httpResponse, startMisbehavingServer } from '../../support/misbehaving-server.ts';
+import { anyTraffic } from '../../support/plain-traffic.ts';
+import { sampleEvent } from '../../support/sample-events.ts';
+
+const bucket = 'results';
+const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+const anyMs = expect.any(Number);
+
+let stub: PostsStub;
+let real: S3Store;
+let s3: MisbehavingS3;
+let requests = 0;
+
+beforeAll(async () => {
+  stub = await startPostsStub({ latencyMs: () => 0 });
+  real = await startS3Store({ buckets: [bucket] });
+  s3 = await startMisbehavingS3(real.endpoint);
+});
+afterAll(async () => {
+  await stub.close();
+  await s3.stop();
+  await real.close();
+});
+beforeEach(() => {
+  // No one waits for the SDK's retries.
+  vi.spyOn(Math, 'random').mockReturnValue(0);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+  s3.behave();
+});
+
+const good = () => ({
+  RESULTS_BUCKET: bucket,
+  POST_URL: `${stub.url}/posts/{id}`,
+  AWS_ENDPOINT_URL_S3: s3.endpoint,
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'AKIDEXAMPLE',
+  AWS_SECRET_ACCESS_KEY: 'the-secret',
+});
+
+/** The handler of a cold start in this environment. */
+async function coldStart(env: Readonly<Record<string, string | undefined>> = good()) {
+  for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
+  vi.resetModules();
+  const { handler } = await import('../../../src/lambda/fetch.ts');
+  return handler;
+}
+
+/** All of a context that the handler uses. */
+function contextOf(awsRequestId = `request-${++requests}`, remainingMs = 30_000): Context {
+  return { awsRequestId, getRemainingTimeInMillis: () => remainingMs } as Context;
+}
+
+function logged() {
+  return vi.spyOn(console, 'error').mockImplementation(() => {});
+}
+
+/** A problem, its body parsed. */
+async function problemOf(reply: Promise<unknown>) {
+  const { body, ...rest } = (await reply) as { statusCode: number; body: string };
+  return { ...rest, body: JSON.parse(body) };
+}
+
+function problem(status: number, title: string, detail: string, code: string) {
+  return {
+    statusCode: status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+    isBase64Encoded: false,
+    body: { type: 'about:blank', title, status, detail, code },
+  };
+}
+
+describe('an invocation', () => {
+  test('fetches the posts, stores the document, and says where', async () => {
+    const handler = await coldStart();
+    expect(await handler({ ids: [1, 99999, 3] }, contextOf('lesson'))).toStrictEqual({
+      runId: 'lesson',
+      location: 's3://results/runs/lesson.json',
+      replayed: false,
+      errors: {
+        total: 1,
+        byCode: { NOT_FOUND: 1 },
+        first: [{ index: 1, id: 99999, code: 'NOT_FOUND', message: 'No data for post 99999' }],
+        retryableIds: [],
+      },
+      summary: {
+        finishedAt: anyTime,
+        durationMs: anyMs,
+        requested: 3,
+        fulfilled: 2,
+        rejected: 1,
+        attempts: 3,
+        complete: true,
+        latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
+        ...anyTraffic(),
+      },
+    });
+    expect(s3.operations).toStrictEqual(['GetObject bytes=-65536', 'PutObject']);
+  });
+
+  test('over HTTP has the document in its reply', async () => {
+    const handler = await coldStart();
+    const { body, ...reply } = (await handler(sampleEvent('http-api-get'), contextOf('http'))) as {
+      body: string;
+    };
+    expect(reply).toStrictEqual({
+      statusCode: 200,
+      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      isBase64Encoded: false,
+    });
+    const { location, replayed, results } = JSON.parse(body);
+    expect([location, replayed, results.map(({ id }: { id: number }) => id)]).toStrictEqual([
+      's3://results/runs/http.json',
+      false,
+      [1, 2, 7, 8, 9],
+    ]);
+  });
+
+  test('has what is left of its time, less the reserve', async () => {
+    const handler = await coldStart();
+    expect(await handler({ ids: [1] }, contextOf('late', 3_000))).toMatchObject({
+      errors: { byCode: { DEADLINE: 1 }, retryableIds: [1] },
+      summary: { attempts: 0, complete: false },
+    });
+  });
+
+  test('that is warm does not read the environment again', async () => {
+    const handler = await coldStart();
+    await handler({ ids: [] }, contextOf());
+    vi.stubEnv('RESULTS_BUCKET', undefined);
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', 'http://127.0.0.1:1');
+    expect(await handler({ ids: [1] }, contextOf('warm'))).toMatchObject({
+      location: 's3://results/runs/warm.json',
+      summary: { fulfilled: 1 },
+    });
+  });
+});
+
+describe('a redrive', () => {
+  test.each(['json', 'ndjson'])('of a run that met a failing origin makes it whole (%s)', async (OUTPUT) => {
+    let isUp = false;
+    const origin = await startMisbehavingServer(({ socket, path }) => {
+      const isFailing = !isUp && path === '/posts/2';
+      const id = path.slice(path.lastIndexOf('/') + 1);
+      socket.write(isFailing ? httpResponse(500, '') : httpResponse(200, `{"id":${id}}`));
+    });
+    try {
+      const POST_URL = `${origin.origin}/posts/{id}`;
+      const handler = await coldStart({ ...good(), POST_URL, MAX_ATTEMPTS: '1', OUTPUT });
+      const runId = `redriven-${OUTPUT}`;
+      expect(await handler({ ids: [1, 2, 3], runId }, contextOf())).toMatchObject({
+        errors: { byCode: { HTTP_ERROR: 1 }, retryableIds: [2] },
+      });
+      isUp = true;
+      expect(await handler({ redrive: runId }, contextOf())).toMatchObject({
+        runId: `${runId}.redrive-1`,
+        location: `s3://results/runs/${runId}.redrive-1.json`,
+        replayed: false,
+        errors: { total: 0, retryableIds: [] },
+        summary: { requested: 3, fulfilled: 3, attempts: 3 },
+      });
+    } finally {
+      await origin.stop();
+    }
+  });
+
+  test('of a run that is not there is bad input', async () => {
+    const handler = await coldStart();
+    await expect(handler({ redrive: 'no-such-run' }, contextOf())).rejects.toMatchObject({
+      code: 'BAD_INPUT',
+      message:
+        'Expected `redrive` to name a run, got "no-such-run", of which there is no s3://results/runs/no-such-run.json',
+    });
+  });
+});
+
+describe('what goes wrong inside', () => {
+  test('a bad environment throws one error that names each variable', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined, CONCURRENCY: '0' });
+    await expect(handler({ ids: [1] }, contextOf())).rejects.toMatchObject({
+      name: 'ConfigError',
+      message: expect.stringMatching(/`RESULTS_BUCKET`.*`CONCURRENCY`/),
+    });
+  });
+
+  test('over HTTP it is a 500 that tells nothing of it, and the log has the error', async () => {
+    const log = logged();
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    expect(await problemOf(handler(sampleEvent('http-api-get'), contextOf()))).toStrictEqual(
+      problem(500, 'Internal Server Error', 'The function failed; its log says why', 'BAD_CONFIG'),
+    );
+    expect(log.mock.calls).toStrictEqual([[expect.objectContaining({ name: 'ConfigError' })]]);
+  });
+
+  test('an environment that was put right is taken at the next invocation', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    await expect(handler({ ids: [1] }, contextOf())).rejects.toMatchObject({ name: 'ConfigError' });
+    vi.stubEnv('RESULTS_BUCKET', bucket);
+    expect(await handler({ ids: [1] }, contextOf())).toMatchObject({ summary: { fulfilled: 1 } });
+  });
+
+  test('an event of no known kind is thrown back, even before the environment is read', async () => {
+    const handler = await coldStart({ ...good(), RESULTS_BUCKET: undefined });
+    await expect(handler(sampleEvent('bad/sqs'), contextOf())).rejects.toMatchObject({
+      name: 'BadInputError',
+      message: expect.stringMatching(/^Expected `event` to be a batch/),
+    });
+  });
+
+  test('bad input over HTTP is the business of the caller, and not of the log', async () => {
+    const log = logged();
+    const handler = await coldStart();
+    const reply = await problemOf(handler(sampleEvent('bad/http-api-query-none'), contextOf()));
+    expect([reply.statusCode, log.mock.calls]).toStrictEqual([400, []]);
+  });
+});
+
+describe('an S3 that fails', () => {
+  test.each([
+    ['that refuses to be read', 'GetObject', accessDenied, 'read: AccessDenied'],
+    ['that refuses to be written', 'PutObject', accessDenied, 'written: AccessDenied'],
+    ['without the bucket', 'GetObject', noSuchBucket, 'read: NoSuchBucket'],
+    ['that has lost the bucket', 'PutObject', noSuchBucket, 'written: NoSuchBucket'],
+    ['with an error inside', 'PutObject', internalError, 'written: InternalError'],
+  ] as const)(
+    '%s is a StoreError, and over HTTP a 503 that has no policy text',
+    async (_, operation, fault, why) => {
+      const log = logged();
+      s3.always(operation, fault);
+      const handler = await coldStart();
+
+      const message = (runId: string): string => `s3://results/runs/${runId}.json could not be ${why}`;
+      const direct = contextOf();
+      await expect(handler({ ids: [1] }, direct)).rejects.toMatchObject({
+        name: 'StoreError',
+        message: message(direct.awsRequestId),
+      });
+      expect(log).not.toHaveBeenCalled();
+
+      const http = contextOf();
+      const reply = await problemOf(handler(sampleEvent('http-api-get'), http));
+      expect(reply).toStrictEqual(
+        problem(503, 'Service Unavailable', message(http.awsRequestId), 'STORE_FAILED'),
+      );
+      expect(JSON.stringify(reply)).not.toMatch(/arn:|policy|AKID|secret|\.js\b|\.ts\b/);
+      expect(log).toHaveBeenCalledTimes(1);
+    },
+  );
+
+  test('that is not there at all is one, too', async () => {
+    const log = logged();
+    const brief = await startMisbehavingS3(real.endpoint);
+    await brief.stop();
+    const handler = await coldStart({ ...good(), AWS_ENDPOINT_URL_S3: brief.endpoint });
+    const http = contextOf();
+    expect(await problemOf(handler(sampleEvent('http-api-get'), http))).toStrictEqual(
+      problem(
+        503,
+        'Service Unavailable',
+        `s3://results/runs/${http.awsRequestId}.json could not be read: ECONNREFUSED`,
+        'STORE_FAILED',
+      ),
+    );
+    expect(log).toHaveBeenCalledTimes(1);
+  });
+
+  test('that does not answer is one before the time of the function runs out', async () => {
+    logged();
+    s3.always('GetObject', hold(new Promise(() => {})));
+    const handler = await coldStart();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const handled = handler(sampleEvent('http-api-get'), contextOf('held', 10_000));
+    const state = watch(handled);
+    await s3.asked('GetObject');
+    vi.advanceTimersByTime(9_749);
+    await quiet();
+    expect(state.settled).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(await problemOf(handled)).toStrictEqual(
+      problem(
+        503,
+        'Service Unavailable',
+        "s3://results/runs/held.json could not be written before the function's time ran out",
+        'STORE_FAILED',
+      ),
+    );
+  });
+});
+
+describe('headers for the origin', () => {
+  test('come from SSM once a cold start, and one that fails is tried again', async () => {
+    logged();
+    const directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-parameters-'));
+    const ssm = await startParameterStore({ directory });
+    const origin = await startMisbehavingServer(({ socket }) => void socket.write(httpResponse(200, '[1]')));
+    const handler = await coldStart({
+      ...good(),
+      POST_URL: `${origin.origin}/posts/{id}`,
+      POST_HEADERS_PARAMETER: '/team/headers',
+      AWS_ENDPOINT_URL_SSM: ssm.endpoint,
+    });
+    try {
+      await expect(handler({ ids: [1] }, contextOf())).rejects.toThrow(
+        expect.objectContaining({ code: 'BAD_CONFIG', message: expect.stringMatching(/ParameterNotFound$/) }),
+      );
+      await mkdir(join(directory, 'team'));
+      await writeFile(join(directory, 'team/headers.json'), '{"Authorization":"Bearer one"}');
+      await handler({ ids: [1] }, contextOf());
+      await writeFile(join(directory, 'team/headers.json'), '{"Authorization":"Bearer two"}');
+      await handler({ ids: [2] }, contextOf());
+      expect(origin.requests.map(({ head }) => /^authorization: (.*)$/m.exec(head)?.[1])).toStrictEqual([
+        'Bearer one',
+        'Bearer one',
+      ]);
+    } finally {
+      await ssm.close();
+      await origin.stop();
+      await rm(directory, { recursive: true });
+    }
+  });
+});

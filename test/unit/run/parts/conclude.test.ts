@@ -1,0 +1,358 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { BadInputError, RunConflictError, StoreError } from '../../../../src/base/errors.ts';
+import { countIds, hashIds, type IdList } from '../../../../src/batch/ids.ts';
+import type { RunReport } from '../../../../src/document/run-head.ts';
+import { type ConcludePorts, conclude } from '../../../../src/run/parts/conclude.ts';
+import { cutIntoParts, partLine, readPart } from '../../../../src/run/parts/parts.ts';
+import { plainReport } from '../../../support/plain-traffic.ts';
+import { runManifestFaults } from '../../../support/schemas.ts';
+import { type PartsInMemory, partsInMemory } from '../../../system/scale/parts-in-memory.ts';
+
+const never = new AbortController().signal;
+
+let parts: PartsInMemory;
+/** What stands under the run id of a part: a report, or what reading it rejects with. */
+let stored: Map<string, RunReport | Error>;
+let ports: ConcludePorts;
+
+afterEach(() => {
+  for (const text of parts.manifests.values())
+    if (text.startsWith('{"version":1,\n')) expect(runManifestFaults(JSON.parse(text))).toStrictEqual([]);
+});
+beforeEach(() => {
+  parts = partsInMemory();
+  stored = new Map();
+  ports = {
+    parts,
+    runs: {
+      async find(runId) {
+        const found = stored.get(runId);
+        if (found instanceof Error) throw found;
+        return found && { ...found, documentBytes: 1_234, etag: `"etag of ${runId}"` };
+      },
+    },
+  };
+});
+
+/** Plans a run in parts of ten, and stores a report for each but those left out. */
+function planned(ids: IdList, leftOut: readonly number[] = []): void {
+  const lines = [...cutIntoParts('run', ids, 10)].map(partLine);
+  parts.plans.set('run', lines.join(''));
+  for (const line of lines) {
+    const { part, runId, ids: own } = readPart(line);
+    if (!leftOut.includes(part)) stored.set(runId, reportOf(part, runId, own));
+  }
+}
+
+/** All fulfilled but the first two, of which one is worth another try. */
+function reportOf(part: number, runId: string, ids: IdList): RunReport {
+  const requested = countIds(ids);
+  const minute = String(part).padStart(2, '0');
+  const error = (index: number) => ({ index, id: index, code: 'TIMEOUT', message: `Of ${runId}` }) as const;
+  return {
+    run: {
+      id: runId,
+      trigger: 'direct',
+      requestId: 'request',
+      startedAt: `2026-11-23T06:${minute}:00.000Z`,
+      urlTemplate: 'https://example.com/posts/{id}',
+      returnExceptions: true,
+      requested,
+      idsSha256: hashIds(ids),
+    },
+    errors: {
+      total: 2,
+      byCode: { TIMEOUT: 1, NOT_FOUND: 1 },
+      first: [error(0), error(1)],
+      retryableIds: [1],
+    },
+    summary: {
+      finishedAt: `2026-11-23T06:${minute}:30.000Z`,
+      durationMs: 30_000,
+      requested,
+      fulfilled: requested - 2,
+      rejected: 2,
+      attempts: requested + 1,
+      complete: true,
+      latencyMs: { p50: 40 + part, p90: 90 - part, p99: 99, max: 100 + part },
+      ...plainReport(1, 10, 10),
+    },
+  };
+}
+
+const wholeSummary = {
+  startedAt: '2026-11-23T06:00:00.000Z',
+  finishedAt: '2026-11-23T06:02:30.000Z',
+  requested: 25,
+  fulfilled: 19,
+  rejected: 6,
+  failed: 0,
+  attempts: 28,
+  complete: true,
+  parts: { total: 3, stored: 3, failed: 0, incomplete: 0 },
+  latencyMs: { p50: { min: 40, max: 42 }, p90: { min: 88, max: 90 }, p99: { min: 99, max: 99 }, max: 102 },
+};
+
+const manifest = () => JSON.parse(parts.manifests.get('run') ?? '');
+
+describe('concluding a run', () => {
+  test('whose parts all have their documents writes a manifest of them, in order, and adds them up', async () => {
+    planned([{ from: 1, to: 25 }]);
+    await expect(conclude('run', ports, never)).resolves.toStrictEqual({
+      runId: 'run',
+      location: 's3://results/runs/run.manifest.json',
+      errors: { total: 6, byCode: { TIMEOUT: 3, NOT_FOUND: 3 }, retryable: 3 },
+      summary: wholeSummary,
+      cause: 'All parts have their documents: s3://results/runs/run.manifest.json',
+    });
+    const part = (number: number, requested: number) => ({
+      part: number,
+      runId: `run.part-00000${number}`,
+      status: 'stored',
+      key: `runs/run.part-00000${number}.json`,
+      etag: `"etag of run.part-00000${number}"`,
+      bytes: 1_234,
+      firstIndex: 10 * number,
+      requested,
+      fulfilled: requested - 2,
+      rejected: 2,
+      retryable: 1,
+      attempts: requested + 1,
+      complete: true,
+    });
+    expect(manifest()).toStrictEqual({
+      version: 1,
+      run: { id: 'run', requested: 25, parts: 3, plan: 'runs/plans/run.jsonl' },
+      parts: [part(0, 10), part(1, 10), part(2, 5)],
+      errors: {
+        total: 6,
+        byCode: { TIMEOUT: 3, NOT_FOUND: 3 },
+        first: [0, 1, 2].flatMap((number) =>
+          [0, 1].map((index) => ({
+            index: 10 * number + index,
+            id: index,
+            code: 'TIMEOUT',
+            message: `Of run.part-00000${number}`,
+          })),
+        ),
+        retryable: 3,
+      },
+      summary: wholeSummary,
+    });
+    expect(parts.manifests.get('run')?.split('\n')).toHaveLength(10);
+  });
+
+  test('shows the first ten errors, whichever parts they are of', async () => {
+    planned([{ from: 1, to: 100 }]);
+    await conclude('run', ports, never);
+    expect(manifest().errors.first.map(({ index }: { index: number }) => index)).toStrictEqual([
+      0, 1, 10, 11, 20, 21, 30, 31, 40, 41,
+    ]);
+  });
+
+  test('names a part without a document, with its ids and the event that has them fetched', async () => {
+    planned([{ from: 1, to: 25 }], [1]);
+    await expect(conclude('run', ports, never)).resolves.toMatchObject({
+      summary: {
+        ...wholeSummary,
+        fulfilled: 11,
+        rejected: 4,
+        failed: 10,
+        attempts: 17,
+        complete: false,
+        parts: { total: 3, stored: 2, failed: 1, incomplete: 0 },
+      },
+      cause:
+        '1 of 3 parts have no document (part-000001). s3://results/runs/run.manifest.json has their events; the input {"redrive":"run"} has them all fetched',
+    });
+    expect(manifest().parts[1]).toStrictEqual({
+      part: 1,
+      runId: 'run.part-000001',
+      status: 'failed',
+      code: 'NO_DOCUMENT',
+      firstIndex: 10,
+      requested: 10,
+      redrive: { ids: [{ from: 11, to: 20 }], runId: 'run.part-000001' },
+    });
+  });
+
+  test.each([
+    ['is of other ids', () => reportOf(1, 'run.part-000001', [{ from: 12, to: 21 }])],
+    ['is no document', () => new RunConflictError('It exists, and is no document of a run')],
+  ])('takes a part for failed whose document %s', async (_, found) => {
+    planned([{ from: 1, to: 25 }]);
+    stored.set('run.part-000001', found());
+    await conclude('run', ports, never);
+    expect(manifest().parts[1]).toMatchObject({ status: 'failed', code: 'RUN_CONFLICT' });
+    expect(manifest().summary.parts).toStrictEqual({ total: 3, stored: 2, failed: 1, incomplete: 0 });
+  });
+
+  test('of which nothing is there accounts for every id, and names ten of its parts in the cause', async () => {
+    planned([{ from: 1, to: 120 }], [...Array(12).keys()]);
+    const { cause, summary } = await conclude('run', ports, never);
+    expect(cause).toContain('12 of 12 parts have no document (part-000000, part-000001, ');
+    expect(cause).toContain(', part-000009, …). s3://');
+    expect(summary).toStrictEqual({
+      startedAt: null,
+      finishedAt: null,
+      requested: 120,
+      fulfilled: 0,
+      rejected: 0,
+      failed: 120,
+      attempts: 0,
+      complete: false,
+      parts: { total: 12, stored: 0, failed: 12, incomplete: 0 },
+      latencyMs: { p50: null, p90: null, p99: null, max: null },
+    });
+  });
+
+  test('is not complete where a part left posts unfetched, though each has its document', async () => {
+    planned([{ from: 1, to: 25 }]);
+    const report = reportOf(2, 'run.part-000002', [{ from: 21, to: 25 }]);
+    const latencyMs = { p50: null, p90: null, p99: null, max: null };
+    stored.set('run.part-000002', { ...report, summary: { ...report.summary, complete: false, latencyMs } });
+    const { summary } = await conclude('run', ports, never);
+    expect(summary).toMatchObject({
+      complete: false,
+      parts: { total: 3, stored: 3, failed: 0, incomplete: 1 },
+      latencyMs: { p50: { min: 40, max: 41 }, max: 101 },
+    });
+  });
+
+  test('takes the time stamps of the first part that started and the last that finished', async () => {
+    planned([{ from: 1, to: 20 }]);
+    const [first, second] = ['run.part-000000', 'run.part-000001'].map(
+      (runId) => stored.get(runId) as RunReport,
+    );
+    if (first && second) {
+      stored.set('run.part-000000', { ...second, run: { ...second.run, idsSha256: first.run.idsSha256 } });
+      stored.set('run.part-000001', { ...first, run: { ...first.run, idsSha256: second.run.idsSha256 } });
+    }
+    const { summary } = await conclude('run', ports, never);
+    expect([summary.startedAt, summary.finishedAt]).toStrictEqual([
+      '2026-11-23T06:00:00.000Z',
+      '2026-11-23T06:01:30.000Z',
+    ]);
+  });
+});
+
+describe('concluding a run again', () => {
+  test('writes nothing where nothing has changed', async () => {
+    planned([{ from: 1, to: 25 }], [1]);
+    const first = await conclude('run', ports, never);
+    await expect(conclude('run', ports, never)).resolves.toStrictEqual(first);
+    expect(parts.writes()).toBe(1);
+  });
+
+  test('replaces a manifest that was made of fewer documents', async () => {
+    planned([{ from: 1, to: 25 }], [1]);
+    await conclude('run', ports, never);
+    planned([{ from: 1, to: 25 }]);
+    await conclude('run', ports, never);
+    expect(manifest().summary).toStrictEqual(wholeSummary);
+  });
+
+  test('leaves a manifest alone that was made of more documents', async () => {
+    planned([{ from: 1, to: 25 }]);
+    await conclude('run', ports, never);
+    stored.delete('run.part-000001');
+    await conclude('run', ports, never);
+    expect(manifest().summary).toStrictEqual(wholeSummary);
+  });
+
+  test('takes the latest redrive of a part, and counts what that has', async () => {
+    planned([{ from: 1, to: 25 }]);
+    await conclude('run', ports, never);
+    const ids = [{ from: 11, to: 20 }];
+    const redriven = (number: number, retryableIds: number[]): void => {
+      const runId = `run.part-000001.redrive-${number}`;
+      const report = reportOf(1, runId, ids);
+      const summary = { ...report.summary, fulfilled: 9, rejected: 1 };
+      const errors = { ...report.errors, total: 1, byCode: { NOT_FOUND: 1 }, retryableIds };
+      stored.set(runId, { ...report, errors, summary });
+    };
+    redriven(1, [1]);
+    redriven(2, []);
+    await expect(conclude('run', ports, never)).resolves.toMatchObject({
+      errors: { total: 5, byCode: { TIMEOUT: 2, NOT_FOUND: 3 }, retryable: 2 },
+      summary: { fulfilled: 20, rejected: 5 },
+    });
+    expect(manifest().parts[1]).toMatchObject({
+      runId: 'run.part-000001.redrive-2',
+      key: 'runs/run.part-000001.redrive-2.json',
+      etag: '"etag of run.part-000001.redrive-2"',
+      firstIndex: 10,
+      retryable: 0,
+    });
+    stored.delete('run.part-000001.redrive-2');
+    await conclude('run', ports, never);
+    expect(manifest().parts[1].runId).toBe('run.part-000001.redrive-2');
+  });
+
+  test('leaves out what is no redrive of the part, though it has its name', async () => {
+    planned([{ from: 1, to: 25 }]);
+    stored.set('run.part-000001.redrive-1', reportOf(1, 'run.part-000001.redrive-1', [7]));
+    await conclude('run', ports, never);
+    expect(manifest().parts[1]).toMatchObject({ status: 'stored', runId: 'run.part-000001' });
+  });
+
+  test('at once with another leaves the manifest that was made of more documents', async () => {
+    planned([{ from: 1, to: 25 }], [1]);
+    const { writeManifest } = parts;
+    // The other one, of all documents, is written between this one's look and its write.
+    parts.writeManifest = async (...args) => {
+      parts.writeManifest = writeManifest;
+      planned([{ from: 1, to: 25 }]);
+      await conclude('run', ports, never);
+      return writeManifest(...args);
+    };
+    await conclude('run', ports, never);
+    expect(manifest().summary).toStrictEqual(wholeSummary);
+    expect(parts.writes()).toBe(1);
+  });
+
+  test.each(['no JSON', '{"version":1}', 'null'])(
+    'does not write over %j, which is no manifest',
+    async (text) => {
+      planned([{ from: 1, to: 25 }]);
+      parts.manifests.set('run', text);
+      await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+        new RunConflictError('What stands in the place of the manifest of run is none'),
+      );
+      expect(parts.manifests.get('run')).toBe(text);
+    },
+  );
+});
+
+test('a run that was not planned is bad input', async () => {
+  await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+    new BadInputError('Expected the run run to have been planned'),
+  );
+});
+
+test('where a document cannot be read, no manifest is written', async () => {
+  planned([{ from: 1, to: 25 }]);
+  stored.set('run.part-000002', new StoreError('It could not be read'));
+  await expect(conclude('run', ports, never)).rejects.toThrow('It could not be read');
+  expect(parts.writes()).toBe(0);
+});
+
+test('the schema of manifests refuses what is none', async () => {
+  planned([{ from: 1, to: 25 }], [1]);
+  await conclude('run', ports, never);
+  const good = manifest();
+  const [stored, failed] = good.parts;
+  const bad = [
+    { ...good, version: 2 },
+    { ...good, parts: [] },
+    { ...good, extra: 1 },
+    { ...good, parts: [{ ...stored, status: 'failed' }] },
+    { ...good, parts: [{ ...stored, etag: '' }] },
+    { ...good, parts: [{ ...failed, code: 'GONE' }] },
+    { ...good, parts: [{ ...failed, redrive: { redrive: 'run' } }] },
+    { ...good, errors: { ...good.errors, retryableIds: [] } },
+    { ...good, summary: { ...good.summary, failed: -1 } },
+    { ...good, summary: { ...good.summary, startedAt: 'today' } },
+  ];
+  expect(bad.filter((it) => runManifestFaults(it).length === 0)).toStrictEqual([]);
+});

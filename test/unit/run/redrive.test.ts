@@ -1,0 +1,436 @@
+import { describe, expect, test } from 'vitest';
+import { BadInputError, RunConflictError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
+import { batchOf } from '../../../src/batch/base-form.ts';
+import type { Id } from '../../../src/batch/ids.ts';
+import type { Output } from '../../../src/document/run-head.ts';
+import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
+import { redriveBatch } from '../../../src/run/redrive.ts';
+import { type RunSettings, runBatch } from '../../../src/run/run-batch.ts';
+import type { RunStore } from '../../../src/store/run-store.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { silentObserver } from '../../support/observer.ts';
+import { plainTraffic } from '../../support/plain-traffic.ts';
+import { documentFaults } from '../../support/schemas.ts';
+import {
+  answer,
+  notFound,
+  originOf,
+  post,
+  ScriptedOrigin,
+  type Step,
+} from '../../support/scripted-origin.ts';
+
+type Script = (id: Id, index: number) => Step | Promise<Step>;
+
+const settings: RunSettings & { maxIds: number } = {
+  ...plainTraffic,
+  postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
+  concurrency: 5,
+  maxAttempts: 1,
+  attemptTimeoutMs: 5_000,
+  maxBodyBytes: 1_000,
+  writeReserveMs: 1_000,
+  maxIds: 1_000,
+};
+
+const busy = answer('', 500);
+const noFetch = (): never => expect.fail('Something was fetched');
+
+interface Given {
+  readonly store: RunStore;
+  readonly settings?: Partial<typeof settings>;
+  readonly remainingMs?: number;
+  readonly maxReplyBytes?: number;
+  readonly observer?: typeof silentObserver;
+}
+
+/** A first run, by a script; its document is in the store. */
+async function runFirst(
+  store: RunStore,
+  ids: readonly Id[],
+  script: Script,
+  { remainingMs = 30_000, output = 'json' }: { remainingMs?: number; output?: Output } = {},
+) {
+  const clock = new FakeClock();
+  const origin = new ScriptedOrigin(clock, script);
+  const running = runBatch(
+    {
+      trigger: 'direct',
+      batch: batchOf(ids, true, 'run-1'),
+      runId: 'run-1',
+      isIdempotencyKey: false,
+      requestId: 'request-1',
+    },
+    { ...settings, output },
+    { ...portsOf(clock, origin), store },
+    { remainingMs, maxReplyBytes: 0 },
+  );
+  return clock.runUntil(running);
+}
+
+function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
+  return { origin: originOf(requestPost), clock, random: () => 0, observer: silentObserver };
+}
+
+/** Redrives a run to its end, whichever that is; nothing of it is left then. */
+async function redrive(
+  sourceRunId: string,
+  script: Script,
+  { store, settings: more, remainingMs = 30_000, maxReplyBytes = 0, observer = silentObserver }: Given,
+  requestId = 'request-2',
+) {
+  const clock = new FakeClock();
+  const origin = new ScriptedOrigin(clock, script);
+  const running = redriveBatch(
+    { trigger: 'direct', requestId, sourceRunId },
+    { ...settings, ...more },
+    { ...portsOf(clock, origin), store, observer },
+    { remainingMs, maxReplyBytes },
+  );
+  const [settled] = await clock.runUntil(Promise.allSettled([running]));
+  expect([clock.pending, origin.inFlight]).toStrictEqual([0, 0]);
+  return { settled, requested: origin.requested };
+}
+
+async function redriven(...args: Parameters<typeof redrive>) {
+  const { settled, requested } = await redrive(...args);
+  if (settled.status === 'rejected') throw settled.reason;
+  return { run: settled.value, requested };
+}
+
+async function errorOf(...args: Parameters<typeof redrive>) {
+  const { settled, requested } = await redrive(...args);
+  if (settled.status === 'fulfilled') expect.fail('The redrive did not fail');
+  return { error: settled.reason as unknown, requested };
+}
+
+const textOf = (store: MemoryStore, runId: string): string =>
+  store.documents.get(runId) ?? expect.fail(`There is no document of ${runId}`);
+
+/** The lines of the outcomes, as they stand in the document. */
+function linesOf(store: MemoryStore, runId: string): string[] {
+  const text = textOf(store, runId);
+  const from = text.indexOf('"results":[\n') + '"results":[\n'.length;
+  return text.slice(from, text.indexOf('\n],\n"errors"')).split(',\n');
+}
+
+/** Posts 2 and 4 of six are worth another try; 5 is not there. */
+const flaky: Script = (id) => {
+  if (id === 2 || id === 4) return busy;
+  return id === 5 ? notFound : answer(`{"id":${id},"views":9007199254740993,"price":1.10}`);
+};
+const six = [1, 2, 3, 4, 5, 6];
+
+describe('a redrive', () => {
+  test('fetches what is retryable, and writes it into a whole document among what the run had', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const { run, requested } = await redriven('run-1', (id) => answer(`{"id":${id},"again":true}`), {
+      store,
+      maxReplyBytes: 10_000,
+    });
+
+    expect(requested).toStrictEqual([2, 4]);
+    const before = linesOf(store, 'run-1');
+    const again = (index: number, id: number) =>
+      `{"index":${index},"id":${id},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"value":{"id":${id},"again":true}}`;
+    expect(linesOf(store, 'run-1.redrive-1')).toStrictEqual(before.with(1, again(1, 2)).with(3, again(3, 4)));
+    expect(before[0]).toContain('"views":9007199254740993,"price":1.10');
+
+    const text = textOf(store, 'run-1.redrive-1');
+    expect(documentFaults(JSON.parse(text))).toStrictEqual([]);
+    expect(run).toMatchObject({
+      runId: 'run-1.redrive-1',
+      location: 's3://results/runs/run-1.redrive-1.json',
+      replayed: false,
+      run: { id: 'run-1.redrive-1', requestId: 'request-2', requested: 6, redriveOf: 'run-1' },
+      errors: { total: 1, byCode: { NOT_FOUND: 1 }, retryableIds: [] },
+      summary: { requested: 6, fulfilled: 5, rejected: 1, attempts: 6, complete: true },
+      document: text,
+    });
+    expect(run.run.idsSha256).toBe(JSON.parse(textOf(store, 'run-1')).run.idsSha256);
+  });
+
+  test('makes a run whole whose time had run out', async () => {
+    const store = new MemoryStore();
+    const ids = Array.from({ length: 40 }, (_, i) => i + 1);
+    const first = await runFirst(store, ids, (id) => ({ ...post(id), tookMs: 1_000 }), {
+      remainingMs: 4_500,
+    });
+    expect(first.summary).toMatchObject({ fulfilled: 15, complete: false });
+    const { run, requested } = await redriven('run-1', post, { store });
+    expect(requested).toStrictEqual(ids.slice(15));
+    expect(run.summary).toMatchObject({ requested: 40, fulfilled: 40, rejected: 0, complete: true });
+    const results = JSON.parse(textOf(store, run.runId)).results as { id: Id; index: number }[];
+    expect(results.map(({ id, index }) => [index, id])).toStrictEqual(ids.map((id, index) => [index, id]));
+  });
+
+  test('takes up the latest of the run and its redrives, whichever is named', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const twoAgain: Script = (id) => (id === 2 ? post(id) : busy);
+    await redriven('run-1', twoAgain, { store }, 'request-2');
+    const second = await redriven('run-1', () => busy, { store }, 'request-3');
+    expect([second.run.runId, second.run.run.redriveOf, second.requested]).toStrictEqual([
+      'run-1.redrive-2',
+      'run-1.redrive-1',
+      [4],
+    ]);
+    const third = await redriven('run-1.redrive-1', post, { store }, 'request-4');
+    expect([third.run.runId, third.run.run.redriveOf, third.requested]).toStrictEqual([
+      'run-1.redrive-3',
+      'run-1.redrive-2',
+      [4],
+    ]);
+    expect(third.run.summary).toMatchObject({ fulfilled: 5, complete: true });
+  });
+
+  test('of a run with nothing to fetch again is the run as it is', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, (id) => (id === 5 ? notFound : post(id)));
+    const { run } = await redriven('run-1', noFetch, { store, maxReplyBytes: 10_000 });
+    expect(run).toMatchObject({ runId: 'run-1', replayed: true, document: textOf(store, 'run-1') });
+    expect([...store.documents.keys()]).toStrictEqual(['run-1']);
+  });
+
+  test('that is delivered twice fetches once', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    // Something is left to be fetched, and is not by the second delivery.
+    const first = await redriven('run-1', () => busy, { store });
+    // By the name of what the first wrote as well.
+    for (const runId of ['run-1', 'run-1.redrive-1']) {
+      const second = await redriven(runId, noFetch, { store });
+      expect(second.run).toStrictEqual({ ...first.run, replayed: true });
+    }
+  });
+
+  test('fetches a post that the batch names twice once, and puts it into both places', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, [2, 1, '2', 2], flaky);
+    const { run, requested } = await redriven('run-1', post, { store });
+    expect(requested).toStrictEqual([2]);
+    expect(JSON.parse(textOf(store, run.runId)).results).toMatchObject([
+      { id: 2, value: { id: 2 } },
+      { id: 1, value: { id: 1 } },
+      { id: '2', value: { id: 2 } },
+      { id: 2, value: { id: 2 } },
+    ]);
+    expect(run.summary).toMatchObject({ requested: 4, fulfilled: 4, attempts: 2 });
+  });
+
+  test('that runs out of time keeps what it has, and the outcomes that it could not better', async () => {
+    const store = new MemoryStore();
+    const ids = Array.from({ length: 20 }, (_, i) => i + 1);
+    await runFirst(store, ids, () => busy);
+    const { run, requested } = await redriven('run-1', (id) => ({ ...post(id), tookMs: 1_000 }), {
+      store,
+      remainingMs: 3_500,
+    });
+    // Two rounds of five were answered, a third was under way.
+    expect(requested).toHaveLength(15);
+    expect(run.summary).toMatchObject({ fulfilled: 10, rejected: 10, complete: false });
+    expect(run.errors.byCode).toStrictEqual({ DEADLINE: 5, HTTP_ERROR: 5 });
+    expect(linesOf(store, run.runId).slice(15).join(',\n')).toBe(
+      linesOf(store, 'run-1').slice(15).join(',\n'),
+    );
+  });
+
+  test('fetches ahead of what it copies, however far apart the posts stand', async () => {
+    const store = new MemoryStore();
+    const ids = Array.from({ length: 300 }, (_, i) => i);
+    const isFlaky = (id: Id): boolean => Number(id) % 100 === 99;
+    await runFirst(store, ids, (id) => (isFlaky(id) ? busy : post(id)));
+    const { promise: allAsked, resolve } = Promise.withResolvers<void>();
+    let asked = 0;
+    // None is answered before all have been asked for.
+    const { run } = await redriven(
+      'run-1',
+      async (id) => {
+        if (++asked === 3) resolve();
+        await allAsked;
+        return post(id);
+      },
+      { store },
+    );
+    expect(run.summary.fulfilled).toBe(300);
+  });
+
+  test('takes outcomes that are an object by themselves, and writes either kind', async () => {
+    const whole = new MemoryStore();
+    await runFirst(whole, six, flaky);
+    await redriven('run-1', post, { store: whole });
+    const expected = linesOf(whole, 'run-1.redrive-1');
+
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky, { output: 'ndjson' });
+    const apart = await redriven('run-1', (id) => (id === 2 ? post(id) : busy), {
+      store,
+      settings: { output: 'ndjson' },
+    });
+    expect(store.outcomes.get('run-1.redrive-1')?.split('\n')).toStrictEqual([
+      ...expected.with(3, store.outcomes.get('run-1')?.split('\n')[3] ?? ''),
+      '',
+    ]);
+    expect(apart.run.outcomes?.location).toBe('s3://results/runs/run-1.redrive-1.ndjson');
+    const joined = await redriven('run-1', post, { store }, 'request-3');
+    expect(joined.requested).toStrictEqual([4]);
+    expect(linesOf(store, 'run-1.redrive-2')).toStrictEqual(expected);
+    expect(joined.run.outcomes).toBeUndefined();
+  });
+
+  test('of a run in the default mode ends with its first failure, and writes nothing', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const text = textOf(store, 'run-1').replace('"returnExceptions":true', '"returnExceptions":false');
+    store.documents.set('run-1', text);
+    const { error } = await errorOf('run-1', () => busy, { store });
+    expect(error).toMatchObject({ name: 'PostError', code: 'HTTP_ERROR', id: 2 });
+    expect([...store.documents.keys()]).toStrictEqual(['run-1']);
+  });
+
+  test('is heard of by its observer', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const heard: string[] = [];
+    const observer = {
+      runStarted: ({ id }: { id: string }) => heard.push(`started ${id}`),
+      postRejected: (index: number) => heard.push(`rejected ${index}`),
+      runEnded: ({ run }: { run: { id: string } }) => heard.push(`ended ${run.id}`),
+      runReplayed: ({ run }: { run: { id: string } }) => heard.push(`replayed ${run.id}`),
+      runFailed: ({ id }: { id: string }) => heard.push(`failed ${id}`),
+    };
+    await redriven('run-1', post, { store, observer });
+    await redriven('run-1', noFetch, { store, observer });
+    expect(heard).toStrictEqual([
+      'started run-1.redrive-1',
+      'rejected 4',
+      'ended run-1.redrive-1',
+      'replayed run-1.redrive-1',
+    ]);
+  });
+});
+
+describe('of two redrives at once', () => {
+  /** A store in which another delivery writes the redrive while this one fetches. */
+  async function overtaken(byWhat: (text: string) => string): Promise<MemoryStore> {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    await redriven('run-1', post, { store }, 'request-of-the-other');
+    const text = byWhat(textOf(store, 'run-1.redrive-1'));
+    store.documents.delete('run-1.redrive-1');
+    const write = store.write.bind(store);
+    store.write = async (runId, chunks, stopping) => {
+      store.documents.set(runId, text);
+      return write(runId, chunks, stopping);
+    };
+    return store;
+  }
+
+  test('the second replays what the first wrote', async () => {
+    const store = await overtaken((text) => text);
+    const { run } = await redriven('run-1', post, { store });
+    expect(run).toMatchObject({
+      runId: 'run-1.redrive-1',
+      replayed: true,
+      run: { requestId: 'request-of-the-other' },
+    });
+  });
+
+  test('the second fails where what the first wrote is something else', async () => {
+    const store = await overtaken((text) => text.replace('"redriveOf":"run-1"', '"redriveOf":"run-2"'));
+    const { error } = await errorOf('run-1', post, { store });
+    expect(error).toStrictEqual(
+      new RunConflictError('The runId run-1.redrive-1 names a run that is no redrive of run-1'),
+    );
+  });
+
+  test('the second fails where what the first wrote has gone', async () => {
+    const store = await overtaken((text) => text);
+    const find = store.find.bind(store);
+    store.find = async (runId) => (runId === 'run-1' ? find(runId) : undefined);
+    const { error } = await errorOf('run-1', post, { store });
+    expect(error).toBeInstanceOf(StoreError);
+  });
+});
+
+describe('nothing is fetched, and the error says why,', () => {
+  test('where there is no such run', async () => {
+    const { error } = await errorOf('run-7', noFetch, { store: new MemoryStore() });
+    expect(error).toStrictEqual(
+      new BadInputError(
+        'Expected `redrive` to name a run, got "run-7", of which there is no s3://results/runs/run-7.json',
+      ),
+    );
+  });
+
+  test('where the run is longer than a batch may be', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const { error } = await errorOf('run-1', noFetch, { store, settings: { maxIds: 5 } });
+    expect(error).toStrictEqual(
+      new TooLargeError('Expected `redrive` to name a run of at most 5 ids (MAX_IDS), got run-1, of 6'),
+    );
+  });
+
+  test('where the name of the redrive would be no run id', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const long = 'r'.repeat(120);
+    store.documents.set(long, textOf(store, 'run-1'));
+    const { error } = await errorOf(long, noFetch, { store });
+    expect(error).toBeInstanceOf(BadInputError);
+    expect(String(error)).toContain('Expected `run.id` to be 1 to 128 characters');
+  });
+
+  test('where another run has the name of the redrive', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const other = textOf(store, 'run-1').replace(/"idsSha256":"../, '"idsSha256":"zz');
+    store.documents.set('run-1.redrive-1', other);
+    const { error } = await errorOf('run-1', noFetch, { store });
+    expect(error).toStrictEqual(
+      new RunConflictError('The runId run-1.redrive-1 names an earlier run of other ids'),
+    );
+  });
+
+  test.each([
+    [
+      'has an outcome that is none',
+      (text: string) => text.replace('{"index":3,', '{"index":7,'),
+      'is not as it was written: its outcome 3 cannot be read',
+    ],
+    [
+      'has outcomes of other ids',
+      (text: string) => text.replace('"id":6,', '"id":7,'),
+      'is not as it was written: its outcomes are not of its ids',
+    ],
+  ])('where the document %s', async (_, damaged, expected) => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    store.documents.set('run-1', damaged(textOf(store, 'run-1')));
+    const { error } = await errorOf('run-1', noFetch, { store });
+    expect(error).toStrictEqual(new RunConflictError(`s3://results/runs/run-1.json ${expected}`));
+  });
+});
+
+test('a document that cannot be read on ends the redrive, and what it was fetching', async () => {
+  const store = new MemoryStore();
+  const ids = Array.from({ length: 50 }, (_, i) => i);
+  await runFirst(store, ids, (id) => (Number(id) % 2 === 0 ? post(id) : busy));
+  const lost = new StoreError('s3://results/runs/run-1.json could not be read: ECONNRESET');
+  let reads = 0;
+  const { stream } = store;
+  store.stream = async function* (runId, outcomes) {
+    for await (const block of stream.call(store, runId, outcomes)) {
+      // The second reading is that which copies.
+      yield reads++ === 0 ? block : block.subarray(0, block.length / 2);
+    }
+    if (reads > 1) throw lost;
+  };
+  const { error, requested } = await errorOf('run-1', post, { store });
+  expect(error).toBe(lost);
+  expect(requested.length).toBeLessThan(25);
+  expect([...store.documents.keys()]).toStrictEqual(['run-1']);
+});
