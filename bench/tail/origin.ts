@@ -1,4 +1,4 @@
-import type { Attempt, RequestPost } from '../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../../src/fetch/origin/attempt.ts';
 import { type LatencyMs, seeded } from './latency.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 
@@ -115,7 +115,7 @@ export function simulateOrigin(clock: VirtualClock, latencyMs: LatencyMs, gate: 
   return { requestPost, requests };
 }
 
-function answer(verdict: Verdict): Attempt {
+function answer(verdict: Verdict): AttemptResult {
   if (typeof verdict === 'object') return { kind: 'response', body: Buffer.alloc(0), ...verdict };
   return { kind: 'response', status: 200, body: BODY };
 }

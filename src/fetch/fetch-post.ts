@@ -1,7 +1,7 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { keptText } from '../base/kept-text.ts';
 import type { Id } from '../batch/ids.ts';
-import { type Attempt, isSuccess, type Response } from './origin/attempt.ts';
+import { type AttemptResult, isSuccess, type Response } from './origin/attempt.ts';
 import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
 import type { AttemptPost, Refusal } from './politeness/gate.ts';
 import { backoffMs } from './politeness/retry.ts';
@@ -119,7 +119,7 @@ function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
 }
 
 /** The value of a post that came, or why it counts as failed. */
-function judge(id: Id, attempt: Attempt, options: FetchPostOptions): Buffer | Failure {
+function judge(id: Id, attempt: AttemptResult, options: FetchPostOptions): Buffer | Failure {
   switch (attempt.kind) {
     case 'response':
       return isSuccess(attempt.status)

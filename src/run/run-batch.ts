@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
+import { follow } from '../base/abort.ts';
 import type { Clock } from '../base/clock.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from '../base/errors.ts';
-import { following } from '../base/following.ts';
 import { endInTime } from '../base/time-limit.ts';
 import type { Batch } from '../batch/base-form.ts';
 import { countIds, eachId, type Id, type IdList } from '../batch/ids.ts';
@@ -174,7 +174,7 @@ export async function fetchAndStore(
   const countOccurrences = countRepeats(ids);
   const tally = new Tally(countOccurrences, (index, id, code) => observer.postRejected(index, id, code));
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
-  const stopping = following(outOfTime);
+  const stopping = follow(outOfTime);
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
   const traffic = startTraffic({
     ...settings,
@@ -245,7 +245,7 @@ function gatherPosts(
   fetchPost: FetchPost,
   options: GatherStreamOptions<Post> & { readonly signal: AbortSignal },
 ): FetchedPosts {
-  const ending = following(options.signal);
+  const ending = follow(options.signal);
   const { signal } = ending;
   const failFast = async (id: Id): Promise<Post> => {
     try {
@@ -316,7 +316,7 @@ async function writeApart(
     Readable.from([Buffer.from(documentWithout(conclude(object), object))]),
     maxReplyBytes,
   );
-  const isWritten = await store.write(run.id, document.chunks, following(outOfTime));
+  const isWritten = await store.write(run.id, document.chunks, follow(outOfTime));
   return isWritten ? { document: document.text() } : undefined;
 }
 

@@ -1,8 +1,8 @@
 import type { Id } from '../../src/batch/ids.ts';
-import type { Attempt, RequestPost, RunOrigin } from '../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost, RunOrigin } from '../../src/fetch/origin/attempt.ts';
 import type { FakeClock } from './fake-clock.ts';
 
-export type Step = Attempt & { readonly tookMs?: number };
+export type Step = AttemptResult & { readonly tookMs?: number };
 
 export const answer = (body: string, status = 200): Step => ({
   kind: 'response',
@@ -36,7 +36,7 @@ export class ScriptedOrigin {
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
     try {
       const { tookMs = 10, ...attempt } = await this.#script(id, index);
-      return await new Promise<Attempt>((resolve, reject) => {
+      return await new Promise<AttemptResult>((resolve, reject) => {
         const inTime = tookMs < timeoutMs;
         const cancel = this.#clock.after(inTime ? tookMs : timeoutMs, () =>
           resolve(inTime ? attempt : { kind: 'timed-out' }),

@@ -5,7 +5,7 @@ import { BadInputError } from '../../src/base/errors.ts';
 import { parseBatch } from '../../src/batch/base-form.ts';
 import { parseIds } from '../../src/batch/ids.ts';
 import type { Trigger } from '../../src/document/run-head.ts';
-import type { Attempt } from '../../src/fetch/origin/attempt.ts';
+import type { AttemptResult } from '../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/fetch/origin/url-template.ts';
 import type { ReasonCode } from '../../src/fetch/outcome.ts';
 import { parseEvent } from '../../src/lambda/events/event.ts';
@@ -31,7 +31,7 @@ const codes = Object.keys(reasonCodes).sort();
 const triggers = Object.keys({ direct: 0, schedule: 0, api: 0 } satisfies Record<Trigger, 0>).sort();
 
 /** Every kind of attempt, and the code that it ends in, if there is one. */
-const attempts: Readonly<Record<string, readonly [Attempt, ReasonCode?]>> = {
+const attempts: Readonly<Record<string, readonly [AttemptResult, ReasonCode?]>> = {
   fine: [response(200, '{"id":12345678901234567890}')],
   created: [response(201, '0')],
   missing: [response(404), 'NOT_FOUND'],
@@ -409,7 +409,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
   return JSON.parse(Buffer.concat(chunks).toString());
 }
 
-function response(status: number, body = ''): Attempt & { kind: 'response' } {
+function response(status: number, body = ''): AttemptResult & { kind: 'response' } {
   return { kind: 'response', status, body: Buffer.from(body) };
 }
 

@@ -11,7 +11,7 @@ interface Waits {
 }
 
 /** What came of one request. */
-export type Attempt =
+export type AttemptResult =
   | ({
       readonly kind: 'response';
       readonly status: number;
@@ -39,7 +39,7 @@ export type Attempt =
       readonly isThrottled?: true;
     };
 
-export type Response = Extract<Attempt, { kind: 'response' }>;
+export type Response = Extract<AttemptResult, { kind: 'response' }>;
 
 /** Whether a status says that the body is the post. */
 export function isSuccess(status: number): boolean {
@@ -59,7 +59,7 @@ export type RequestPost = (
   timeoutMs: number,
   signal: AbortSignal,
   onOtherConnection?: boolean,
-) => Promise<Attempt>;
+) => Promise<AttemptResult>;
 
 /** The origin, as runs see it. */
 export interface RunOrigin {

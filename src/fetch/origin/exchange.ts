@@ -1,7 +1,7 @@
 import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
 import type { Clock } from '../../base/clock.ts';
-import type { Attempt } from './attempt.ts';
+import type { AttemptResult } from './attempt.ts';
 import { Body } from './body.ts';
 import type { Connections, LeastLatency, RequestHandler, Transport } from './connections.ts';
 import { type Connector, EXPIRED } from './connector.ts';
@@ -23,7 +23,7 @@ export interface ExchangeOptions {
   readonly leastLatency: LeastLatency;
   readonly clock: Clock;
   /** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
-  readonly onEnd: (attempt: Attempt, location?: string) => void;
+  readonly onEnd: (attempt: AttemptResult, location?: string) => void;
 }
 
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -73,7 +73,7 @@ export class Exchange implements RequestHandler {
   #mostBytes = 0;
   #errorBytes = 0;
   /** The answer, where it has come in full. */
-  #complete: Attempt | undefined;
+  #complete: AttemptResult | undefined;
 
   constructor(request: Dispatcher.DispatchOptions, options: ExchangeOptions) {
     this.#request = {
@@ -104,7 +104,7 @@ export class Exchange implements RequestHandler {
   }
 
   /** The answer, where it has come, or where its status is all of it: an error that is still sending its body. */
-  answered(): Attempt | undefined {
+  answered(): AttemptResult | undefined {
     if (this.#redirect() !== undefined || this.#isDoubtful()) return undefined;
     return this.#complete ?? (this.#status >= 300 ? this.#response(NO_BODY) : undefined);
   }
@@ -255,7 +255,7 @@ export class Exchange implements RequestHandler {
   }
 
   /** Takes the answer, which is whole. */
-  #receive(complete: Attempt): void {
+  #receive(complete: AttemptResult): void {
     if (this.#on.isShared) this.#end(complete);
     else {
       this.#complete = complete;
@@ -301,7 +301,7 @@ export class Exchange implements RequestHandler {
     return this.#isTooSoon || this.#status === REQUEST_TIMEOUT || !this.#options.mayReuse();
   }
 
-  #end(attempt: Attempt, abort = false): void {
+  #end(attempt: AttemptResult, abort = false): void {
     if (this.#ended) return;
     if (this.#isDoubtful()) {
       const { socket } = this.#on;
@@ -329,7 +329,7 @@ export class Exchange implements RequestHandler {
     return REDIRECTS.has(this.#status) ? this.#header('location') || undefined : undefined;
   }
 
-  #response(body: Buffer): Attempt {
+  #response(body: Buffer): AttemptResult {
     return {
       kind: 'response',
       status: this.#status,
@@ -339,7 +339,7 @@ export class Exchange implements RequestHandler {
     };
   }
 
-  #tooLarge(): Attempt {
+  #tooLarge(): AttemptResult {
     return { kind: 'too-large', status: this.#status, ...waitFieldsOf(this.#headers) };
   }
 

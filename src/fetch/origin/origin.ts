@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
-import { type Clock, sharedAfter } from '../../base/clock.ts';
-import { onAbort } from '../../base/on-abort.ts';
+import { onAbort } from '../../base/abort.ts';
+import { sharedAfter } from '../../base/alarm.ts';
+import type { Clock } from '../../base/clock.ts';
 import { type Lookup, resolveAddresses } from './addresses.ts';
-import type { Attempt, RequestPost, RunOrigin } from './attempt.ts';
+import type { AttemptResult, RequestPost, RunOrigin } from './attempt.ts';
 import { Connections, LeastLatency } from './connections.ts';
 import { Connector } from './connector.ts';
 import { Exchange } from './exchange.ts';
@@ -97,11 +98,11 @@ export function openOrigin(options: OriginOptions): Origin {
   const requestPost = (
     mayReuse: () => boolean,
     ...[id, timeoutMs, signal, onOtherConnection = false]: Parameters<RequestPost>
-  ): Promise<Attempt> =>
+  ): Promise<AttemptResult> =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       let exchange: Exchange;
-      const finish = (attempt: Attempt): void => {
+      const finish = (attempt: AttemptResult): void => {
         cancelTimer();
         stopListening();
         resolve(attempt);
@@ -162,7 +163,7 @@ export function openOrigin(options: OriginOptions): Origin {
 
 type OpenSocket = (target: buildConnector.Options, callback: buildConnector.Callback) => Socket;
 
-const TIMED_OUT: Attempt = { kind: 'timed-out' };
+const TIMED_OUT: AttemptResult = { kind: 'timed-out' };
 
 const DEFAULTS = {
   accept: 'application/json',

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Id } from '../../batch/ids.ts';
-import type { Attempt, RequestPost } from '../origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../origin/attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Hedger, Send } from './hedger.ts';
 import type { Feedback, Limiter } from './limiter.ts';
@@ -22,7 +22,7 @@ export interface AttemptPostOptions {
 export type Refusal = 'deadline' | 'rate-limited' | 'circuit-open';
 
 interface AttemptMade {
-  readonly attempt: Attempt;
+  readonly attempt: AttemptResult;
   /** By the clock. */
   readonly startedMs: number;
   /** Whether a second request was sent for it. */
@@ -90,12 +90,12 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
 }
 
 /** Whether an attempt shows that the origin can be reached, or cannot; undefined where it shows neither. */
-function reachabilityOf(attempt: Attempt): boolean | undefined {
+function reachabilityOf(attempt: AttemptResult): boolean | undefined {
   if (attempt.kind === 'timed-out') return undefined;
   return attempt.kind === 'failed' ? attempt.isReachable : true;
 }
 
-function feedbackOf(attempt: Extract<Attempt, { kind: 'timed-out' | 'failed' }>): Feedback {
+function feedbackOf(attempt: Extract<AttemptResult, { kind: 'timed-out' | 'failed' }>): Feedback {
   if (attempt.kind === 'timed-out') return 'timed-out';
   return attempt.isThrottled ? 'throttled' : 'unknown';
 }

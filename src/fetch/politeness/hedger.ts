@@ -1,8 +1,9 @@
 import { createHistogram } from 'node:perf_hooks';
-import { Alarm, type Clock } from '../../base/clock.ts';
+import { onAbort } from '../../base/abort.ts';
+import { Alarm } from '../../base/alarm.ts';
+import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
-import { onAbort } from '../../base/on-abort.ts';
-import type { Attempt } from '../origin/attempt.ts';
+import type { AttemptResult } from '../origin/attempt.ts';
 import type { Limiter, Slot } from './limiter.ts';
 import { isRetryable } from './verdict.ts';
 
@@ -12,11 +13,11 @@ export interface HedgerOptions {
 }
 
 /** Sends a request that has its slot, and gives the slot back when it ends. Rejects with the signal's reason. */
-export type Send = (slot: Slot, signal: AbortSignal, onOtherConnection: boolean) => Promise<Attempt>;
+export type Send = (slot: Slot, signal: AbortSignal, onOtherConnection: boolean) => Promise<AttemptResult>;
 
 /** What came of an attempt, and whether a second request was sent for it. */
 export interface Hedged {
-  readonly attempt: Attempt;
+  readonly attempt: AttemptResult;
   readonly hedged: boolean;
 }
 
@@ -129,7 +130,7 @@ export class Hedger {
 }
 
 interface Result {
-  readonly attempt: Attempt;
+  readonly attempt: AttemptResult;
   /** Whether it was the second request that brought it. */
   readonly isHedge: boolean;
 }
@@ -142,7 +143,7 @@ class Race {
   readonly #over = new AbortController();
   readonly #result = Promise.withResolvers<Result>();
   #inFlight = 0;
-  #failure: Attempt | undefined;
+  #failure: AttemptResult | undefined;
 
   constructor(startedMs: number, send: Send) {
     this.startedMs = startedMs;
@@ -174,7 +175,7 @@ class Race {
     this.#over.abort(reason);
   }
 
-  #receive(attempt: Attempt, isHedge: boolean): void {
+  #receive(attempt: AttemptResult, isHedge: boolean): void {
     this.#inFlight -= 1;
     this.#failure ??= attempt;
     if (isGood(attempt)) this.#result.resolve({ attempt, isHedge });
@@ -187,7 +188,7 @@ class Race {
 /** A constant: a signal that is given no reason makes an error of its own, with a stack. */
 const OVER = 'The other request was answered';
 
-function isGood(attempt: Attempt): boolean {
+function isGood(attempt: AttemptResult): boolean {
   if (attempt.kind === 'response') return !isRetryable(attempt);
   return attempt.kind === 'too-large' || attempt.kind === 'unknown-coding';
 }

@@ -1,6 +1,7 @@
-import { Alarm, type Clock } from '../../base/clock.ts';
+import { onAbort } from '../../base/abort.ts';
+import { Alarm } from '../../base/alarm.ts';
+import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
-import { onAbort } from '../../base/on-abort.ts';
 import { LearnedPace } from './pace.ts';
 
 export interface LimiterOptions {

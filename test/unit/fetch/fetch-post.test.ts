@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Id } from '../../../src/batch/ids.ts';
 import { type FetchPostOptions, fetchPostWith } from '../../../src/fetch/fetch-post.ts';
-import type { Attempt, RequestPost } from '../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { PostError } from '../../../src/fetch/outcome.ts';
 import { startTraffic, type TrafficOptions } from '../../../src/fetch/politeness/politeness.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -14,12 +14,12 @@ import { originOf } from '../../support/scripted-origin.ts';
 const START_MS = 1_000;
 const ALMOST_ONE = 1 - Number.EPSILON / 2;
 
-type Step = Attempt & { readonly tookMs?: number };
+type Step = AttemptResult & { readonly tookMs?: number };
 
 const answer = (
   status: number,
   body = '',
-  more: Partial<Extract<Attempt, { kind: 'response' }>> = {},
+  more: Partial<Extract<AttemptResult, { kind: 'response' }>> = {},
 ): Step => ({
   kind: 'response',
   status,

@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { startS3Store } from '../../../local/world/s3.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from '../../../src/base/errors.ts';
 import type { Id } from '../../../src/batch/ids.ts';
-import type { Attempt, RequestPost } from '../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
 import { PostError } from '../../../src/fetch/outcome.ts';
 import { ValueSpool } from '../../../src/fetch/value-spool.ts';
@@ -952,7 +952,7 @@ describe('with S3', () => {
   }
 
   /** An origin that answers at once, without a clock. */
-  const atOnce = (script: (id: Id) => Attempt | Promise<Attempt>) => {
+  const atOnce = (script: (id: Id) => AttemptResult | Promise<AttemptResult>) => {
     const origin = { requests: 0, inFlight: 0 };
     const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
       origin.requests += 1;
@@ -968,7 +968,7 @@ describe('with S3', () => {
     return { origin, requestPost };
   };
   const time = { remainingMs: 30_000, maxReplyBytes: 10_000 };
-  const large = (id: Id): Attempt => answer(`"${id}${'x'.repeat(MIB / 2)}"`);
+  const large = (id: Id): AttemptResult => answer(`"${id}${'x'.repeat(MIB / 2)}"`);
 
   test('a write whose answer was lost is our own, and no replay', async () => {
     await withS3(async ({ s3, store, stored }) => {

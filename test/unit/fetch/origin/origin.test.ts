@@ -16,7 +16,7 @@ import {
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { systemClock } from '../../../../src/base/clock.ts';
 import type { Id } from '../../../../src/batch/ids.ts';
-import type { Attempt } from '../../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
 import { type OriginOptions, openOrigin, USER_AGENT } from '../../../../src/fetch/origin/origin.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../../src/fetch/origin/url-template.ts';
 import { makeCertificate } from '../../../support/certificate.ts';
@@ -97,7 +97,7 @@ function open(origin: string, options: Partial<OriginOptions> = {}) {
 }
 
 /** An attempt as plain values, without what is undefined. */
-function plain(attempt: Attempt): unknown {
+function plain(attempt: AttemptResult): unknown {
   if (attempt.kind === 'failed') return { kind: 'failed', code: attempt.code };
   const body = attempt.kind === 'response' && { body: attempt.body.toString() };
   return Object.fromEntries(

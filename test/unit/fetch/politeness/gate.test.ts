@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { Id } from '../../../../src/batch/ids.ts';
-import type { Attempt } from '../../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
 import { Circuit } from '../../../../src/fetch/politeness/circuit.ts';
 import { type AttemptPostOptions, attemptPostWith } from '../../../../src/fetch/politeness/gate.ts';
 import { Hedger } from '../../../../src/fetch/politeness/hedger.ts';
@@ -11,13 +11,16 @@ import { quiet } from '../../../support/manual-mapper.ts';
 
 const NEVER = new AbortController().signal;
 
-const response = (status: number, fields: Partial<Extract<Attempt, { kind: 'response' }>> = {}): Attempt => ({
+const response = (
+  status: number,
+  fields: Partial<Extract<AttemptResult, { kind: 'response' }>> = {},
+): AttemptResult => ({
   kind: 'response',
   status,
   body: Buffer.alloc(0),
   ...fields,
 });
-const failed = (code = 'ECONNREFUSED'): Attempt => ({ kind: 'failed', code, isReachable: false });
+const failed = (code = 'ECONNREFUSED'): AttemptResult => ({ kind: 'failed', code, isReachable: false });
 
 interface Request {
   readonly id: Id;
@@ -26,7 +29,7 @@ interface Request {
   readonly onOtherConnection: boolean;
 }
 
-type Answer = (request: Request) => { readonly lastsMs?: number; readonly attempt: Attempt };
+type Answer = (request: Request) => { readonly lastsMs?: number; readonly attempt: AttemptResult };
 
 interface WorldOptions extends Partial<LimiterOptions> {
   readonly answer?: Answer;
@@ -177,14 +180,14 @@ describe('an attempt', () => {
 });
 
 describe('what comes back', () => {
-  test.each<[name: string, attempt: Attempt, final: number]>([
+  test.each<[name: string, attempt: AttemptResult, final: number]>([
     ['HTTP 429', response(429), 5],
     ['HTTP 503', response(503), 5],
     ['HTTP 403 with Retry-After', response(403, { retryAfter: '0' }), 5],
     ['HTTP 403', response(403), 11],
     ['HTTP 200', response(200), 11],
     ['HTTP 404', response(404), 11],
-    ['HTTP 200, and too many over HTTP/2', { ...response(200), isThrottled: true } as Attempt, 5],
+    ['HTTP 200, and too many over HTTP/2', { ...response(200), isThrottled: true } as AttemptResult, 5],
     ['a body that is too large', { kind: 'too-large', status: 200 }, 11],
     ['a coding that is not known', { kind: 'unknown-coding', status: 200, coding: 'x' }, 11],
     ['a failure, as too many came over HTTP/2', { kind: 'failed', code: 'x', isThrottled: true }, 5],
@@ -208,7 +211,7 @@ describe('what comes back', () => {
     await world.clock.runUntil(Promise.all(attempts));
   });
 
-  test.each<[name: string, attempt: Attempt, startMs: number]>([
+  test.each<[name: string, attempt: AttemptResult, startMs: number]>([
     ['Retry-After with HTTP 429', response(429, { retryAfter: '2' }), 2_000],
     ['Retry-After with HTTP 503', response(503, { retryAfter: 'Mon, 23 Nov 2026 06:00:03 GMT' }), 3_000],
     ['a quota that is used up', response(200, { rateLimit: { ratelimit: '"default";r=0;t=4' } }), 4_000],
@@ -285,7 +288,7 @@ describe('an origin that cannot be reached', () => {
     expect(world.requests.length).toBe(21);
   });
 
-  test.each<[name: string, attempt: Attempt]>([
+  test.each<[name: string, attempt: AttemptResult]>([
     ['HTTP 200', response(200)],
     ['HTTP 404', response(404)],
     ['HTTP 500', response(500)],
@@ -314,12 +317,12 @@ describe('an origin that cannot be reached', () => {
   });
 
   test('is not one whose answers fail behind their status, or that failed where it says nothing', async () => {
-    const failures: readonly Attempt[] = [
+    const failures: readonly AttemptResult[] = [
       { kind: 'failed', code: 'ECONNRESET', isReachable: undefined },
       { kind: 'failed', code: 'Z_DATA_ERROR', isReachable: true },
     ];
     const world = worldWith({
-      answer: ({ id }) => ({ attempt: failures[Number(id) % 2] as Attempt }),
+      answer: ({ id }) => ({ attempt: failures[Number(id) % 2] as AttemptResult }),
     });
     for (let id = 0; id < 100; id += 2) await world.attempt(id);
     expect(world.attemptPost.refusal()).toBe(undefined);

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Attempt } from '../../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
 import { type Hedged, Hedger, type Send } from '../../../../src/fetch/politeness/hedger.ts';
 import {
   type Feedback,
@@ -14,7 +14,7 @@ import { quiet, unhandledRejectionsIn } from '../../../support/manual-mapper.ts'
 
 const NEVER = new AbortController().signal;
 
-const response = (status: number, text = ''): Attempt => ({
+const response = (status: number, text = ''): AttemptResult => ({
   kind: 'response',
   status,
   body: Buffer.from(text),
@@ -24,7 +24,7 @@ const GOOD = response(200, '{}');
 /** How a request goes. */
 interface Course {
   readonly lastsMs: number;
-  readonly attempt: Attempt;
+  readonly attempt: AttemptResult;
 }
 
 interface Sent {
@@ -178,10 +178,10 @@ describe('an attempt', () => {
     ]);
   });
 
-  test.each<[name: string, attempt: Attempt]>([
+  test.each<[name: string, attempt: AttemptResult]>([
     ['HTTP 429', response(429)],
     ['HTTP 500', response(500)],
-    ['HTTP 403 with Retry-After', { ...response(403), retryAfter: '0' } as Attempt],
+    ['HTTP 403 with Retry-After', { ...response(403), retryAfter: '0' } as AttemptResult],
     ['a failure of the network', { kind: 'failed', code: 'ECONNRESET' }],
     ['a timeout', { kind: 'timed-out' }],
   ])('waits for the other request where one brings what another try may change: %s', async (_name, bad) => {
@@ -216,7 +216,7 @@ describe('an attempt', () => {
   test('takes a body that is too large for an answer like any other', async () => {
     const world = worldWith();
     await world.sample(40);
-    const tooLarge: Attempt = { kind: 'too-large', status: 200 };
+    const tooLarge: AttemptResult = { kind: 'too-large', status: 200 };
     const made = await world.attempt({ lastsMs: 300, attempt: GOOD }, { lastsMs: 20, attempt: tooLarge });
     expect([made.attempt, made.tookMs]).toStrictEqual([tooLarge, 119]);
   });
@@ -467,7 +467,7 @@ describe('an abort', () => {
 });
 
 describe('for any latencies, answers, concurrency and aborts', () => {
-  const attempts = fc.constantFrom<Attempt[]>(GOOD, GOOD, GOOD, response(404), response(500), {
+  const attempts = fc.constantFrom<AttemptResult[]>(GOOD, GOOD, GOOD, response(404), response(500), {
     kind: 'timed-out',
   });
   const courses = fc.record({

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { Attempt, RequestPost } from '../../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../../../../src/fetch/origin/attempt.ts';
 import { startTraffic, type TrafficOptions } from '../../../../src/fetch/politeness/politeness.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { originOf } from '../../../support/scripted-origin.ts';
 
 const NEVER = new AbortController().signal;
-const GOOD: Attempt = { kind: 'response', status: 200, body: Buffer.from('{}') };
+const GOOD: AttemptResult = { kind: 'response', status: 200, body: Buffer.from('{}') };
 
 /** Traffic to an origin that answers every request after 100 ms, but each 40th, which is not a hedge, after 3 s. */
 function trafficWith(options: Partial<TrafficOptions> = {}) {

@@ -34,3 +34,22 @@ function startListening(signal: AbortSignal): Listener {
   listeners.set(signal, listener);
   return listener;
 }
+
+/** Why what an aborter stands for is ended with its scope. A constant: to make an error of its own costs a stack. */
+const OUT_OF_SCOPE = 'What asked for it has ended';
+
+/**
+ * A controller for work within a scope, to be declared with `using`: aborts as soon as `signal` does, with its reason,
+ * when it is aborted itself, and at the end of the scope, however that is left.
+ */
+export function follow(signal: AbortSignal): AbortController & Disposable {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort(signal.reason);
+  const stopListening = onAbort(signal, () => controller.abort(signal.reason));
+  return Object.assign(controller, {
+    [Symbol.dispose]() {
+      stopListening();
+      controller.abort(OUT_OF_SCOPE);
+    },
+  });
+}

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test, vi } from 'vitest';
-import { onAbort } from '../../../src/base/on-abort.ts';
+import { follow, onAbort } from '../../../src/base/abort.ts';
 
 const listenersOf = (signal: AbortSignal) => getEventListeners(signal, 'abort').length;
 
@@ -58,5 +58,43 @@ describe('onAbort', () => {
     onAbort(other.signal, vi.fn());
     other.abort();
     expect(callback).not.toHaveBeenCalled();
+  });
+});
+
+describe('follow', () => {
+  test('gives a controller that aborts with the signal, by its reason', () => {
+    const outer = new AbortController();
+    using inner = follow(outer.signal);
+    expect(inner.signal.aborted).toBe(false);
+    outer.abort('enough');
+    expect(inner.signal.reason).toBe('enough');
+  });
+
+  test('has aborted from the start where the signal has', () => {
+    using inner = follow(AbortSignal.abort('long ago'));
+    expect(inner.signal.reason).toBe('long ago');
+  });
+
+  test('aborts by itself without the signal, and keeps the first reason', () => {
+    const outer = new AbortController();
+    using inner = follow(outer.signal);
+    inner.abort('done');
+    outer.abort('later');
+    expect([inner.signal.reason, outer.signal.reason]).toStrictEqual(['done', 'later']);
+  });
+
+  test('ends with its scope, and leaves no listener', () => {
+    const outer = new AbortController();
+    const aborted = vi.fn();
+    {
+      using inner = follow(outer.signal);
+      inner.signal.addEventListener('abort', aborted);
+      expect(listenersOf(outer.signal)).toBe(1);
+    }
+    expect([aborted.mock.calls.length, listenersOf(outer.signal), outer.signal.aborted]).toStrictEqual([
+      1,
+      0,
+      false,
+    ]);
   });
 });
