@@ -26,9 +26,7 @@ export const fetchAll: FetchAll = async (task) => {
     requested: posts,
   };
   const fetchPost = fetchPostWith({ ...settings, ...startTraffic(settings) });
-  // One signal for all, as in a run.
-  const { signal } = new AbortController();
-  const outcomes = await gather(ids(task), (id) => fetchPost(id, signal), {
+  const outcomes = await gather(ids(task), (id, _index, signal) => fetchPost(id, signal), {
     concurrency,
     returnExceptions: true,
   });

@@ -132,12 +132,6 @@ describe('when gather calls the mapper', () => {
     expect([mostPending, nextAfterEnd]).toStrictEqual([1, 0]);
   });
 
-  test('gives each call a signal of its own, which is not aborted', async () => {
-    const signals = await gather(letters, (_item, _index, signal) => signal, { concurrency: 2 });
-    expect(new Set(signals).size).toBe(letters.length);
-    expect(signals.map(({ aborted }) => aborted)).toStrictEqual(letters.map(() => false));
-  });
-
   test('passes items that are promises on as they are', async () => {
     const item = Promise.resolve(1);
     const seen: unknown[] = [];

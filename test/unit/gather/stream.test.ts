@@ -229,10 +229,31 @@ describe('a consumer that stops early', () => {
     },
   );
 
-  test('is done at once where nothing is in flight and the items have ended', async () => {
+  test('is done at once where nothing is in flight and the items have ended, and aborts nothing', async () => {
     const { source, counts } = countedItems([1, 2], 'sync');
-    for await (const _ of gatherStream(source, (item) => item)) break;
+    const signals: AbortSignal[] = [];
+    for await (const _ of gatherStream(source, (_item, _index, signal) => signals.push(signal))) break;
     expect(counts).toStrictEqual({ next: 3, return: 0 });
+    expect(signals.map(({ aborted }) => aborted)).toStrictEqual([false, false]);
+  });
+
+  test('before the first outcome is asked for maps nothing', async () => {
+    const mapper = vi.fn();
+    const stream = gatherStream([1], mapper);
+    expect(await stream.return()).toStrictEqual(end);
+    expect(await stream.next()).toStrictEqual(end);
+    expect(mapper).not.toHaveBeenCalled();
+  });
+
+  test('after the end aborts nothing', async () => {
+    const { mapper, call } = manualMapper<number>();
+    const stream = gatherStream([1], mapper);
+    const outcomes = collect(stream);
+    await quiet();
+    call(0).resolve(1);
+    expect(await outcomes).toStrictEqual([fulfilled(1)]);
+    expect(await stream.return()).toStrictEqual(end);
+    expect(call(0).signal.aborted).toBe(false);
   });
 
   test('waits for those in flight also where the items have ended', async () => {
@@ -263,20 +284,57 @@ describe('a consumer that stops early', () => {
     expect(close).toHaveBeenCalledOnce();
   });
 
-  test('with a `next` still pending is heard after it, or at once through the outer signal', async () => {
+  test('with return() while a `next` is pending aborts those in flight at once, and both are done when they settle', async () => {
+    const { source, counts } = countedItems([1, 2, 3], 'sync');
+    const { mapper, call, calls } = manualMapper<number>();
+    const stream = gatherStream(source, mapper, { concurrency: 2 });
+    const asked = Promise.all([stream.next(), stream.next(), stream.return(), stream.next()]);
+    const state = watch(asked);
+    expect(calls.map(({ signal }) => signal.reason.message)).toStrictEqual(
+      calls.map(() => 'The consumer stopped early'),
+    );
+    call(0).resolve(1);
+    await quiet();
+    expect([state.settled, counts.return]).toStrictEqual([false, 0]);
+    call(1).reject(call(1).signal.reason);
+    expect(await asked).toStrictEqual([end, end, end, end]);
+    expect([calls.length, counts]).toStrictEqual([2, { next: 2, return: 1 }]);
+  });
+
+  test.each<[string, (stopping: AbortController, reject: (reason: unknown) => void) => void]>([
+    ['a rejection', (_, reject) => reject('failed')],
+    ['an outer abort', (stopping) => stopping.abort('failed')],
+  ])(
+    'with return() behind %s changes nothing: the `next` that is pending rejects with that',
+    async (_, fail) => {
+      const { mapper, call } = manualMapper<number>();
+      const stopping = new AbortController();
+      const stream = gatherStream([1, 2], mapper, { signal: stopping.signal });
+      const first = stream.next();
+      fail(stopping, call(1).reject);
+      await quiet();
+      const returned = stream.return();
+      expect(call(0).signal.reason).toBe('failed');
+      call(0).resolve(1);
+      call(1).resolve(2);
+      await expect(first).rejects.toBe('failed');
+      expect(await returned).toStrictEqual(end);
+    },
+  );
+
+  test('with throw() while a `next` is pending is heard after it', async () => {
     const { mapper, call } = manualMapper<number>();
-    const stopping = new AbortController();
-    const stream = gatherStream([1, 2], mapper, { signal: stopping.signal });
+    const stream = gatherStream([1, 2], mapper);
     const first = stream.next();
-    const returned = stream.return();
+    const thrown = stream.throw('gave up').catch((error) => error);
     await quiet();
     expect(call(0).signal.aborted).toBe(false);
-    stopping.abort('stopped');
-    expect(call(0).signal.reason).toBe('stopped');
     call(0).resolve(1);
+    expect(await first).toStrictEqual(yields(1));
+    await quiet();
+    expect(call(1).signal.aborted).toBe(true);
     call(1).resolve(2);
-    await expect(first).rejects.toBe('stopped');
-    expect(await returned).toStrictEqual(end);
+    expect(await thrown).toBe('gave up');
   });
 
   test('may use `await using`', async () => {
