@@ -5,7 +5,7 @@ import type { ManifestLocation } from '../batch/manifest/read.ts';
 import { s3ErrorName, storeFailure } from './s3.ts';
 
 /** Where manifests are read from. */
-export interface ManifestStore {
+export interface IdSource {
   /**
    * The bytes of a manifest, as they come. Rejects with BadInputError where there is no such object, with StoreError
    * where S3 fails, and with the signal's reason when that aborts; what fails later ends the bytes in the same way.
@@ -17,7 +17,7 @@ export interface ManifestStore {
 const STALL_TIMEOUT_MS = 20_000;
 
 /** A store of whatever the client's credentials may read. */
-export function createManifestStore(client: S3Client): ManifestStore {
+export function createIdSource(client: S3Client): IdSource {
   const open = async (
     location: ManifestLocation,
     signal: AbortSignal,

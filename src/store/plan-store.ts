@@ -8,48 +8,53 @@ import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
 import { upload } from './upload.ts';
 
 /** Where the parts of a run, and what became of them, are kept, by the run's id. */
-export interface PartsStore {
-  placeOf(runId: string): PartsPlace;
+export interface PlanStore {
+  placeOf(runId: string): PlanPlace;
   /**
    * Writes the parts, a line each, once. Where the same are there, does nothing. Rejects with RunConflictError where
    * others are, with StoreError where S3 fails, and with the signal's reason when that aborts.
    */
-  writeParts(runId: string, lines: () => Iterable<string>, signal: AbortSignal): Promise<void>;
-  /** The lines that `writeParts` wrote, with their ends; undefined where it did not. Rejects as it does. */
-  readParts(runId: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined>;
+  writePlan(runId: string, lines: () => Iterable<string>, signal: AbortSignal): Promise<void>;
+  /** The lines that `writePlan` wrote, with their ends; undefined where it did not. Rejects as it does. */
+  readPlan(runId: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined>;
   /** The manifest of a run; undefined where there is none. */
-  readManifest(
+  readRunManifest(
     runId: string,
     signal: AbortSignal,
   ): Promise<{ readonly text: string; readonly etag: string } | undefined>;
   /** Writes it in the place of the one with this ETag, or of none. Resolves with whether that was still so. */
-  writeManifest(runId: string, text: string, etag: string | undefined, signal: AbortSignal): Promise<boolean>;
+  writeRunManifest(
+    runId: string,
+    text: string,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean>;
 }
 
 /** Object keys, but for the bucket. */
-interface PartsPlace {
+interface PlanPlace {
   readonly bucket: string;
   /** Of the parts. */
   readonly key: string;
   readonly mapResultsPrefix: string;
-  readonly manifestKey: string;
+  readonly runManifestKey: string;
   /** That of a run that is no larger than one function takes: of a part, say. */
   readonly documentKey: string;
 }
 
-export interface PartsStoreOptions {
+export interface PlanStoreOptions {
   readonly client: S3Client;
   readonly bucket: string;
   readonly prefix: string;
 }
 
 /** A store in the bucket of the documents. No run id holds a slash: what stands in folders is no document's. */
-export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions): PartsStore {
-  const placeOf = (runId: string): PartsPlace => ({
+export function createPlanStore({ client, bucket, prefix }: PlanStoreOptions): PlanStore {
+  const placeOf = (runId: string): PlanPlace => ({
     bucket,
     key: `${prefix}plans/${runId}.jsonl`,
     mapResultsPrefix: `${prefix}map-results/${runId}`,
-    manifestKey: `${prefix}${runId}.manifest.json`,
+    runManifestKey: `${prefix}${runId}.manifest.json`,
     documentKey: `${prefix}${runId}.json`,
   });
   const failed = (verb: 'read' | 'written', key: string, error: unknown, signal: AbortSignal): unknown =>
@@ -75,7 +80,7 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
     }
   }
 
-  const writeParts = async (
+  const writePlan = async (
     runId: string,
     lines: () => Iterable<string>,
     signal: AbortSignal,
@@ -93,26 +98,26 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
 
   return {
     placeOf,
-    writeParts,
-    async readParts(runId, signal) {
+    writePlan,
+    async readPlan(runId, signal) {
       const { key } = placeOf(runId);
       const object = await open(key, signal);
       return object && linesOf(key, object.body, signal);
     },
-    async readManifest(runId, signal) {
-      const { manifestKey } = placeOf(runId);
-      const object = await open(manifestKey, signal);
+    async readRunManifest(runId, signal) {
+      const { runManifestKey } = placeOf(runId);
+      const object = await open(runManifestKey, signal);
       if (!object) return undefined;
       let text = '';
-      for await (const line of linesOf(manifestKey, object.body, signal)) text += line;
+      for await (const line of linesOf(runManifestKey, object.body, signal)) text += line;
       return { text, etag: object.etag };
     },
-    async writeManifest(runId, text, etag, abortSignal) {
-      const { manifestKey } = placeOf(runId);
+    async writeRunManifest(runId, text, etag, abortSignal) {
+      const { runManifestKey } = placeOf(runId);
       try {
         const command = new PutObjectCommand({
           Bucket: bucket,
-          Key: manifestKey,
+          Key: runManifestKey,
           Body: text,
           ContentType: 'application/json',
           ...(etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag }),
@@ -121,7 +126,7 @@ export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions):
         return true;
       } catch (error) {
         if (!abortSignal.aborted && isAlreadyThere(error)) return false;
-        throw failed('written', manifestKey, error, abortSignal);
+        throw failed('written', runManifestKey, error, abortSignal);
       }
     },
   };

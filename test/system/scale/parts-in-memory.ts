@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { PartsStore } from '../../../src/store/plan-store.ts';
+import type { PlanStore } from '../../../src/store/plan-store.ts';
 
 /** A parts store without S3, whose objects lie open. */
-export interface PartsInMemory extends PartsStore {
+export interface PartsInMemory extends PlanStore {
   readonly plans: Map<string, string>;
   readonly manifests: Map<string, string>;
   /** How many manifests were written. */
@@ -21,21 +21,21 @@ export function partsInMemory(): PartsInMemory {
       bucket: 'results',
       key: `runs/plans/${runId}.jsonl`,
       mapResultsPrefix: `runs/map-results/${runId}`,
-      manifestKey: `runs/${runId}.manifest.json`,
+      runManifestKey: `runs/${runId}.manifest.json`,
       documentKey: `runs/${runId}.json`,
     }),
-    async writeParts(runId, lines) {
+    async writePlan(runId, lines) {
       plans.set(runId, [...lines()].join(''));
     },
-    async readParts(runId) {
+    async readPlan(runId) {
       const text = plans.get(runId);
       return text === undefined ? undefined : linesOf(text);
     },
-    async readManifest(runId) {
+    async readRunManifest(runId) {
       const text = manifests.get(runId);
       return text === undefined ? undefined : { text, etag: etagOf(text) };
     },
-    async writeManifest(runId, text, etag) {
+    async writeRunManifest(runId, text, etag) {
       const earlier = manifests.get(runId);
       if (etag !== (earlier === undefined ? undefined : etagOf(earlier))) return false;
       writes += 1;

@@ -9,7 +9,7 @@ import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { BadInputError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
 import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
 import { loadBatch } from '../../../src/run/load-ids.ts';
-import { createManifestStore } from '../../../src/store/id-source.ts';
+import { createIdSource } from '../../../src/store/id-source.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { eventually } from '../../support/eventually.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
@@ -70,7 +70,7 @@ function storeAt(endpoint: string) {
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
   });
   clients.push(client);
-  return createManifestStore(client);
+  return createIdSource(client);
 }
 
 async function put(key: string, body: string | Buffer): Promise<void> {

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { RunConflictError, StoreError } from '../../../src/base/errors.ts';
-import { createPartsStore, type PartsStore } from '../../../src/store/plan-store.ts';
+import { createPlanStore, type PlanStore } from '../../../src/store/plan-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import {
   accessDenied,
@@ -16,7 +16,7 @@ import {
 const never = new AbortController().signal;
 let real: S3Store;
 let s3: MisbehavingS3;
-let store: PartsStore;
+let store: PlanStore;
 let client: ReturnType<typeof createS3Client>;
 let runs = 0;
 let runId: string;
@@ -31,7 +31,7 @@ beforeEach(() => {
     region: 'us-east-1',
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
   });
-  store = createPartsStore({ client, bucket: 'results', prefix: 'runs/' });
+  store = createPlanStore({ client, bucket: 'results', prefix: 'runs/' });
   runId = `run-${++runs}`;
   // No one waits for the SDK's retries.
   vi.spyOn(Math, 'random').mockReturnValue(0);
@@ -49,7 +49,7 @@ afterAll(async () => {
 const lines = ['{"part":0}\n', '{"part":1,"ids":["é"]}\n'];
 
 async function written(): Promise<string[] | undefined> {
-  const stored = await store.readParts(runId, never);
+  const stored = await store.readPlan(runId, never);
   return stored && Array.fromAsync(stored);
 }
 
@@ -58,34 +58,34 @@ test('what is kept of a run stands under its run id, apart from documents', () =
     bucket: 'results',
     key: 'runs/plans/run.jsonl',
     mapResultsPrefix: 'runs/map-results/run',
-    manifestKey: 'runs/run.manifest.json',
+    runManifestKey: 'runs/run.manifest.json',
     documentKey: 'runs/run.json',
   });
 });
 
 test('parts are read as they were written, line by line', async () => {
   await expect(written()).resolves.toBeUndefined();
-  await store.writeParts(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
   await expect(written()).resolves.toStrictEqual(lines);
 });
 
 test('a last line without an end is a line', async () => {
-  await store.writeParts(runId, () => ['a\n', 'b'], never);
+  await store.writePlan(runId, () => ['a\n', 'b'], never);
   await expect(written()).resolves.toStrictEqual(['a\n', 'b']);
 });
 
 test('parts of many megabytes are written as they come, and read line by line across chunks', async () => {
   const many = Array.from({ length: 27 }, (_, i) => `${String(i).padStart(200_000, 'x')}\n`);
-  await store.writeParts(runId, () => many, never);
+  await store.writePlan(runId, () => many, never);
   await expect(written()).resolves.toStrictEqual(many);
-  await store.writeParts(runId, () => many, never);
-  await expect(store.writeParts(runId, () => many.toReversed(), never)).rejects.toThrow(RunConflictError);
+  await store.writePlan(runId, () => many, never);
+  await expect(store.writePlan(runId, () => many.toReversed(), never)).rejects.toThrow(RunConflictError);
 });
 
 test('the same parts may be written twice, others may not', async () => {
-  await store.writeParts(runId, () => lines, never);
-  await store.writeParts(runId, () => lines, never);
-  await expect(store.writeParts(runId, () => lines.slice(1), never)).rejects.toStrictEqual(
+  await store.writePlan(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
+  await expect(store.writePlan(runId, () => lines.slice(1), never)).rejects.toStrictEqual(
     new RunConflictError(`The runId ${runId} names an earlier run of other ids, or in parts of another size`),
   );
   await expect(written()).resolves.toStrictEqual(lines);
@@ -93,13 +93,13 @@ test('the same parts may be written twice, others may not', async () => {
 
 test('parts whose write was answered to nobody are their own', async () => {
   s3.next('PutObject', loseAnswer);
-  await store.writeParts(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
   await expect(written()).resolves.toStrictEqual(lines);
 });
 
 test('a write that is said to be there already, where nothing is, is a conflict', async () => {
   s3.next('PutObject', noSuchUpload);
-  await expect(store.writeParts(runId, () => lines, never)).rejects.toThrow(RunConflictError);
+  await expect(store.writePlan(runId, () => lines, never)).rejects.toThrow(RunConflictError);
 });
 
 test('where S3 refuses, each operation says which object and why, and nothing of its policy', async () => {
@@ -107,18 +107,18 @@ test('where S3 refuses, each operation says which object and why, and nothing of
   s3.always('GetObject', accessDenied);
   const failed = (key: string, verb: string) =>
     new StoreError(`s3://results/runs/${key} could not be ${verb}: AccessDenied`);
-  await expect(store.writeParts(runId, () => lines, never)).rejects.toThrow(
+  await expect(store.writePlan(runId, () => lines, never)).rejects.toThrow(
     failed(`plans/${runId}.jsonl`, 'written'),
   );
-  await expect(store.readParts(runId, never)).rejects.toThrow(failed(`plans/${runId}.jsonl`, 'read'));
-  await expect(store.writeManifest(runId, '{}', undefined, never)).rejects.toThrow(
+  await expect(store.readPlan(runId, never)).rejects.toThrow(failed(`plans/${runId}.jsonl`, 'read'));
+  await expect(store.writeRunManifest(runId, '{}', undefined, never)).rejects.toThrow(
     failed(`${runId}.manifest.json`, 'written'),
   );
-  await expect(store.readManifest(runId, never)).rejects.toThrow(failed(`${runId}.manifest.json`, 'read'));
+  await expect(store.readRunManifest(runId, never)).rejects.toThrow(failed(`${runId}.manifest.json`, 'read'));
 });
 
 test('a body that is cut short is a failure to read', async () => {
-  await store.writeParts(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
   s3.next('GetObject', async ({ forward, answer }) => {
     const whole = await forward();
     if (whole) answer({ ...whole, body: whole.body.subarray(0, 5) });
@@ -128,10 +128,10 @@ test('a body that is cut short is a failure to read', async () => {
 
 test('an abort ends a write with its reason, before it starts and while it lasts', async () => {
   const reason = new Error('The time is over');
-  await expect(store.writeParts(runId, () => lines, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(store.writePlan(runId, () => lines, AbortSignal.abort(reason))).rejects.toBe(reason);
   const stopping = new AbortController();
   s3.next('PutObject', hold(new Promise(() => {})));
-  const writing = store.writeParts(runId, () => lines, stopping.signal);
+  const writing = store.writePlan(runId, () => lines, stopping.signal);
   const rejected = expect(writing).rejects.toBe(reason);
   await s3.asked('PutObject', 1);
   stopping.abort(reason);
@@ -139,32 +139,34 @@ test('an abort ends a write with its reason, before it starts and while it lasts
 });
 
 test('a manifest is read as it was written, and gives way to one whose writer knew it', async () => {
-  await expect(store.readManifest(runId, never)).resolves.toBeUndefined();
-  await expect(store.writeManifest(runId, '{\n}\n', undefined, never)).resolves.toBe(true);
-  const first = await store.readManifest(runId, never);
+  await expect(store.readRunManifest(runId, never)).resolves.toBeUndefined();
+  await expect(store.writeRunManifest(runId, '{\n}\n', undefined, never)).resolves.toBe(true);
+  const first = await store.readRunManifest(runId, never);
   expect(first?.text).toBe('{\n}\n');
-  await expect(store.writeManifest(runId, '1', undefined, never)).resolves.toBe(false);
-  await expect(store.writeManifest(runId, '{\n"é":1}\n', first?.etag, never)).resolves.toBe(true);
-  await expect(store.writeManifest(runId, '2', first?.etag, never)).resolves.toBe(false);
-  expect((await store.readManifest(runId, never))?.text).toBe('{\n"é":1}\n');
+  await expect(store.writeRunManifest(runId, '1', undefined, never)).resolves.toBe(false);
+  await expect(store.writeRunManifest(runId, '{\n"é":1}\n', first?.etag, never)).resolves.toBe(true);
+  await expect(store.writeRunManifest(runId, '2', first?.etag, never)).resolves.toBe(false);
+  expect((await store.readRunManifest(runId, never))?.text).toBe('{\n"é":1}\n');
 });
 
 test('a write of a manifest ends with the reason of its signal', async () => {
   const reason = new Error('The time is over');
   const stopping = new AbortController();
   s3.next('PutObject', hold(new Promise(() => {})));
-  const rejected = expect(store.writeManifest(runId, '{}', undefined, stopping.signal)).rejects.toBe(reason);
+  const rejected = expect(store.writeRunManifest(runId, '{}', undefined, stopping.signal)).rejects.toBe(
+    reason,
+  );
   await s3.asked('PutObject', 1);
   stopping.abort(reason);
   await rejected;
 });
 
 test('a body that stalls is left when the signal aborts', async () => {
-  await store.writeManifest(runId, '{}'.repeat(1_000), undefined, never);
+  await store.writeRunManifest(runId, '{}'.repeat(1_000), undefined, never);
   const reason = new Error('The time is over');
   const stopping = new AbortController();
   s3.next('GetObject', stall);
-  const rejected = expect(store.readManifest(runId, stopping.signal)).rejects.toBe(reason);
+  const rejected = expect(store.readRunManifest(runId, stopping.signal)).rejects.toBe(reason);
   await s3.asked('GetObject', 1);
   stopping.abort(reason);
   await rejected;
