@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { follow } from '../base/abort.ts';
 import { RunConflictError } from '../base/errors.ts';
 import { ChunkWriter } from '../document/chunk-writer.ts';
 import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
@@ -87,7 +86,7 @@ export function createPlanStore({ client, bucket, prefix }: PlanStoreOptions): P
   ): Promise<void> => {
     const { key } = placeOf(runId);
     const target = { Bucket: bucket, Key: key, ContentType: 'application/x-ndjson', IfNoneMatch: '*' };
-    if ((await upload(client, target, bytesOf(lines()), follow(signal))) !== undefined) return;
+    if ((await upload(client, target, bytesOf(lines()), signal)) !== undefined) return;
     const stored = await open(key, signal);
     const hash = stored && (await sha256(linesOf(key, stored.body, signal)));
     if (hash !== (await sha256(lines())))

@@ -42,11 +42,11 @@ export interface RunStore {
     signal: AbortSignal,
   ): AsyncGenerator<Buffer, void, undefined>;
   /**
-   * Writes a document as it comes, unless there is one already: resolves with whether it did. When `chunks` throws,
-   * rejects with that very error. When S3 fails, aborts `stopping`, and rejects with StoreError once `chunks` has
-   * ended. When `stopping` is aborted, gives up and rejects with its reason. Leaves no parts behind.
+   * Writes a document as it comes, unless there is one already: resolves with whether it did. Rejects with the very
+   * error that `chunks` throws, with StoreError when S3 fails, and with the signal's reason when that aborts: once
+   * nothing of the document is left on its way. `chunks` is told to return, but is not waited for.
    */
-  write(runId: string, chunks: AsyncIterable<Buffer>, stopping: AbortController): Promise<boolean>;
+  write(runId: string, chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<boolean>;
   /** Outcomes without a document: a run that began to write, and has not ended, or never will. Rejects as `find`. */
   findOutcomes(runId: string, signal: AbortSignal): Promise<UnfinishedOutcomes | undefined>;
   /**
@@ -58,7 +58,7 @@ export interface RunStore {
     unfinished: UnfinishedOutcomes | undefined,
     writer: string,
     chunks: AsyncIterable<Buffer>,
-    stopping: AbortController,
+    signal: AbortSignal,
   ): Promise<OutcomesObject | undefined>;
 }
 
@@ -73,8 +73,6 @@ export interface RunStoreOptions {
   readonly prefix: string;
 }
 
-/** For a look at what stands there once everything else is over. */
-const LAST_LOOK_TIMEOUT_MS = 2_000;
 /** Each is a request; small enough for two in the memory of a small function. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 /** The client's own timeout ends where the body begins. */
@@ -127,12 +125,12 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     Key: string,
     attributes: Omit<UploadTarget, 'Bucket' | 'Key'>,
     chunks: AsyncIterable<Buffer>,
-    stopping: AbortController,
-  ) => upload(client, { Bucket: bucket, Key, ...attributes }, chunks, stopping);
+    signal: AbortSignal,
+  ) => upload(client, { Bucket: bucket, Key, ...attributes }, chunks, signal);
 
-  const write: RunStore['write'] = async (runId, chunks, stopping) => {
+  const write: RunStore['write'] = async (runId, chunks, signal) => {
     const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };
-    return (await put(keyOf(runId), attributes, chunks, stopping)) !== undefined;
+    return (await put(keyOf(runId), attributes, chunks, signal)) !== undefined;
   };
 
   const headOutcomes = async (runId: string, signal: AbortSignal) => {
@@ -150,14 +148,7 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
     return head && { etag: head.ETag as string };
   };
 
-  const writeOutcomes: RunStore['writeOutcomes'] = async (runId, unfinished, writer, chunks, stopping) => {
-    let bytes = 0;
-    const counted = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of chunks) {
-        bytes += chunk.length;
-        yield chunk;
-      }
-    };
+  const writeOutcomes: RunStore['writeOutcomes'] = async (runId, unfinished, writer, chunks, signal) => {
     const Key = outcomesKeyOf(runId);
     const attributes = {
       ContentType: 'application/x-ndjson',
@@ -165,12 +156,13 @@ export function createRunStore({ client, bucket, prefix }: RunStoreOptions): Run
       ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
     };
     const location = locationOf(Key);
-    const etag = await put(Key, attributes, counted(), stopping);
-    if (etag !== undefined) return { location, bytes, etag };
-    // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again. The signal has
-    // been aborted by then.
-    const head = await headOutcomes(runId, AbortSignal.timeout(LAST_LOOK_TIMEOUT_MS));
-    return head?.Metadata?.[WRITER] === writer ? { location, bytes, etag: head.ETag as string } : undefined;
+    const uploaded = await put(Key, attributes, chunks, signal);
+    if (uploaded) return { location, ...uploaded };
+    // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again.
+    const head = await headOutcomes(runId, signal);
+    return head?.Metadata?.[WRITER] === writer
+      ? { location, etag: head.ETag as string, bytes: head.ContentLength as number }
+      : undefined;
   };
 
   const read = async (runId: string, signal: AbortSignal): Promise<string> => {

@@ -126,7 +126,9 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
         headers: incoming.headers,
         forward: async () => (response.destroyed ? undefined : forward(storeEndpoint, incoming, body)),
         answer: ({ status, headers, body }) => {
-          response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
+          // A HEAD has the length of what it does not send.
+          const length = operation === 'HeadObject' ? {} : { 'content-length': body.length };
+          response.writeHead(status, { ...headers, ...length }).end(body);
         },
         answerHalf: ({ status, headers, body }) => {
           response.writeHead(status, { ...headers, 'content-length': body.length });
