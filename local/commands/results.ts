@@ -94,9 +94,9 @@ async function* linesOf(
   if (yield* linesOfRun(runId)) return;
   const object = await parts.readRunManifest(runId, signal);
   if (!object) {
-    const { bucket, runManifestKey } = parts.placeOf(runId);
+    const { bucket, runManifest } = parts.placeOf(runId);
     throw new UsageError(
-      `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${runManifestKey}`,
+      `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${runManifest}`,
     );
   }
   const manifest = JSON.parse(object.text) as RunManifest; // held to its schema by the tests of conclude

@@ -7,20 +7,21 @@ import {
   type PutObjectCommandInput,
   type S3Client,
   UploadPartCommand,
-  type UploadPartCommandInput,
 } from '@aws-sdk/client-s3';
 import { follow, onAbort } from '../base/abort.ts';
 import { StoreError } from '../base/errors.ts';
-import { isAlreadyThere, storeFailure } from './s3.ts';
+import { storeFailure, unlessThere } from './s3.ts';
 
-/** An object that is to be written, and on what condition. */
-export type UploadTarget = Pick<
+/** What an object is to be besides its bytes, and on what condition it is written. */
+export type UploadAttributes = Pick<
   PutObjectCommandInput,
   'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'Metadata'
-> & {
+>;
+
+interface UploadTarget extends UploadAttributes {
   readonly Bucket: string;
   readonly Key: string;
-};
+}
 
 /** An object that was written. */
 export interface Uploaded {
@@ -36,7 +37,7 @@ const CLEANUP_TIMEOUT_MS = 2_000;
 /**
  * Writes an object as its bytes come: with one PutObject, or in upload parts of 5 MiB where there are more. While one
  * is sent, the next one fills, and then its source waits: two are held, whatever the size (docs/adr/0003-memory.md).
- * Resolves with undefined where the target's condition does not hold.
+ * Resolves with undefined where the target's condition does not hold (see `unlessThere`).
  *
  * Rejects with the very error that `chunks` throws, with a StoreError when S3 fails, and with the signal's reason when
  * that aborts. Does so as soon as no request is in flight and no upload part is left behind: `chunks` is told to
@@ -45,7 +46,7 @@ const CLEANUP_TIMEOUT_MS = 2_000;
 export async function upload(
   client: S3Client,
   target: UploadTarget,
-  chunks: AsyncIterable<Buffer>,
+  chunks: Chunks,
   signal: AbortSignal,
 ): Promise<Uploaded | undefined> {
   using stopping = follow(signal);
@@ -59,18 +60,13 @@ export async function upload(
   };
   const parts = partsOf(chunks);
   try {
-    const first = await nextOf(parts, stopping.signal);
-    if (!first.isLast) return await uploadParts({ client, send, target, location, stopping }, first, parts);
-    const { ETag } = await send(new PutObjectCommand({ ...target, Body: first.bytes }));
-    // Every object has one.
-    return { etag: ETag as string, bytes: first.bytes.length };
-  } catch (error) {
-    if (error instanceof StoreError && isAlreadyThere(error.cause)) return undefined;
-    throw error;
+    return await unlessThere(sendAll({ client, send, target, location, stopping }, parts));
   } finally {
     parts.return().catch(() => {});
   }
 }
+
+export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 /** Rejects with a StoreError, or with the reason of what is to stop. */
 type Send = S3Client['send'];
@@ -84,37 +80,27 @@ interface UploadPorts {
   readonly stopping: AbortController;
 }
 
-async function uploadParts(ports: UploadPorts, first: UploadPart, parts: UploadParts): Promise<Uploaded> {
-  const { client, send } = ports;
-  const { Bucket, Key, IfMatch, IfNoneMatch, ...attributes } = ports.target;
+async function sendAll(ports: UploadPorts, parts: UploadParts): Promise<Uploaded> {
+  const { send, target, stopping } = ports;
+  const first = await nextOf(parts, stopping.signal);
+  if (!first.isLast) return sendInParts(ports, first, parts);
+  const { ETag } = await send(new PutObjectCommand({ ...target, Body: first.bytes }));
+  // Every object has one.
+  return { etag: ETag as string, bytes: first.bytes.length };
+}
+
+async function sendInParts(
+  { client, send, target, location, stopping }: UploadPorts,
+  first: UploadPart,
+  parts: UploadParts,
+): Promise<Uploaded> {
+  const { Bucket, Key, IfMatch, IfNoneMatch, ...attributes } = target;
   // Each part has one by the client's own doing, unless AWS_REQUEST_CHECKSUM_CALCULATION says otherwise.
   const hasChecksums = (await client.config.requestChecksumCalculation()) === 'WHEN_SUPPORTED';
   const algorithm = hasChecksums ? { ChecksumAlgorithm: 'CRC32' as const } : {};
   const create = new CreateMultipartUploadCommand({ Bucket, Key, ...attributes, ...algorithm });
   const { UploadId } = await send(create);
   const place = { Bucket, Key, UploadId };
-  try {
-    const { sent, bytes } = await sendParts(place, first, parts, ports);
-    const conditions = { IfMatch, IfNoneMatch };
-    const complete = new CompleteMultipartUploadCommand({
-      ...place,
-      ...conditions,
-      MultipartUpload: { Parts: sent },
-    });
-    return { etag: (await send(complete)).ETag as string, bytes };
-  } catch (error) {
-    const abortSignal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
-    await client.send(new AbortMultipartUploadCommand(place), { abortSignal }).catch(() => {});
-    throw error;
-  }
-}
-
-async function sendParts(
-  place: Pick<UploadPartCommandInput, 'Bucket' | 'Key' | 'UploadId'>,
-  first: UploadPart,
-  parts: UploadParts,
-  { send, location, stopping }: UploadPorts,
-): Promise<{ readonly sent: CompletedPart[]; readonly bytes: number }> {
   const sendPart = async (PartNumber: number, Body: Buffer): Promise<CompletedPart> => {
     const { ETag, ChecksumCRC32 } = await send(new UploadPartCommand({ ...place, PartNumber, Body }));
     if (ETag !== undefined) return { PartNumber, ETag, ChecksumCRC32 };
@@ -122,25 +108,28 @@ async function sendParts(
   };
   const sent: CompletedPart[] = [];
   let bytes = 0;
-  for (let part: UploadPart | undefined = first; part; ) {
-    bytes += part.bytes.length;
-    const sending = sendPart(sent.length + 1, part.bytes);
-    const filling: Promise<UploadPart> | undefined = part.isLast ? undefined : nextOf(parts, stopping.signal);
-    try {
-      const [completed, next]: [CompletedPart, UploadPart | undefined] = await Promise.all([
-        sending,
-        filling,
-      ]);
-      sent.push(completed);
-      part = next;
-    } catch (error) {
-      // S3 may keep an upload part that is still on its way when the upload is aborted.
-      stopping.abort(error);
-      await sending.catch(() => {});
-      throw error;
+  let sending: Promise<CompletedPart> | undefined;
+  try {
+    for (let part: UploadPart | undefined = first; part; ) {
+      bytes += part.bytes.length;
+      sending = sendPart(sent.length + 1, part.bytes);
+      const filling: Promise<UploadPart> | undefined = part.isLast
+        ? undefined
+        : nextOf(parts, stopping.signal);
+      sent.push((await Promise.all([sending, filling]))[0]);
+      part = await filling;
     }
+    const conditions = { IfMatch, IfNoneMatch, MultipartUpload: { Parts: sent } };
+    const { ETag } = await send(new CompleteMultipartUploadCommand({ ...place, ...conditions }));
+    return { etag: ETag as string, bytes };
+  } catch (error) {
+    // S3 may keep an upload part that is still on its way when the upload is aborted.
+    stopping.abort(error);
+    await sending?.catch(() => {});
+    const abortSignal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
+    await client.send(new AbortMultipartUploadCommand(place), { abortSignal }).catch(() => {});
+    throw error;
   }
-  return { sent, bytes };
 }
 
 /** Bytes of an object, from where the last ones ended. They are there until the next but one are asked for. */
@@ -151,7 +140,7 @@ interface UploadPart {
 
 type UploadParts = AsyncGenerator<UploadPart, void, undefined>;
 
-async function* partsOf(chunks: AsyncIterable<Buffer>): UploadParts {
+async function* partsOf(chunks: Chunks): UploadParts {
   // In turns: new memory costs more than what is copied into it.
   const buffers: Buffer[] = [];
   let length = 0;

@@ -146,7 +146,7 @@ export async function conclude(
     text.push(JSON.stringify(entry));
     merged.add(entry, report);
   }
-  const { bucket, key, runManifestKey } = parts.placeOf(runId);
+  const { bucket, plan: key, runManifest: runManifestKey } = parts.placeOf(runId);
   const location = `s3://${bucket}/${runManifestKey}`;
   const errors = merged.errors();
   const summary = merged.summary();
@@ -199,7 +199,7 @@ async function reportOn(
   }
   const report = latest.stored;
   const { requested, fulfilled, rejected, attempts, complete } = report.summary;
-  const { documentKey: key } = parts.placeOf(latest.runId);
+  const { document: key } = parts.placeOf(latest.runId);
   const retryable = report.errors.retryableIds.length;
   return {
     entry: {

@@ -110,10 +110,21 @@ export async function plan(
         `at least ${Math.ceil(countIds(ids) / MAX_PARTS)} for that many ids`,
         partSize,
       );
-    await store.writePlan(runId, () => linesOf(runId, ids, partSize), signal);
-    for (const part of cutIntoParts(runId, ids, partSize)) count(part.ids);
+    await store.writePlan(
+      runId,
+      function* () {
+        // Once more where the store compares them with what is there.
+        parts = 0;
+        requested = 0;
+        for (const part of cutIntoParts(runId, ids, partSize)) {
+          count(part.ids);
+          yield partLine(part);
+        }
+      },
+      signal,
+    );
   }
-  const { bucket, key, mapResultsPrefix } = store.placeOf(runId);
+  const { bucket, plan: key, mapResultsPrefix } = store.placeOf(runId);
   return {
     runId,
     bucket,
@@ -128,10 +139,6 @@ export async function plan(
       Math.max(TOLERATED_PERCENTAGE, Math.ceil((100 * TOLERATED_PARTS) / parts)),
     ),
   };
-}
-
-function* linesOf(runId: string, ids: IdList, partSize: number): Generator<string, void, undefined> {
-  for (const part of cutIntoParts(runId, ids, partSize)) yield partLine(part);
 }
 
 function parseRunId(path: string, name: unknown): string {

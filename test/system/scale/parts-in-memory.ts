@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { keysOf } from '../../../src/store/keys.ts';
 import type { PlanStore } from '../../../src/store/plan-store.ts';
 
 /** A parts store without S3, whose objects lie open. */
@@ -19,10 +20,7 @@ export function partsInMemory(): PartsInMemory {
     writes: () => writes,
     placeOf: (runId) => ({
       bucket: 'results',
-      key: `runs/plans/${runId}.jsonl`,
-      mapResultsPrefix: `runs/map-results/${runId}`,
-      runManifestKey: `runs/${runId}.manifest.json`,
-      documentKey: `runs/${runId}.json`,
+      ...keysOf('runs/', runId),
     }),
     async writePlan(runId, lines) {
       plans.set(runId, [...lines()].join(''));
@@ -46,7 +44,7 @@ export function partsInMemory(): PartsInMemory {
 }
 
 async function* linesOf(text: string): AsyncGenerator<string> {
-  yield* text.split(/(?<=\n)/);
+  yield* text.trimEnd().split('\n');
 }
 
 function etagOf(text: string): string {

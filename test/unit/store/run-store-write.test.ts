@@ -5,7 +5,7 @@ import { startS3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
 import { eventually } from '../../support/eventually.ts';
-import { quiet, watch } from '../../support/manual-mapper.ts';
+import { quiet, unhandledRejectionsIn, watch } from '../../support/manual-mapper.ts';
 import {
   accessDenied,
   conflict,
@@ -281,6 +281,23 @@ describe('write, when S3 fails', () => {
     held.resolve();
     expect(await result).toMatchObject({ code: 'STORE_FAILED' });
     expect([world.real.openUploads(), returned()]).toStrictEqual([0, false]);
+  });
+
+  test('what the source throws when it is told to return is nobody’s error', async () => {
+    world.s3.always('CreateMultipartUpload', accessDenied);
+    const chunks = async function* (): AsyncGenerator<Buffer> {
+      try {
+        for (;;) yield Buffer.alloc(MIB);
+      } finally {
+        await Promise.reject(new Error('The end of the source'));
+      }
+    };
+    const rejections = await unhandledRejectionsIn(async () => {
+      expect(await storeErrorOf(world.store.write('x', chunks(), never()))).toStrictEqual(
+        failure('x', 'written', 'AccessDenied'),
+      );
+    });
+    expect(rejections).toStrictEqual([]);
   });
 
   test('an answer that lacks what it must have is a StoreError too', async () => {

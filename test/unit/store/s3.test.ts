@@ -4,7 +4,7 @@ import { createRunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { quiet } from '../../support/manual-mapper.ts';
 import { hold } from '../../support/misbehaving-s3.ts';
-import { FOREVER, failure, never, storeErrorOf, storeWorld } from './world.ts';
+import { FOREVER, failure, never, source, storeErrorOf, storeWorld } from './world.ts';
 
 const world = storeWorld();
 
@@ -12,16 +12,16 @@ describe('the S3 client', () => {
   test('does not wait for an answer longer than 20 s, five times', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
-      world.s3.always('GetObject', hold(FOREVER));
-      const result = storeErrorOf(world.store.find('x', never()));
+      world.s3.always('PutObject', hold(FOREVER));
+      const result = storeErrorOf(world.store.write('x', source(10).chunks, never()));
       for (let tries = 1; tries <= 5; tries++) {
-        await soon(world.s3.asked('GetObject', tries));
+        await soon(world.s3.asked('PutObject', tries));
         vi.advanceTimersByTime(19_999);
         await quiet();
         expect(world.s3.operations).toHaveLength(tries);
         vi.advanceTimersByTime(1);
       }
-      expect(await soon(result)).toStrictEqual(failure('x', 'read', 'ETIMEDOUT'));
+      expect(await soon(result)).toStrictEqual(failure('x', 'written', 'ETIMEDOUT'));
     } finally {
       vi.useRealTimers();
     }

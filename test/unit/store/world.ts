@@ -111,7 +111,10 @@ export function storeWorld(): StoreWorld {
     },
     counts() {
       const found: Record<string, number> = {};
-      for (const operation of s3.operations) found[operation] = (found[operation] ?? 0) + 1;
+      for (const asked of s3.operations) {
+        const [operation = ''] = asked.split(' ');
+        found[operation] = (found[operation] ?? 0) + 1;
+      }
       return found;
     },
   };
