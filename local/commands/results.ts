@@ -7,7 +7,7 @@ import { parseName } from '../../src/batch/ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-lines.ts';
 import type { RunManifest } from '../../src/run/parts/conclude.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';
-import { createPartsStore } from '../../src/store/plan-store.ts';
+import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
 import { createS3Client } from '../../src/store/s3.ts';
 import { localBucket, storeDirectory } from '../world/plugin.ts';
@@ -84,7 +84,7 @@ async function* linesOf(
   signal: AbortSignal,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
   const store = createRunStore(options);
-  const parts = createPartsStore(options);
+  const parts = createPlanStore(options);
   const linesOfRun = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
     const stored = await store.find(id, signal);
     if (!stored) return false;
@@ -92,11 +92,11 @@ async function* linesOf(
     return true;
   };
   if (yield* linesOfRun(runId)) return;
-  const object = await parts.readManifest(runId, signal);
+  const object = await parts.readRunManifest(runId, signal);
   if (!object) {
-    const { bucket, manifestKey } = parts.placeOf(runId);
+    const { bucket, runManifest } = parts.placeOf(runId);
     throw new UsageError(
-      `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${manifestKey}`,
+      `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${runManifest}`,
     );
   }
   const manifest = JSON.parse(object.text) as RunManifest; // held to its schema by the tests of conclude

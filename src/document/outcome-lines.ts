@@ -1,5 +1,6 @@
 import { RunConflictError } from '../base/errors.ts';
 import { keptText } from '../base/kept-text.ts';
+import { eachLine } from '../base/lines.ts';
 import type { Id } from '../batch/ids.ts';
 import type { FetchRecord, Reason } from '../fetch/outcome.ts';
 import type { Output } from './run-head.ts';
@@ -18,7 +19,6 @@ export interface OutcomeLine {
 /** The lines around the results. */
 const START = Buffer.from('"results":[');
 const END = Buffer.from('],');
-const LINE_BREAK = 0x0a;
 const COMMA = 0x2c;
 const BRACE = 0x7d;
 
@@ -67,25 +67,6 @@ async function* resultLines(
     }
   }
   throw new RunConflictError(`${location} ends before its results do`);
-}
-
-/** The lines of a text, without their line breaks. */
-async function* eachLine(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  let started: Buffer[] = [];
-  for await (const chunk of chunks) {
-    let from = 0;
-    for (let end = chunk.indexOf(LINE_BREAK); end >= 0; end = chunk.indexOf(LINE_BREAK, from)) {
-      const rest = chunk.subarray(from, end);
-      from = end + 1;
-      if (started.length === 0) yield rest;
-      else {
-        yield Buffer.concat([...started, rest]);
-        started = [];
-      }
-    }
-    if (from < chunk.length) started.push(chunk.subarray(from));
-  }
-  if (started.length > 0) yield Buffer.concat(started);
 }
 
 /** More than `outcomeHead` writes. */

@@ -4,7 +4,7 @@ import { badInput } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { parseName } from '../batch/ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
-import { createPartsStore } from '../store/plan-store.ts';
+import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
 import { readConfig } from './config.ts';
@@ -21,7 +21,7 @@ export async function handler(
   const runId = parseName(event.runId, 'runId');
   const ports = {
     runs: createRunStore({ client, bucket, prefix }),
-    parts: createPartsStore({ client, bucket, prefix }),
+    parts: createPlanStore({ client, bucket, prefix }),
   };
   const time = { remainingMs: context.getRemainingTimeInMillis() };
   return endInTime(

@@ -5,7 +5,7 @@ import { openOrigin } from '../fetch/origin/origin.ts';
 import { loadBatch } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
 import { type Run, type RunPorts, type RunTime, runBatch } from '../run/run-batch.ts';
-import { createManifestStore, type ManifestStore } from '../store/id-source.ts';
+import { createIdSource, type IdSource } from '../store/id-source.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
 import { type Config, readConfig } from './config.ts';
@@ -57,7 +57,7 @@ async function runForm(
 interface Composition {
   readonly config: Config;
   readonly ports: RunPorts;
-  readonly manifests: ManifestStore;
+  readonly manifests: IdSource;
 }
 
 let composed: Promise<Composition> | undefined;
@@ -94,6 +94,6 @@ async function composeOnce(): Promise<Composition> {
   return {
     config,
     ports: { store, origin, clock, random: Math.random, observer },
-    manifests: createManifestStore(client),
+    manifests: createIdSource(client),
   };
 }

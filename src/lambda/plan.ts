@@ -5,8 +5,8 @@ import { endInTime } from '../base/time-limit.ts';
 import { loadIds } from '../run/load-ids.ts';
 import { readPartsInFlight } from '../run/parts/parts-in-flight.ts';
 import { type Plan, type PlanPorts, parsePlanRequest, plan } from '../run/parts/plan.ts';
-import { createManifestStore } from '../store/id-source.ts';
-import { createPartsStore } from '../store/plan-store.ts';
+import { createIdSource } from '../store/id-source.ts';
+import { createPlanStore } from '../store/plan-store.ts';
 import { createS3Client } from '../store/s3.ts';
 import { readConfig } from './config.ts';
 
@@ -22,8 +22,8 @@ export async function handler(
     throw badInput('event', 'an object with "input" and "execution"', event);
   const request = parsePlanRequest(event.input, event.execution, config.maxIds);
   const client = createS3Client();
-  const manifests = createManifestStore(client);
-  const store = createPartsStore({ client, bucket: config.resultsBucket, prefix: config.resultsPrefix });
+  const manifests = createIdSource(client);
+  const store = createPlanStore({ client, bucket: config.resultsBucket, prefix: config.resultsPrefix });
   const readIds: PlanPorts['readIds'] = (location, signal) =>
     loadIds(location, manifests, config.maxIds, signal);
   const time = { remainingMs: context.getRemainingTimeInMillis() };

@@ -1,12 +1,12 @@
 import { type Batch, batchOf, type ManifestForm } from '../batch/base-form.ts';
 import type { IdList } from '../batch/ids.ts';
 import { type ManifestLocation, readManifest } from '../batch/manifest/read.ts';
-import type { ManifestStore } from '../store/id-source.ts';
+import type { IdSource } from '../store/id-source.ts';
 
 /** The batch that a manifest lists. Rejects as `loadIds` does. */
 export async function loadBatch(
   { location, returnExceptions, runId }: ManifestForm,
-  manifests: ManifestStore,
+  manifests: IdSource,
   maxIds: number,
   signal: AbortSignal,
 ): Promise<Batch> {
@@ -19,7 +19,7 @@ export async function loadBatch(
  */
 export async function loadIds(
   location: ManifestLocation,
-  manifests: ManifestStore,
+  manifests: IdSource,
   maxIds: number,
   signal: AbortSignal,
 ): Promise<IdList> {

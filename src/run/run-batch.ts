@@ -219,6 +219,8 @@ export async function fetchAndStore(
         document: written.document,
       };
   } finally {
+    stopping[Symbol.dispose]();
+    await fetched.return();
     await spool.close();
   }
   const stored = await findStored();
@@ -293,7 +295,7 @@ async function writeWhole(
   maxReplyBytes: number,
 ): Promise<Written> {
   const document = copied(writeDocument(run, eachId(ids), outcomes, tally, conclude), maxReplyBytes);
-  const isWritten = await store.write(run.id, document.chunks, stopping);
+  const isWritten = await store.write(run.id, document.chunks, stopping.signal);
   return isWritten ? { document: document.text() } : undefined;
 }
 
@@ -309,14 +311,14 @@ async function writeApart(
     unfinished,
     `${run.requestId} ${run.startedAt}`,
     writeOutcomes(eachId(ids), outcomes, tally),
-    stopping,
+    stopping.signal,
   );
   if (!object) return undefined;
   const document = copied(
     Readable.from([Buffer.from(documentWithout(conclude(object), object))]),
     maxReplyBytes,
   );
-  const isWritten = await store.write(run.id, document.chunks, follow(outOfTime));
+  const isWritten = await store.write(run.id, document.chunks, outOfTime);
   return isWritten ? { document: document.text() } : undefined;
 }
 

@@ -4,7 +4,7 @@ import type { RunReport } from '../../document/run-head.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
 import { gatherStream } from '../../gather.ts';
-import type { PartsStore } from '../../store/plan-store.ts';
+import type { PlanStore } from '../../store/plan-store.ts';
 import type { RunStore } from '../../store/run-store.ts';
 import { type NamedRun, redriveNumber, redrivesOf } from '../redrive-chain.ts';
 import { type Part, readPart } from './parts.ts';
@@ -12,7 +12,7 @@ import { type Part, readPart } from './parts.ts';
 /** What concluding needs of the world. */
 export interface ConcludePorts {
   readonly runs: Pick<RunStore, 'find'>;
-  readonly parts: PartsStore;
+  readonly parts: PlanStore;
 }
 
 /** A part whose document is there, as it stands in the manifest. */
@@ -131,7 +131,7 @@ export async function conclude(
   signal: AbortSignal,
 ): Promise<Conclusion> {
   const { parts } = ports;
-  const lines = await parts.readParts(runId, signal);
+  const lines = await parts.readPlan(runId, signal);
   if (!lines) throw new BadInputError(`Expected the run ${runId} to have been planned`);
   const merged = new Merger();
   const text: string[] = [];
@@ -146,8 +146,8 @@ export async function conclude(
     text.push(JSON.stringify(entry));
     merged.add(entry, report);
   }
-  const { bucket, key, manifestKey } = parts.placeOf(runId);
-  const location = `s3://${bucket}/${manifestKey}`;
+  const { bucket, plan: key, runManifest: runManifestKey } = parts.placeOf(runId);
+  const location = `s3://${bucket}/${runManifestKey}`;
   const errors = merged.errors();
   const summary = merged.summary();
   const run = { id: runId, requested: summary.requested, parts: text.length, plan: key };
@@ -199,7 +199,7 @@ async function reportOn(
   }
   const report = latest.stored;
   const { requested, fulfilled, rejected, attempts, complete } = report.summary;
-  const { documentKey: key } = parts.placeOf(latest.runId);
+  const { document: key } = parts.placeOf(latest.runId);
   const retryable = report.errors.retryableIds.length;
   return {
     entry: {
@@ -313,14 +313,14 @@ class Merger {
 async function writeUnlessLater(
   runId: string,
   manifest: string,
-  parts: PartsStore,
+  parts: PlanStore,
   signal: AbortSignal,
 ): Promise<void> {
   const documents = countDocuments(JSON.parse(manifest));
   for (;;) {
-    const earlier = await parts.readManifest(runId, signal);
+    const earlier = await parts.readRunManifest(runId, signal);
     if (earlier && countDocuments(parseManifest(earlier.text, runId)) >= documents) return;
-    if (await parts.writeManifest(runId, manifest, earlier?.etag, signal)) return;
+    if (await parts.writeRunManifest(runId, manifest, earlier?.etag, signal)) return;
   }
 }
 

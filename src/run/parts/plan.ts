@@ -2,7 +2,7 @@ import { BadInputError, badInput } from '../../base/errors.ts';
 import { refuseOtherKeys } from '../../batch/base-form.ts';
 import { countIds, type IdList, parseIds, parseName } from '../../batch/ids.ts';
 import { type ManifestLocation, parseManifestLocation } from '../../batch/manifest/read.ts';
-import type { PartsStore } from '../../store/plan-store.ts';
+import type { PlanStore } from '../../store/plan-store.ts';
 import { cutIntoParts, MAX_PARTS, MAX_RUN_ID_CHARS, partLine, readPart } from './parts.ts';
 
 /** A run of any length that is asked for: its ids, a manifest of them, or neither to redrive the parts that it has. */
@@ -14,7 +14,7 @@ export interface PlanRequest {
 
 /** What planning needs of the world. */
 export interface PlanPorts {
-  readonly store: PartsStore;
+  readonly store: PlanStore;
   /** Rejects with BadInputError, TooLargeError or StoreError. */
   readonly readIds: (location: ManifestLocation, signal: AbortSignal) => Promise<IdList>;
   /** How many parts may be fetched at once. */
@@ -96,7 +96,7 @@ export async function plan(
     requested += countIds(ids);
   };
   if (source === undefined) {
-    const lines = await store.readParts(runId, signal);
+    const lines = await store.readPlan(runId, signal);
     if (!lines)
       throw new BadInputError(
         `Expected \`redrive\` to name a run of parts, got "${runId}", of which there is no plan`,
@@ -110,10 +110,21 @@ export async function plan(
         `at least ${Math.ceil(countIds(ids) / MAX_PARTS)} for that many ids`,
         partSize,
       );
-    await store.writeParts(runId, () => linesOf(runId, ids, partSize), signal);
-    for (const part of cutIntoParts(runId, ids, partSize)) count(part.ids);
+    await store.writePlan(
+      runId,
+      function* () {
+        // Once more where the store compares them with what is there.
+        parts = 0;
+        requested = 0;
+        for (const part of cutIntoParts(runId, ids, partSize)) {
+          count(part.ids);
+          yield partLine(part);
+        }
+      },
+      signal,
+    );
   }
-  const { bucket, key, mapResultsPrefix } = store.placeOf(runId);
+  const { bucket, plan: key, mapResultsPrefix } = store.placeOf(runId);
   return {
     runId,
     bucket,
@@ -128,10 +139,6 @@ export async function plan(
       Math.max(TOLERATED_PERCENTAGE, Math.ceil((100 * TOLERATED_PARTS) / parts)),
     ),
   };
-}
-
-function* linesOf(runId: string, ids: IdList, partSize: number): Generator<string, void, undefined> {
-  for (const part of cutIntoParts(runId, ids, partSize)) yield partLine(part);
 }
 
 function parseRunId(path: string, name: unknown): string {

@@ -4,7 +4,7 @@ import { BadInputError, TooLargeError } from '../../../src/base/errors.ts';
 import { batchOf, parseBatch } from '../../../src/batch/base-form.ts';
 import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
 import { loadBatch } from '../../../src/run/load-ids.ts';
-import type { ManifestStore } from '../../../src/store/id-source.ts';
+import type { IdSource } from '../../../src/store/id-source.ts';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
@@ -75,7 +75,7 @@ describe('the batch of a manifest', () => {
   const location = parseManifestLocation('s3://bucket/ids.csv', 'manifest');
   const form = { kind: 'manifest', location, returnExceptions: false, runId: 'nightly' } as const;
   const never = new AbortController().signal;
-  const storeOf = (text: string, opened: unknown[] = []): ManifestStore => ({
+  const storeOf = (text: string, opened: unknown[] = []): IdSource => ({
     async open(...args) {
       opened.push(...args);
       return (async function* () {
@@ -104,7 +104,7 @@ describe('the batch of a manifest', () => {
   test('is read for as long as the signal says', async () => {
     const stopping = new AbortController();
     const failure = new Error('Enough');
-    const store: ManifestStore = {
+    const store: IdSource = {
       open: async (_location, signal) => {
         stopping.abort(failure);
         throw signal.reason;

@@ -321,9 +321,9 @@ describe('of two redrives at once', () => {
     const text = byWhat(textOf(store, 'run-1.redrive-1'));
     store.documents.delete('run-1.redrive-1');
     const write = store.write.bind(store);
-    store.write = async (runId, chunks, stopping) => {
+    store.write = async (runId, chunks, signal) => {
       store.documents.set(runId, text);
-      return write(runId, chunks, stopping);
+      return write(runId, chunks, signal);
     };
     return store;
   }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { BadInputError, StoreError } from '../../../../src/base/errors.ts';
 import type { IdList } from '../../../../src/batch/ids.ts';
 import { type PlanPorts, type PlanRequest, parsePlanRequest, plan } from '../../../../src/run/parts/plan.ts';
-import type { PartsStore } from '../../../../src/store/plan-store.ts';
+import type { PlanStore } from '../../../../src/store/plan-store.ts';
 import { partsInMemory } from '../../../system/scale/parts-in-memory.ts';
 
 const never = new AbortController().signal;
@@ -88,7 +88,7 @@ describe('planning', () => {
     partSize,
     source,
   });
-  const portsOf = (store: PartsStore, ids?: IdList): PlanPorts => ({
+  const portsOf = (store: PlanStore, ids?: IdList): PlanPorts => ({
     store,
     readIds: () => (ids ? Promise.resolve(ids) : Promise.reject(new StoreError('No manifest here'))),
     partsInFlight: 10,
