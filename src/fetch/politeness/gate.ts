@@ -2,8 +2,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { Id } from '../../batch/ids.ts';
 import type { AttemptResult, RequestPost } from '../origin/attempt.ts';
 import type { Circuit } from './circuit.ts';
+import type { Feedback } from './concurrency-limit.ts';
 import type { Hedger, Send } from './hedger.ts';
-import type { Feedback, Limiter } from './limiter.ts';
+import type { Limiter } from './limiter.ts';
 import { verdictOf } from './verdict.ts';
 
 export interface AttemptPostOptions {

@@ -2,6 +2,7 @@ import { onAbort } from '../../base/abort.ts';
 import { Alarm } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
+import { ConcurrencyLimit, type Feedback } from './concurrency-limit.ts';
 import { LearnedPace } from './pace.ts';
 
 export interface LimiterOptions {
@@ -17,12 +18,6 @@ export interface LimiterOptions {
   /** When requests must have ended, by the clock. */
   readonly deadlineMs: number;
 }
-
-/**
- * What a request that has ended tells of the origin: that it takes more, that there were too many in a time, that it
- * had too much to do, that nothing came; or nothing, where it is `unknown`.
- */
-export type Feedback = 'answered' | 'throttled' | 'overloaded' | 'timed-out' | 'unknown';
 
 /** The place of a request in flight, to be given back with `release`. */
 export type Slot = number;
@@ -41,11 +36,6 @@ export interface LimiterReport {
 
 type Waiter = (slot: Slot | undefined) => void;
 
-const START_CONCURRENCY = 10;
-const SHRINK_FACTOR = 0.5;
-/** A wave: this share of a round's requests timed out, of the last ten at least. One that stalls is none. */
-const WAVE_SHARE = 0.3;
-const WAVE_ROUND = 10;
 /** How long the first round of requests takes to start after a pause of that length and more. */
 const RESUME_MS = 1_000;
 /** The waits of a run that has one request in flight, and is turned away still. */
@@ -60,10 +50,8 @@ const WHOLE = 1 - 1e-9;
  * Decides when a request to the origin may start. One stands before each origin in a run, and every request passes
  * it: first attempts, retries and hedges.
  *
- * - At most `concurrency` are in flight. When adaptive, the limit starts at 10, grows by one with each round of
- *   requests that were answered, and is halved, once a round, when the origin throttles or a wave of requests times
- *   out: TCP's additive increase, multiplicative decrease (RFC 5681), as in Netflix's concurrency-limits. After the
- *   first throttling it keeps below the rate that the origin was seen to take as well; see LearnedPace.
+ * - At most `concurrency` are in flight. When adaptive, at most a ConcurrencyLimit; and after the first throttling no
+ *   more start in a second than a LearnedPace has.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
  * - A pause holds for every request. After it, they start one by one: a round over a second, and then ever more.
  * - What cannot start before the deadline is refused at once: nobody waits for a time that does not come.
@@ -77,19 +65,11 @@ export class Limiter {
   readonly #waiting = new LinkedList<Waiter>();
   readonly #pace: LearnedPace | undefined;
   readonly #alarm: Alarm;
-  #limit: number;
-  #min: number;
-  #max: number;
+  readonly #limit: ConcurrencyLimit;
   #inFlight = 0;
   #peakInFlight = 0;
-  /** Counts the decreases: a request that started before the last one tells nothing of the limit since. */
-  #era = 0;
-  /** The one that began when the pace was learned last. */
+  /** The first era whose requests could keep to the rate that LearnedPace learned last. */
   #paceEra = 0;
-  #answered = 0;
-  #timedOut = 0;
-  #ended = 0;
-  #shrinking = false;
   /** Since the last answer. */
   #backoffs = 0;
   #tokens = 1;
@@ -106,9 +86,7 @@ export class Limiter {
   constructor(options: LimiterOptions) {
     const { clock, concurrency, adaptive } = options;
     this.#options = options;
-    this.#limit = adaptive ? Math.min(START_CONCURRENCY, concurrency) : concurrency;
-    this.#min = this.#limit;
-    this.#max = this.#limit;
+    this.#limit = new ConcurrencyLimit(concurrency, adaptive);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#pace = new LearnedPace(clock.now());
@@ -122,12 +100,12 @@ export class Limiter {
 
   /** Whether the origin takes what it gets: it is not paused, and has answered a round since the limit was last halved. */
   get isCalm(): boolean {
-    return !this.#shrinking && this.#options.clock.now() >= this.#pausedUntilMs;
+    return !this.#limit.isShrinking && this.#options.clock.now() >= this.#pausedUntilMs;
   }
 
   /** Whether more requests could be in flight than are asked for: at the end of a run, say. */
   get hasRoom(): boolean {
-    return this.#inFlight < this.#limit && !this.#isWaitedFor();
+    return this.#inFlight < this.#limit.value && !this.#isWaitedFor();
   }
 
   /**
@@ -138,7 +116,7 @@ export class Limiter {
   start(signal: AbortSignal, isUrgent = false): Slot | undefined | Promise<Slot | undefined> {
     if (this.end) return undefined;
     const isFree = this.#urgent.size === 0 && (isUrgent || this.#waiting.size === 0);
-    if (isFree && this.#inFlight < this.#limit && this.#waitMs(this.#options.clock.now()) <= 0)
+    if (isFree && this.#inFlight < this.#limit.value && this.#waitMs(this.#options.clock.now()) <= 0)
       return this.#take();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -196,7 +174,7 @@ export class Limiter {
     return {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
-      concurrency: { min: this.#min, max: this.#max, final: this.#limit },
+      concurrency: this.#limit.summary(),
     };
   }
 
@@ -205,39 +183,23 @@ export class Limiter {
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
-    return this.#era;
+    return this.#limit.era;
   }
 
   #learn(slot: Slot, feedback: Feedback): void {
-    const { clock, adaptive } = this.#options;
-    if (!adaptive || feedback === 'unknown') return;
-    if (feedback === 'answered') this.#pace?.answered(clock.now());
-    // Those that started before the pace was learned had no chance to keep to it.
-    if (feedback === 'throttled' && slot >= this.#paceEra) this.#slowDown(clock.now());
-    if (slot !== this.#era) return;
-    if (feedback !== 'throttled' && feedback !== 'overloaded') this.#count(feedback);
-    else if (this.#limit > 1) this.#shrink();
-    else this.#backOff();
-  }
-
-  #count(feedback: 'answered' | 'timed-out'): void {
-    this.#ended += 1;
-    if (feedback === 'answered') {
-      this.#answered += 1;
-      this.#backoffs = 0;
-    } else this.#timedOut += 1;
-    const round = Math.max(this.#limit, WAVE_ROUND);
-    if (this.#timedOut >= WAVE_SHARE * round) this.#shrink();
-    else if (this.#answered >= this.#limit) this.#grow();
-    if (this.#ended >= round) {
-      this.#ended = 0;
-      this.#timedOut = 0;
+    const pace = this.#pace;
+    if (!pace || feedback === 'unknown') return;
+    const now = this.#options.clock.now();
+    if (feedback === 'answered') pace.answered(now);
+    if (feedback === 'throttled' && slot >= this.#paceEra) {
+      const toldMs = Math.max(0, this.#pausedUntilMs - now);
+      if (pace.throttled(now, toldMs)) this.#paceEra = this.#limit.era + 1;
     }
-  }
-
-  #slowDown(now: number): void {
-    const toldMs = Math.max(0, this.#pausedUntilMs - now);
-    if (this.#pace?.throttled(now, toldMs)) this.#paceEra = this.#era + 1;
+    if (slot !== this.#limit.era) return;
+    if (feedback === 'answered') this.#backoffs = 0;
+    const isRefused = feedback === 'throttled' || feedback === 'overloaded';
+    if (isRefused && this.#limit.value === 1) this.#backOff();
+    else this.#limit.learn(feedback, this.#inFlight);
   }
 
   /** Fewer than one request in flight is one now and then. */
@@ -249,32 +211,13 @@ export class Limiter {
     );
   }
 
-  #grow(): void {
-    this.#answered = 0;
-    this.#shrinking = false;
-    // A limit that is not made use of says nothing about a higher one.
-    if (this.#inFlight * 2 < this.#limit) return;
-    this.#limit = Math.min(this.#limit + 1, this.#options.concurrency);
-    this.#max = Math.max(this.#max, this.#limit);
-  }
-
-  #shrink(): void {
-    this.#limit = Math.max(1, Math.floor(this.#limit * SHRINK_FACTOR));
-    this.#min = Math.min(this.#min, this.#limit);
-    this.#era += 1;
-    this.#answered = 0;
-    this.#timedOut = 0;
-    this.#ended = 0;
-    this.#shrinking = true;
-  }
-
   /** Starts what may start, and sees to it that the rest is looked at again in time. */
   #serve(): void {
     const now = this.#options.clock.now();
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;
     this.#throttledSinceMs = undefined;
     let atMs = this.#options.deadlineMs;
-    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit) {
+    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit.value) {
       const waitMs = this.#waitMs(now);
       if (waitMs <= 0) this.#startNext();
       else if (this.#isInTime(now + waitMs)) {
@@ -308,7 +251,7 @@ export class Limiter {
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */
   #resumeMs(): number {
-    const rounds = this.#resumed / this.#limit;
+    const rounds = this.#resumed / this.#limit.value;
     // Twice as many as before in each quarter of that time.
     return this.#pausedUntilMs + this.#resumingMs * (rounds <= 1 ? rounds : 1 + Math.log2(rounds) / 4);
   }

@@ -1,6 +1,6 @@
 import { isSuccess, type Response } from '../origin/attempt.ts';
+import type { Feedback } from './concurrency-limit.ts';
 import { httpDateMs } from './http-date.ts';
-import type { Feedback } from './limiter.ts';
 import { isUsedUp, mayBeUsedUp, quotasOf, untilGivenMs } from './quota.ts';
 import { retryAfterMs, valuesOf } from './retry.ts';
 

@@ -2,13 +2,9 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
+import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
 import { type Hedged, Hedger, type Send } from '../../../../src/fetch/politeness/hedger.ts';
-import {
-  type Feedback,
-  Limiter,
-  type LimiterOptions,
-  type Slot,
-} from '../../../../src/fetch/politeness/limiter.ts';
+import { Limiter, type LimiterOptions, type Slot } from '../../../../src/fetch/politeness/limiter.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { quiet, unhandledRejectionsIn } from '../../../support/manual-mapper.ts';
 

@@ -1,12 +1,8 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  type Feedback,
-  Limiter,
-  type LimiterOptions,
-  type Slot,
-} from '../../../../src/fetch/politeness/limiter.ts';
+import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
+import { Limiter, type LimiterOptions, type Slot } from '../../../../src/fetch/politeness/limiter.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
