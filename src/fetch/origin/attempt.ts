@@ -10,6 +10,14 @@ interface Waits {
   readonly date?: string;
 }
 
+/** What an attempt is held to. */
+export interface AttemptSettings {
+  /** Milliseconds that one may take, connecting and its body included: an integer from 1 to 900,000. @default 5000 */
+  readonly attemptTimeoutMs: number;
+  /** Most bytes of a body after decompression: an integer from 1 to 104,857,600. @default 1_048_576 */
+  readonly maxBodyBytes: number;
+}
+
 /** What came of one request. */
 export type AttemptResult =
   | ({
@@ -70,7 +78,7 @@ export interface RunOrigin {
   startRun(): OriginRun;
 }
 
-export interface OriginRun {
+interface OriginRun {
   readonly requestPost: RequestPost;
   /** How many answers that nobody asked for have come since the run started. */
   unsolicited(): number;

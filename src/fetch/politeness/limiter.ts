@@ -5,18 +5,19 @@ import { LinkedList } from '../../base/linked-list.ts';
 import { ConcurrencyLimit, type Feedback } from './concurrency-limit.ts';
 import { LearnedPace } from './pace.ts';
 
-export interface LimiterOptions {
+export interface LimiterSettings {
+  /** Most requests in flight: an integer ≥ 1. @default 50 */
+  readonly concurrency: number;
+  /** Whether fewer are in flight where the origin takes no more; otherwise `concurrency` throughout. @default true */
+  readonly adaptive: boolean;
+  /** Most requests that start in a second: a number > 0, fractions allowed. @default Infinity */
+  readonly ratePerSecond: number;
+}
+
+export interface LimiterPorts {
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
-  /** Most requests in flight: an integer ≥ 1. */
-  readonly concurrency: number;
-  /** Whether the limit follows what the origin can take; otherwise it is `concurrency` throughout. */
-  readonly adaptive: boolean;
-  /** Most requests a second, fractions allowed; Infinity for no such limit. */
-  readonly ratePerSecond: number;
-  /** When requests must have ended, by the clock. */
-  readonly deadlineMs: number;
 }
 
 /** The place of a request in flight, to be given back with `release`. */
@@ -26,7 +27,7 @@ export type Slot = number;
 export type Ended = 'deadline' | 'rate-limited';
 
 /** What the limiter did in a run, as it stands in the document's summary. */
-export interface LimiterReport {
+export interface LimiterSummary {
   /** Milliseconds in which posts were held back, though fewer than the limit were in flight: by a pause or a rate. */
   readonly throttledMs: number;
   readonly peakInFlight: number;
@@ -59,7 +60,9 @@ const WHOLE = 1 - 1e-9;
  * docs/adr/0006-limiter.md says what was taken from where, and why.
  */
 export class Limiter {
-  readonly #options: LimiterOptions;
+  readonly #settings: LimiterSettings;
+  readonly #ports: LimiterPorts;
+  readonly #deadlineMs: number;
   /** Retries and hedges before posts that nobody has asked for yet: the oldest hold the reorder window. */
   readonly #urgent = new LinkedList<Waiter>();
   readonly #waiting = new LinkedList<Waiter>();
@@ -83,9 +86,13 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  constructor(options: LimiterOptions) {
-    const { clock, concurrency, adaptive } = options;
-    this.#options = options;
+  /** Requests must have ended by `deadlineMs`, by the clock. */
+  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number) {
+    const { concurrency, adaptive } = settings;
+    const { clock } = ports;
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#deadlineMs = deadlineMs;
     this.#limit = new ConcurrencyLimit(concurrency, adaptive);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
@@ -94,13 +101,13 @@ export class Limiter {
 
   /** Why no request will start any more, if so. */
   get end(): Ended | undefined {
-    if (!this.#isInTime(this.#options.clock.now())) this.#end ??= 'deadline';
+    if (!this.#isInTime(this.#ports.clock.now())) this.#end ??= 'deadline';
     return this.#end;
   }
 
   /** Whether the origin takes what it gets: it is not paused, and has answered a round since the limit was last halved. */
   get isCalm(): boolean {
-    return !this.#limit.isShrinking && this.#options.clock.now() >= this.#pausedUntilMs;
+    return !this.#limit.isShrinking && this.#ports.clock.now() >= this.#pausedUntilMs;
   }
 
   /** Whether more requests could be in flight than are asked for: at the end of a run, say. */
@@ -116,7 +123,7 @@ export class Limiter {
   start(signal: AbortSignal, isUrgent = false): Slot | undefined | Promise<Slot | undefined> {
     if (this.end) return undefined;
     const isFree = this.#urgent.size === 0 && (isUrgent || this.#waiting.size === 0);
-    if (isFree && this.#inFlight < this.#limit.value && this.#waitMs(this.#options.clock.now()) <= 0)
+    if (isFree && this.#inFlight < this.#limit.value && this.#waitMs(this.#ports.clock.now()) <= 0)
       return this.#take();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -150,7 +157,7 @@ export class Limiter {
 
   /** Lets no request start for `ms`; those in flight finish. A pause that is under way is never shortened. */
   pause(ms: number): void {
-    const { clock, random } = this.#options;
+    const { clock, random } = this.#ports;
     const now = clock.now();
     const untilMs = now + ms;
     if (ms <= 0 || untilMs <= this.#pausedUntilMs) return;
@@ -170,7 +177,7 @@ export class Limiter {
     this.#serve();
   }
 
-  report(): LimiterReport {
+  summary(): LimiterSummary {
     return {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
@@ -189,7 +196,7 @@ export class Limiter {
   #learn(slot: Slot, feedback: Feedback): void {
     const pace = this.#pace;
     if (!pace || feedback === 'unknown') return;
-    const now = this.#options.clock.now();
+    const now = this.#ports.clock.now();
     if (feedback === 'answered') pace.answered(now);
     if (feedback === 'throttled' && slot >= this.#paceEra) {
       const toldMs = Math.max(0, this.#pausedUntilMs - now);
@@ -207,16 +214,16 @@ export class Limiter {
     this.#backoffs += 1;
     this.pause(
       Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (this.#backoffs - 1)) *
-        (0.5 + this.#options.random() / 2),
+        (0.5 + this.#ports.random() / 2),
     );
   }
 
   /** Starts what may start, and sees to it that the rest is looked at again in time. */
   #serve(): void {
-    const now = this.#options.clock.now();
+    const now = this.#ports.clock.now();
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;
     this.#throttledSinceMs = undefined;
-    let atMs = this.#options.deadlineMs;
+    let atMs = this.#deadlineMs;
     while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit.value) {
       const waitMs = this.#waitMs(now);
       if (waitMs <= 0) this.#startNext();
@@ -241,7 +248,7 @@ export class Limiter {
 
   /** Whether there is time for a request that starts then. Timers count whole milliseconds: less is no time. */
   #isInTime(atMs: number): boolean {
-    return this.#options.deadlineMs - atMs >= 1;
+    return this.#deadlineMs - atMs >= 1;
   }
 
   /** How long until the pause and the rates let a request start; 0 or less is now. */
@@ -258,7 +265,7 @@ export class Limiter {
 
   /** How long until the rates let a request start. */
   #tokenMs(now: number): number {
-    const perSecond = Math.min(this.#options.ratePerSecond, this.#pace?.perSecond(now) ?? Infinity);
+    const perSecond = Math.min(this.#settings.ratePerSecond, this.#pace?.perSecond(now) ?? Infinity);
     const sinceMs = now - this.#refilledMs;
     this.#refilledMs = now;
     if (perSecond === Infinity) {

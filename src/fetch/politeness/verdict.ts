@@ -1,8 +1,8 @@
 import { isSuccess, type Response } from '../origin/attempt.ts';
+import { isUsedUp, mayBeUsedUp, retryAfterMs, untilGivenMs } from './asked-pause.ts';
 import type { Feedback } from './concurrency-limit.ts';
-import { httpDateMs } from './http-date.ts';
-import { isUsedUp, mayBeUsedUp, quotasOf, untilGivenMs } from './quota.ts';
-import { retryAfterMs, valuesOf } from './retry.ts';
+import { httpDateMs, valuesOf } from './field-times.ts';
+import { quotasOf } from './quotas.ts';
 
 /** What a response means for its post, beside what its body is; for the requests in flight; and for all others. */
 export interface Verdict {

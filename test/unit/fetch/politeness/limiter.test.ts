@@ -2,26 +2,12 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
-import { Limiter, type LimiterOptions, type Slot } from '../../../../src/fetch/politeness/limiter.ts';
+import type { Limiter, Slot } from '../../../../src/fetch/politeness/limiter.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
+import { DEADLINE_MS, type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
 const NEVER = new AbortController().signal;
-const DEADLINE_MS = 60_000;
-
-function limiterWith(options: Partial<LimiterOptions> = {}) {
-  const clock = new FakeClock();
-  const limiter = new Limiter({
-    clock,
-    random: () => 0.5,
-    concurrency: 10,
-    adaptive: false,
-    ratePerSecond: Infinity,
-    deadlineMs: DEADLINE_MS,
-    ...options,
-  });
-  return { clock, limiter };
-}
 
 /** The slot of a request that need not wait for it. */
 function slotOf(limiter: Limiter): Slot {
@@ -73,7 +59,7 @@ async function moveTo(clock: FakeClock, atMs: number): Promise<void> {
 function endBusily(limiter: Limiter, inFlight: Slot[], feedbacks: readonly Feedback[]): void {
   for (const feedback of feedbacks) {
     limiter.release(inFlight.shift() ?? slotOf(limiter), feedback);
-    while (inFlight.length < limiter.report().concurrency.final) inFlight.push(slotOf(limiter));
+    while (inFlight.length < limiter.summary().concurrency.final) inFlight.push(slotOf(limiter));
   }
 }
 
@@ -91,7 +77,7 @@ describe('requests in flight', () => {
     world.limiter.release(first, 'answered');
     await quiet();
     expect(starts).toStrictEqual([['third', 1_000]]);
-    expect(world.limiter.report()).toStrictEqual({
+    expect(world.limiter.summary()).toStrictEqual({
       throttledMs: 0,
       peakInFlight: 2,
       concurrency: { min: 2, max: 2, final: 2 },
@@ -152,7 +138,7 @@ describe('requests in flight', () => {
     for (const slot of slots) limiter.release(slot, 'throttled');
     clock.advance(10);
     for (const slot of slotsOf(limiter, 40)) limiter.release(slot, 'timed-out');
-    expect([limiter.isCalm, limiter.report()]).toStrictEqual([
+    expect([limiter.isCalm, limiter.summary()]).toStrictEqual([
       true,
       { throttledMs: 0, peakInFlight: 40, concurrency: { min: 40, max: 40, final: 40 } },
     ]);
@@ -167,7 +153,7 @@ describe('a limit that adapts', () => {
     [500, 10],
   ])('of a concurrency of %i starts at %i', (concurrency, expected) => {
     const { limiter } = limiterWith({ adaptive: true, concurrency });
-    expect(limiter.report().concurrency).toStrictEqual({ min: expected, max: expected, final: expected });
+    expect(limiter.summary().concurrency).toStrictEqual({ min: expected, max: expected, final: expected });
     slotsOf(limiter, expected);
     expect(limiter.start(NEVER)).toBeInstanceOf(Promise);
   });
@@ -177,7 +163,7 @@ describe('a limit that adapts', () => {
     const inFlight = slotsOf(limiter, 10);
     const limits = [9, 1, 10, 1, 12, 12].map((count) => {
       endBusily(limiter, inFlight, answers(count));
-      return limiter.report().concurrency;
+      return limiter.summary().concurrency;
     });
     expect(limits.map(({ final }) => final)).toStrictEqual([10, 11, 11, 12, 12, 12]);
     expect(limits.at(-1)).toStrictEqual({ min: 10, max: 12, final: 12 });
@@ -186,7 +172,7 @@ describe('a limit that adapts', () => {
   test('does not grow while less than half of it is made use of', () => {
     const { limiter } = limiterWith({ adaptive: true, concurrency: 50 });
     for (let i = 0; i < 100; i++) limiter.release(slotOf(limiter), 'answered');
-    expect(limiter.report().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
+    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
   });
 
   test.each<Feedback>(['throttled', 'overloaded'])(
@@ -194,7 +180,7 @@ describe('a limit that adapts', () => {
     (feedback) => {
       const { limiter } = limiterWith({ adaptive: true });
       for (const slot of slotsOf(limiter, 10)) limiter.release(slot, feedback);
-      expect(limiter.report().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
+      expect(limiter.summary().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
     },
   );
 
@@ -203,7 +189,7 @@ describe('a limit that adapts', () => {
     const limits = Array.from({ length: 6 }, () => {
       limiter.release(slotOf(limiter), 'overloaded');
       clock.advance(9_000);
-      return limiter.report().concurrency.final;
+      return limiter.summary().concurrency.final;
     });
     expect(limits).toStrictEqual([5, 2, 1, 1, 1, 1]);
   });
@@ -213,7 +199,7 @@ describe('a limit that adapts', () => {
     const slots = slotsOf(limiter, 10);
     const limits = slots.map((slot) => {
       limiter.release(slot, 'timed-out');
-      return limiter.report().concurrency.final;
+      return limiter.summary().concurrency.final;
     });
     expect(limits).toStrictEqual([10, 10, 5, 5, 5, 5, 5, 5, 5, 5]);
   });
@@ -223,7 +209,7 @@ describe('a limit that adapts', () => {
     for (const _ of [1, 2]) limiter.release(slotOf(limiter), 'timed-out');
     expect(limiter.isCalm).toBe(true);
     limiter.release(slotOf(limiter), 'timed-out');
-    expect([limiter.isCalm, limiter.report().concurrency.final]).toStrictEqual([false, 1]);
+    expect([limiter.isCalm, limiter.summary().concurrency.final]).toStrictEqual([false, 1]);
   });
 
   test('is not halved by two stalls a round, which are no wave', () => {
@@ -231,7 +217,7 @@ describe('a limit that adapts', () => {
     const inFlight = slotsOf(limiter, 10);
     const round: Feedback[] = [...answers(8), 'timed-out', 'timed-out'];
     for (let i = 0; i < 20; i++) endBusily(limiter, inFlight, round);
-    expect(limiter.report().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
+    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
   });
 
   test('learns nothing from what says nothing of the origin', () => {
@@ -241,7 +227,7 @@ describe('a limit that adapts', () => {
       slotsOf(limiter, 10),
       Array.from({ length: 100 }, () => 'unknown'),
     );
-    expect(limiter.report().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
+    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
   });
 
   test('learns nothing from requests that started before it was halved', () => {
@@ -249,7 +235,7 @@ describe('a limit that adapts', () => {
     const [first = 0, ...others] = slotsOf(limiter, 10);
     limiter.release(first, 'throttled');
     for (const slot of others) limiter.release(slot, 'answered');
-    expect(limiter.report().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
+    expect(limiter.summary().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
   });
 
   test('counts a round anew once it was halved', () => {
@@ -261,7 +247,7 @@ describe('a limit that adapts', () => {
     inFlight.push(...slotsOf(limiter, 5));
     const limits = [...answers(4), 'timed-out' as const, 'answered' as const].map((feedback) => {
       endBusily(limiter, inFlight, [feedback]);
-      return limiter.report().concurrency.final;
+      return limiter.summary().concurrency.final;
     });
     expect(limits).toStrictEqual([5, 5, 5, 5, 5, 6]);
   });
@@ -302,7 +288,7 @@ describe('a limit that adapts', () => {
     const slots = slotsOf(limiter, 10);
     limiter.release(slots.pop() ?? 0, 'answered');
     for (const slot of slots) limiter.release(slot, 'throttled');
-    expect(limiter.report().concurrency.final).toBe(5);
+    expect(limiter.summary().concurrency.final).toBe(5);
   });
 
   test('of one leaves an origin alone that turns it away still, for ever longer, until it answers', async () => {
@@ -366,7 +352,7 @@ describe('a rate', () => {
     const world = limiterWith({ ratePerSecond: 1, concurrency: 1 });
     // Of each second, 0.4 s go by with a request in flight, which takes up the limit.
     expect(await startTimes(world, 4, 400)).toStrictEqual([0, 1_000, 2_000, 3_000]);
-    expect(world.limiter.report()).toStrictEqual({
+    expect(world.limiter.summary()).toStrictEqual({
       throttledMs: 1_800,
       peakInFlight: 1,
       concurrency: { min: 1, max: 1, final: 1 },
@@ -402,7 +388,7 @@ describe('a pause', () => {
     const world = limiterWith({ concurrency: 4 });
     world.limiter.pause(1_000);
     expect(await startTimes(world, 4)).toStrictEqual([1_125, 1_375, 1_625, 1_875]);
-    expect(world.limiter.report().throttledMs).toBe(1_875);
+    expect(world.limiter.summary().throttledMs).toBe(1_875);
   });
 
   test.each([
@@ -498,7 +484,7 @@ describe('a pause', () => {
     clock.advance(10_000);
     expect(limiter.isCalm).toBe(false);
     limiter.release(slotOf(limiter), 'answered');
-    expect([limiter.isCalm, limiter.report().concurrency]).toStrictEqual([
+    expect([limiter.isCalm, limiter.summary().concurrency]).toStrictEqual([
       true,
       { min: 1, max: 2, final: 2 },
     ]);
@@ -529,7 +515,7 @@ test('nothing is throttled once the run has ended', async () => {
   await Promise.all(waiting);
   clock.advance(20_000);
   limiter.release(slot, 'answered');
-  expect([limiter.end, limiter.report().throttledMs]).toStrictEqual(['deadline', 1_000]);
+  expect([limiter.end, limiter.summary().throttledMs]).toStrictEqual(['deadline', 1_000]);
 });
 
 test('a slot whose request was not sent takes nothing from the rate', () => {
@@ -636,7 +622,7 @@ const options = fc.record({
 });
 
 /** Carries out the plans, and resolves when each has ended, with what was seen. */
-async function carryOut(given: Partial<LimiterOptions>, plans: readonly Plan[], random: () => number) {
+async function carryOut(given: LimiterGiven, plans: readonly Plan[], random: () => number) {
   const { clock, limiter } = limiterWith({ ...given, random });
   const seen = {
     startsMs: [] as number[],
@@ -683,7 +669,7 @@ async function carryOut(given: Partial<LimiterOptions>, plans: readonly Plan[], 
     }
     seen.inFlight -= 1;
     limiter.release(slot, plan.feedback);
-    seen.limits.push(limiter.report().concurrency.final);
+    seen.limits.push(limiter.summary().concurrency.final);
   };
   await clock.runUntil(Promise.all(plans.map(request)));
   return { clock, limiter, signals, seen };
@@ -723,7 +709,7 @@ describe('for any requests, answers, pauses and aborts', () => {
         const { limiter, seen } = await carryOut({ ...given, deadlineMs: 1e6 }, plans, () => random);
         expect(seen.startsInPause).toBe(0);
         expect(seen.mostInFlight).toBeLessThanOrEqual(concurrency);
-        const report = limiter.report();
+        const report = limiter.summary();
         // A slot that is given is noticed here a little later, when others may have been given back.
         expect(report.peakInFlight).toBeGreaterThanOrEqual(seen.mostInFlight);
         expect(report.peakInFlight).toBeLessThanOrEqual(concurrency);
