@@ -16,7 +16,7 @@ export const fetchAll: FetchAll = async (task) => {
   });
   const startMs = systemClock.now();
   const ports = {
-    origin: openOrigin({ ...config, connections: concurrency, clock: systemClock }),
+    origin: openOrigin({ ...config, connections: concurrency }, { clock: systemClock }),
     clock: systemClock,
     random: Math.random,
   };

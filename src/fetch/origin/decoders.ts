@@ -21,8 +21,7 @@ export type Decoded =
   | { readonly kind: 'decoded'; readonly body: Buffer }
   | { readonly kind: 'too-large' }
   /** `coding` names what we do not know; printable ASCII. */
-  | { readonly kind: 'unknown-coding'; readonly coding: string }
-  | { readonly kind: 'broken'; readonly error: Error };
+  | { readonly kind: 'unknown-coding'; readonly coding: string };
 
 /** How many decoders run at once: each has a window of up to 16 MiB. */
 const MOST_DECODERS = 4;
@@ -67,7 +66,8 @@ export function mostCodedBytes(maxBytes: number): number {
  * A decoder that ends before its input does starts anew (members of gzip, frames of zstd) or fails. The one exception
  * is what stands behind whole members of gzip and is none: it is passed over, as gzip(1) and browsers do.
  *
- * Few bodies are decoded at once. Gives undefined where `isWanted` says no more when its turn comes.
+ * Few bodies are decoded at once. Gives undefined where `isWanted` says no more when its turn comes. Rejects with an
+ * error that has zlib's code where the body is not what its codings say.
  */
 export async function decode(
   body: Buffer,
@@ -112,9 +112,8 @@ async function decodeEach(body: Buffer, codings: readonly string[], maxBytes: nu
       bytes = await decoder(bytes, left === 0 ? maxBytes : mostCodedBytes(maxBytes));
     }
   } catch (error) {
-    // zlib rejects with errors of its own, which have a code.
-    const { code } = error as NodeJS.ErrnoException;
-    return code === TOO_LARGE ? { kind: 'too-large' } : { kind: 'broken', error: error as Error };
+    if ((error as NodeJS.ErrnoException).code === TOO_LARGE) return { kind: 'too-large' };
+    throw error;
   }
   return { kind: 'decoded', body: bytes };
 }
