@@ -30,22 +30,23 @@ type OnEnd = (result: AttemptResult, location?: string) => void;
 
 /** What a server may send on a connection that it closes, as no request came (RFC 9110, 15.5.9). */
 const REQUEST_TIMEOUT = 408;
-/** How often a request goes to another session, where none looks at it. */
+/** How often a request goes to another session of HTTP/2: one may be full, or go away, more than once. */
 const MOST_RESENT_SHARED = 32;
-/** More lines than any server has a use for: each costs as much as a post. */
+/** More lines than any server has a use for: each of them takes time. */
 const MOST_HEADER_LINES = 1_000;
 const ENDED = new Error('The attempt has ended');
 
 /**
- * One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed.
+ * One request and its response, by undici's lowest interface. docs/adr/0004-undici-dispatch.md says why.
  *
  * Over HTTP/1.1 an answer counts once the event loop has polled behind it, and its connection takes no request sooner.
- * On a connection that had been used before, it is sent again on a new one, once, at no cost to anyone, where
+ * A request on a connection that had been used before is sent again on a new one, once, where
  *
  * - it fails before the first byte of an answer, as the connection has ended meanwhile (RFC 9112, 9.3.1; over HTTP/2 as
  *   well),
- * - the answer is a 408, which the server sent because no request came, or
- * - by then the origin has been seen to send what nobody asked for: the answer may be another request's.
+ * - the answer is a 408, which the server sent because no request came,
+ * - the answer came too soon to be this request's, or
+ * - by then the origin has been seen to send what nobody asked for.
  */
 export class Exchange implements RequestHandler {
   client: RequestHandler['client'];
@@ -132,14 +133,14 @@ export class Exchange implements RequestHandler {
     this.#incoming.begin(status, headers);
     const { rawHeaders } = controller;
     if (Array.isArray(rawHeaders) && rawHeaders.length > 2 * MOST_HEADER_LINES)
-      this.#cutShort({ kind: 'failed', code: 'HPE_HEADER_OVERFLOW', isReachable: true });
+      this.#end({ kind: 'failed', code: 'HPE_HEADER_OVERFLOW', isReachable: true }, true);
     // No status of HTTP, for which undici's parser would fail in its own way: what it begins is not read.
-    else if (status < 100) this.#cutShort(this.#incoming.response());
+    else if (status < 100) this.#end(this.#incoming.response(), true);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     const result = this.#incoming.add(chunk);
-    if (result) this.#cutShort(result);
+    if (result) this.#end(result, true);
   }
 
   onResponseEnd(): void {
@@ -163,22 +164,24 @@ export class Exchange implements RequestHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    // What we have ended ourselves.
+    // The exchange has ended the request itself.
     if (this.#ended || this.#resending) return;
-    // It waited for a connect that was not made for it. Its own time is that of the attempt.
+    // The request waited for a connect that was made for another. Its own time is that of the attempt.
     if ('code' in error && error.code === EXPIRED) {
       this.#resend(false);
       return;
     }
     const transport = this.#transport ?? this.client?.transport;
-    const isReachable = this.#isReachable(transport);
+    // That the origin cannot be reached is told once a connection.
+    const isReachable = transport?.hasAnswered || transport?.hasFailed ? undefined : false;
     if (transport) transport.hasFailed = true;
-    if (transport && !this.#hasBegun && this.#mayResend(transport) && isUnanswered(transport, error))
-      this.#resendAlone();
+    const mostResent = transport?.isShared ? MOST_RESENT_SHARED : 1;
+    const mayResend = !this.#hasBegun && this.#resent < mostResent && isUnanswered(transport, error);
+    if (mayResend) this.#resendAlone();
     else this.#fail(error, isReachable);
   }
 
-  /** The connection that it is on: undici starts a request on one alone. */
+  /** The connection that the request is on: undici starts a request on one alone. */
   get #on(): Transport {
     return this.#transport as Transport;
   }
@@ -188,11 +191,6 @@ export class Exchange implements RequestHandler {
     if (!this.#isWaiting) connector.startWaiting();
     this.#isWaiting = true;
     connections.dispatch(this.#request, this, isAlone);
-  }
-
-  /** Over HTTP/2, a session may be full, or go away, more than once. */
-  #mayResend({ isShared }: Transport): boolean {
-    return this.#resent < (isShared ? MOST_RESENT_SHARED : 1);
   }
 
   #resendAlone(): void {
@@ -228,27 +226,14 @@ export class Exchange implements RequestHandler {
   }
 
   #fail(error: Error, isReachable?: boolean): void {
-    if (this.#incoming.isError) {
-      this.#cutShort(this.#incoming.response());
-      return;
+    const { isError, status } = this.#incoming;
+    if (isError) this.#end(this.#incoming.response(), true);
+    else {
+      this.#noteCalm();
+      this.#isThrottled ||= asksForCalm(error);
+      const code = causeOf(error, status > 0);
+      this.#end({ kind: 'failed', code, isReachable: status > 0 || isReachable }, true);
     }
-    const hasStatus = this.#incoming.status > 0;
-    this.#noteCalm();
-    this.#isThrottled ||= asksForCalm(error);
-    this.#cutShort({
-      kind: 'failed',
-      code: causeOf(error, hasStatus),
-      isReachable: hasStatus || isReachable,
-    });
-  }
-
-  /**
-   * Whether a failure shows that the origin can be reached, or cannot: for a connection that brought no answer, once;
-   * undefined where it shows nothing.
-   */
-  #isReachable(transport: Transport | undefined): boolean | undefined {
-    if (!transport) return false;
-    return transport.hasAnswered || transport.hasFailed ? undefined : false;
   }
 
   #noteCalm(): void {
@@ -261,11 +246,7 @@ export class Exchange implements RequestHandler {
     return this.#isTooSoon || this.#incoming.status === REQUEST_TIMEOUT || !this.#way.mayReuse();
   }
 
-  /** Ends with a result behind which nothing is read. */
-  #cutShort(result: AttemptResult): void {
-    this.#end(result, true);
-  }
-
+  /** With `abort`, whatever stands behind the result is not read. */
   #end(result: AttemptResult, abort = false): void {
     if (this.#ended) return;
     if (this.#isDoubtful()) {
@@ -300,8 +281,8 @@ export class Exchange implements RequestHandler {
  * Whether a request that failed was not looked at, as the server says, or failed with a connection that had been used
  * before, and not by itself on one that is shared.
  */
-function isUnanswered(transport: Transport, error: Error & { code?: unknown }): boolean {
-  if (asksForCalm(error)) return false;
+function isUnanswered(transport: Transport | undefined, error: Error & { code?: unknown }): boolean {
+  if (!transport || asksForCalm(error)) return false;
   if (transport.isShared && isRefused(error)) return true;
   const { hasAnswered, isGone, socket } = transport;
   return hasAnswered && (isGone || socket.destroyed || error.code !== 'ERR_HTTP2_STREAM_ERROR');

@@ -3,7 +3,7 @@ import type { Id } from '../../batch/ids.ts';
 import type { AttemptResult, AttemptSettings, RequestPost } from '../origin/attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Feedback } from './concurrency-limit.ts';
-import type { Hedger, Send } from './hedger.ts';
+import type { Hedged, Hedger, Send } from './hedger.ts';
 import type { Limiter } from './limiter.ts';
 import { verdictOf } from './verdict.ts';
 
@@ -19,12 +19,9 @@ export interface GatePorts {
 /** Why an attempt is not made. */
 export type Refusal = 'deadline' | 'rate-limited' | 'circuit-open';
 
-interface Attempted {
-  readonly result: AttemptResult;
+interface Attempted extends Hedged {
   /** By the clock. */
   readonly startedMs: number;
-  /** Whether a second request was sent for it. */
-  readonly hedged: boolean;
   /** Whether the deadline left it no more than the time of an attempt. */
   readonly cutShort: boolean;
 }
