@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Id } from '../../batch/ids.ts';
-import type { AttemptResult, AttemptSettings, RequestPost } from '../origin/attempt.ts';
+import type { AttemptSettings, RequestPost } from '../origin/attempt.ts';
 import type { Circuit } from './circuit.ts';
 import type { Feedback } from './concurrency-limit.ts';
 import type { Hedged, Hedger, Send } from './hedger.ts';
@@ -47,18 +47,15 @@ export function openGate(
     let feedback: Feedback = 'unknown';
     try {
       const result = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      const isReachable = reachabilityOf(result);
-      if (isReachable) circuit.answered();
-      else if (isReachable === false) {
+      const verdict = verdictOf(result, clock.date());
+      if (verdict.isReachable) circuit.answered();
+      else if (verdict.isReachable === false) {
         circuit.failed();
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
       }
-      if ('status' in result) {
-        const verdict = verdictOf(result, clock.date());
-        feedback = 'isThrottled' in result ? 'throttled' : verdict.feedback;
-        limiter.pause(verdict.pauseMs);
-      } else feedback = feedbackOf(result);
+      feedback = verdict.feedback;
+      limiter.pause(verdict.pauseMs);
       return result;
     } finally {
       limiter.release(slot, feedback);
@@ -85,15 +82,4 @@ export function openGate(
       return { startedMs, cutShort, result: await send(id, endMs, slot, signal, false), hedged: false };
     },
   };
-}
-
-/** Whether an attempt shows that the origin can be reached, or cannot; undefined where it shows neither. */
-function reachabilityOf(result: AttemptResult): boolean | undefined {
-  if (result.kind === 'timed-out') return undefined;
-  return result.kind === 'failed' ? result.isReachable : true;
-}
-
-function feedbackOf(result: Extract<AttemptResult, { kind: 'timed-out' | 'failed' }>): Feedback {
-  if (result.kind === 'timed-out') return 'timed-out';
-  return result.isThrottled ? 'throttled' : 'unknown';
 }

@@ -73,7 +73,7 @@ export class Hedger {
     this.#serve();
     try {
       const { result, isHedge } = await race.end;
-      if (isGood(result)) this.#record(this.#clock.now() - race.startedMs);
+      if (!isRetryable(result)) this.#record(this.#clock.now() - race.startedMs);
       if (isHedge) this.#won += 1;
       return { result, hedged: race.isHedged };
     } finally {
@@ -173,7 +173,7 @@ class Race {
   #receive(result: AttemptResult, isHedge: boolean): void {
     this.#inFlight -= 1;
     this.#failure ??= result;
-    if (isGood(result)) this.#end.resolve({ result, isHedge });
+    if (!isRetryable(result)) this.#end.resolve({ result, isHedge });
     else if (this.#inFlight === 0) this.#end.resolve({ result: this.#failure, isHedge: false });
     else return;
     this.#over.abort(OVER);
@@ -182,8 +182,3 @@ class Race {
 
 /** A constant: a signal that is given no reason makes an error of its own, with a stack. */
 const OVER = 'The other request was answered';
-
-function isGood(result: AttemptResult): boolean {
-  if (result.kind === 'response') return !isRetryable(result);
-  return result.kind === 'too-large' || result.kind === 'unknown-coding';
-}
