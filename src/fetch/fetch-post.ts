@@ -86,7 +86,7 @@ export function fetchPostWith(
   };
 
   return (id, signal) => {
-    // Without a promise, which would be most of the cost of ninety thousand of them.
+    // Without a promise each: a run that ends early may have most of its posts left.
     const refusal = gate.refusal();
     if (refusal) throw new PostError(id, refused(id, refusal), NEVER_ATTEMPTED);
     return fetchPost(id, signal);
@@ -95,7 +95,7 @@ export function fetchPostWith(
 
 const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
 
-/** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
+/** Why a post failed for which no attempt is made, or no other after it has `failed`. */
 function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
   switch (refusal) {
     case 'deadline':

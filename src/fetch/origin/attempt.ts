@@ -12,13 +12,13 @@ interface Waits {
 
 /** What an attempt is held to. */
 export interface AttemptSettings {
-  /** Milliseconds that one may take, connecting and its body included: an integer from 1 to 900,000. @default 5000 */
+  /** Milliseconds for one attempt, connecting and body included: an integer from 1 to 900,000. @default 5_000 */
   readonly attemptTimeoutMs: number;
   /** Most bytes of a body after decompression: an integer from 1 to 104,857,600. @default 1_048_576 */
   readonly maxBodyBytes: number;
 }
 
-/** What came of one request. */
+/** What came of an attempt. */
 export type AttemptResult =
   | ({
       readonly kind: 'response';
@@ -43,7 +43,7 @@ export type AttemptResult =
        * of an answer, told once a connection; undefined where it says nothing of whether the origin can be reached.
        */
       readonly isReachable?: boolean | undefined;
-      /** As above. */
+      /** Whether the server said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
     };
 

@@ -8,17 +8,17 @@ import { asksForCalm, isUnsolicited } from './network-cause.ts';
 /** One connection to the origin, from when it is ready to its end. */
 export interface Transport {
   readonly socket: Socket;
-  /** Whether requests share it, as over HTTP/2. */
+  /** Whether requests share the connection, as over HTTP/2. */
   readonly isShared: boolean;
-  /** Whether an answer has begun on it: whatever request it takes then is on a reused connection. */
+  /** Whether an answer has begun: whatever request comes then is on a reused connection. */
   hasAnswered: boolean;
-  /** Whether a request has failed on it. */
+  /** Whether a request has failed. */
   hasFailed: boolean;
-  /** Whether it takes no request any more: it has ended, or is ending. */
+  /** Whether the connection takes no request any more: it has ended, or is ending. */
   isGone: boolean;
-  /** Whether it went away because it was asked too much. */
+  /** Whether the server ended the connection because it was asked too much. */
   wantsCalm: boolean;
-  /** Until when, by the clock, it takes no second request; undefined until the first is answered. */
+  /** Until when, by the clock, no second request is taken; undefined until the first is answered. */
   restsUntilMs?: number;
 }
 
@@ -26,7 +26,7 @@ export interface Transport {
 export interface RequestHandler extends Dispatcher.DispatchHandler {
   /** Which client has the request, once one has. */
   client?: Connection | undefined;
-  /** Whether nobody waits for it any more. */
+  /** Whether nobody waits for the request any more. */
   readonly isOver?: boolean;
   /** The first byte of an answer has come. */
   onResponseStarted?(): void;
@@ -48,14 +48,14 @@ export interface ConnectionOptions extends Client.Options {
  */
 const [LEAST_REST_MS, MOST_REST_MS] = [10, 20];
 
-/** A client of undici's that tells of its connection: it has one at a time, and makes another when one has ended. */
+/** A client of undici's that tells of its connection: one at a time, and another when that has ended. */
 export class Connection extends Client {
   readonly #url: URL;
   readonly #clock: Clock;
-  /** Where those go that came while it rested, if it is closed by then. */
+  /** Where the requests go that came while the connection rested, if it is closed by then. */
   readonly #dispatchElsewhere: Dispatch;
   #transport: Transport | undefined;
-  /** Requests that came while it rests. */
+  /** Requests that came while the connection rests. */
   readonly #held: Parameters<Connection['dispatch']>[] = [];
   #cancelRelease: (() => void) | undefined;
 

@@ -47,7 +47,7 @@ export class Connections {
   /** Calls back once the event loop has polled, and with it read what stands behind the last answers by now. */
   afterPoll(callback: () => void): void {
     if (this.#behindPoll.push(callback) > 1) return;
-    // The first comes before the next poll, the second behind it.
+    // The first immediate comes before the next poll, the second behind it.
     setImmediate(() => {
       const callbacks = this.#behindPoll;
       this.#behindPoll = [];

@@ -1,12 +1,19 @@
 /**
- * What a request that has ended tells of the origin: that it takes more, that there were too many in a time, that it
- * had too much to do, that nothing came; or nothing, where it is `unknown`.
+ * What a request that has ended tells of the origin: that the origin takes more, that there were too many requests in a
+ * time, that the origin had too much to do, that nothing came; `unknown` tells nothing.
  */
 export type Feedback = 'answered' | 'throttled' | 'overloaded' | 'timed-out' | 'unknown';
 
+/** The limit's extremes, and what it was in the end. */
+export interface ConcurrencySummary {
+  readonly min: number;
+  readonly max: number;
+  readonly final: number;
+}
+
 const START = 10;
 const SHRINK_FACTOR = 0.5;
-/** A wave: this share of a round's requests timed out, of the last ten at least. One that stalls is none. */
+/** A wave: this share of a round's requests timed out, of the last ten at least. One timeout is none. */
 const WAVE_SHARE = 0.3;
 const WAVE_ROUND = 10;
 
@@ -49,8 +56,7 @@ export class ConcurrencyLimit {
     return this.#isShrinking;
   }
 
-  /** The limit's extremes, and the limit now. */
-  summary(): { readonly min: number; readonly max: number; readonly final: number } {
+  summary(): ConcurrencySummary {
     return { min: this.#min, max: this.#max, final: this.#limit };
   }
 

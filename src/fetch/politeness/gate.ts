@@ -20,9 +20,9 @@ export interface GatePorts {
 export type Refusal = 'deadline' | 'rate-limited' | 'circuit-open';
 
 interface Attempted extends Hedged {
-  /** By the clock. */
+  /** When the attempt's turn came, by the clock. */
   readonly startedMs: number;
-  /** Whether the deadline left it no more than the time of an attempt. */
+  /** Whether the deadline ended the attempt's time. */
   readonly cutShort: boolean;
 }
 
@@ -31,8 +31,8 @@ export interface Gate {
   /** Why no attempt would be made now, if so. */
   refusal(): Refusal | undefined;
   /**
-   * Waits for its turn and makes one attempt, or tells why not. `isRetry` goes before posts that have not been
-   * asked for yet. Rejects with the signal's reason when that aborts.
+   * Makes one attempt when its turn comes, or tells why not. A retry goes before posts that have not been asked for
+   * yet. Rejects with the signal's reason when that aborts.
    */
   attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
 }

@@ -52,12 +52,12 @@ export class Hedger {
     this.#alarm = new Alarm(clock, () => this.#serve());
   }
 
-  /** Second requests that were sent. */
+  /** How many second requests were sent. */
   get hedges(): number {
     return this.#hedges;
   }
 
-  /** Those whose answer was used. */
+  /** How many of the second requests brought the answer. */
   get won(): number {
     return this.#won;
   }
@@ -126,7 +126,7 @@ export class Hedger {
 
 interface RaceEnd {
   readonly result: AttemptResult;
-  /** Whether it was the second request that brought it. */
+  /** Whether the second request brought it. */
   readonly isHedge: boolean;
 }
 
@@ -145,7 +145,7 @@ class Race {
     this.#send = send;
   }
 
-  /** Aborts when it is over. */
+  /** Aborts when the race is over. */
   get signal(): AbortSignal {
     return this.#over.signal;
   }

@@ -2,7 +2,7 @@ import { onAbort } from '../../base/abort.ts';
 import { Alarm } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
-import { ConcurrencyLimit, type Feedback } from './concurrency-limit.ts';
+import { ConcurrencyLimit, type ConcurrencySummary, type Feedback } from './concurrency-limit.ts';
 import { LearnedPace } from './pace.ts';
 
 export interface LimiterSettings {
@@ -26,13 +26,13 @@ export type Slot = number;
 /** Why no request can start any more. */
 export type Ended = 'deadline' | 'rate-limited';
 
-/** What the limiter did in a run, as it stands in the document's summary. */
+/** What the limiter did in a run. */
 export interface LimiterSummary {
   /** Milliseconds in which posts were held back, though fewer than the limit were in flight: by a pause or a rate. */
   readonly throttledMs: number;
   readonly peakInFlight: number;
-  /** The limit of requests in flight: its extremes, and what it was in the end. */
-  readonly concurrency: { readonly min: number; readonly max: number; readonly final: number };
+  /** Of the limit of requests in flight. */
+  readonly concurrency: ConcurrencySummary;
 }
 
 type Waiter = (slot: Slot | undefined) => void;
@@ -42,20 +42,20 @@ const RESUME_MS = 1_000;
 /** The waits of a run that has one request in flight, and is turned away still. */
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_CAP_MS = 5_000;
-/** What a bucket may hold besides one token: what timers, which are late, must not lose. */
+/** What the bucket may hold besides one token, as timers are late. */
 const BURST_MS = 10;
-/** A token, but for what adding up fractions of it leaves out. */
+/** A token, but for what adding up fractions leaves out. */
 const WHOLE = 1 - 1e-9;
 
 /**
- * Decides when a request to the origin may start. One stands before each origin in a run, and every request passes
- * it: first attempts, retries and hedges.
+ * Decides when a request to the origin may start. Every request of a run passes its limiter: first attempts, retries and
+ * hedges.
  *
- * - At most `concurrency` are in flight. When adaptive, at most a ConcurrencyLimit; and after the first throttling no
- *   more start in a second than a LearnedPace has.
+ * - At most `concurrency` are in flight; when adaptive, as many as a ConcurrencyLimit says, and as many start in a second
+ *   as a LearnedPace says.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
- * - A pause holds for every request. After it, they start one by one: a round over a second, and then ever more.
- * - What cannot start before the deadline is refused at once: nobody waits for a time that does not come.
+ * - A pause holds for every request. Then requests start one by one: a round over a second, and then ever more.
+ * - What cannot start before the deadline is refused at once.
  *
  * docs/adr/0006-limiter.md says what was taken from where, and why.
  */
@@ -73,7 +73,7 @@ export class Limiter {
   #peakInFlight = 0;
   /** The first era whose requests could keep to the rate that LearnedPace learned last. */
   #paceEra = 0;
-  /** Since the last answer. */
+  /** Waits with one request in flight, since the last answer. */
   #backoffs = 0;
   #tokens = 1;
   #refilledMs: number;
@@ -105,7 +105,7 @@ export class Limiter {
     return this.#end;
   }
 
-  /** Whether the origin takes what it gets: it is not paused, and has answered a round since the limit was last halved. */
+  /** Whether the origin is not paused, and has answered a round since the limit was last halved. */
   get isCalm(): boolean {
     return !this.#limit.isShrinking && this.#ports.clock.now() >= this.#pausedUntilMs;
   }
@@ -209,7 +209,7 @@ export class Limiter {
     else this.#limit.learn(feedback, this.#inFlight);
   }
 
-  /** Fewer than one request in flight is one now and then. */
+  /** Fewer than one request in flight is one request now and then. */
   #backOff(): void {
     this.#backoffs += 1;
     this.pause(
@@ -218,7 +218,7 @@ export class Limiter {
     );
   }
 
-  /** Starts what may start, and sees to it that the rest is looked at again in time. */
+  /** Starts what may start, and sets the alarm for the rest. */
   #serve(): void {
     const now = this.#ports.clock.now();
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;

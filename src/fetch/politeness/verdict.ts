@@ -4,21 +4,20 @@ import type { Feedback } from './concurrency-limit.ts';
 import { httpDateMs, valuesOf } from './field-times.ts';
 import { quotasOf } from './quotas.ts';
 
-/** What came of an attempt means for its post, beside what its body is; for the requests in flight; and for all others. */
+/** What a result means for its post, beside what its body is; for the requests in flight; and for all others. */
 export interface Verdict {
   /** Whether there were too many requests, as the answer says. */
   readonly isRateLimited: boolean;
   /** Whether another try may get another answer. */
   readonly isRetryable: boolean;
-  /** What it tells of the origin. */
   readonly feedback: Feedback;
-  /** For how many milliseconds the answer asks that the origin be left alone; 0 where it does not ask for that. */
+  /** Milliseconds for which the answer asks that the origin be left alone; 0 where the answer does not ask. */
   readonly pauseMs: number;
   /** Whether the origin can be reached, or cannot; undefined where that is not shown. */
   readonly isReachable: boolean | undefined;
 }
 
-/** Final, unless a Retry-After says that it will pass: GitHub's secondary limits, Twitter's, Shopify's. */
+/** Statuses that are final but for a Retry-After: GitHub's secondary limits, Twitter's, Shopify's. */
 const LIMITED_WHERE_TOLD = new Set([403, 420, 430]);
 
 /** What a result means that came at `date`. */
@@ -39,7 +38,7 @@ export function isRetryable(result: AttemptResult): boolean {
   return verdictOf(result, ANY_DATE).isRetryable;
 }
 
-/** How long a wait is says nothing of whether one is asked for. */
+/** The date decides how long a wait is, and not whether another try may help. */
 const ANY_DATE = new Date(0);
 
 type Answer = Extract<AttemptResult, { readonly status: number }>;
@@ -93,7 +92,7 @@ function feedbackOf(status: number, isRateLimited: boolean): Feedback {
 const MOST_SKEW_MS = 86_400_000;
 
 /**
- * What time it was for the origin: its times are by its own clock. Its Date leaves out the parts of a second, so that
+ * What time it was for the origin, whose times are by its own clock. Its Date leaves out the parts of a second, so that
  * a wait may be as much longer, and is never shorter.
  */
 function originDate({ date: field = '' }: Answer, date: Date): Date {
