@@ -9,8 +9,6 @@ import { verdictOf } from './politeness/verdict.ts';
 import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
 import { backoffMs, type RetryBudget, type RetrySettings } from './retries.ts';
 
-export interface FetchPostSettings extends AttemptSettings, Pick<RetrySettings, 'maxAttempts'> {}
-
 export interface FetchPostPorts extends LimiterPorts {
   readonly gate: Gate;
   readonly retryBudget: RetryBudget;
@@ -38,7 +36,7 @@ type Failure = Reason & { readonly ownMessage?: string };
  * before the deadline ends at once, so that no time is spent on waiting for nothing.
  */
 export function fetchPostWith(
-  settings: FetchPostSettings,
+  settings: AttemptSettings & RetrySettings,
   { gate, retryBudget, clock, random }: FetchPostPorts,
   { startMs, deadlineMs }: RunTimes,
 ): FetchPost {
@@ -97,26 +95,12 @@ const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs:
 
 /** Why a post failed for which no attempt is made, or no other after it has `failed`. */
 function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
-  switch (refusal) {
-    case 'deadline':
-      return deadlineReason(id);
-    case 'rate-limited':
-      return (
-        failed ??
-        failure(
-          'RATE_LIMITED',
-          `Post ${id} was not asked for: the origin wants a longer wait than there is time`,
-          true,
-        )
-      );
-    case 'circuit-open':
-      return (
-        failed ?? {
-          ...failure('NETWORK', `Post ${id} was not asked for: the origin cannot be reached`, true),
-          cause: 'CIRCUIT_OPEN',
-        }
-      );
-  }
+  if (refusal === 'deadline') return deadlineReason(id);
+  if (failed) return failed;
+  const notAsked = `Post ${id} was not asked for: the origin`;
+  return refusal === 'rate-limited'
+    ? failure('RATE_LIMITED', `${notAsked} wants a longer wait than there is time`, true)
+    : { ...failure('NETWORK', `${notAsked} cannot be reached`, true), cause: 'CIRCUIT_OPEN' };
 }
 
 /** The value of a post that came, or why it counts as failed. */

@@ -2,14 +2,14 @@ import { type FetchPost, fetchPostWith, type RunTimes } from './fetch-post.ts';
 import type { AttemptSettings, RunOrigin } from './origin/attempt.ts';
 import { Circuit } from './politeness/circuit.ts';
 import { openGate } from './politeness/gate.ts';
-import { Hedger } from './politeness/hedger.ts';
+import { Hedger, type HedgeSummary } from './politeness/hedger.ts';
 import {
   Limiter,
   type LimiterPorts,
   type LimiterSettings,
   type LimiterSummary,
 } from './politeness/limiter.ts';
-import { RetryBudget, type RetrySettings } from './retries.ts';
+import { RetryBudget, type RetrySettings, type RetrySummary } from './retries.ts';
 
 /** How the posts of a run are fetched. */
 export interface FetchSettings extends LimiterSettings, RetrySettings, AttemptSettings {
@@ -27,13 +27,7 @@ export interface FetchedRun extends RunTimes {
 }
 
 /** What went to the origin in a run, as it stands in the document's summary. */
-export interface TrafficSummary extends LimiterSummary {
-  /** Attempts of posts after their first. */
-  readonly retries: number;
-  readonly retryBudgetLeft: number;
-  /** Second requests that were sent for late attempts, and those of them whose answer was used. */
-  readonly hedges: number;
-  readonly hedgesWon: number;
+export interface TrafficSummary extends LimiterSummary, RetrySummary, HedgeSummary {
   /** Answers of the origin that nobody had asked for; left out where there were none. */
   readonly unsolicited?: number;
 }
@@ -59,10 +53,8 @@ export function startFetching(settings: FetchSettings, ports: FetchPorts, run: F
     fetchPost: fetchPostWith(settings, { ...ports, gate, retryBudget }, run),
     summary: () => ({
       ...limiter.summary(),
-      retries: retryBudget.used,
-      retryBudgetLeft: retryBudget.left,
-      hedges: hedger?.hedges ?? 0,
-      hedgesWon: hedger?.won ?? 0,
+      ...retryBudget.summary(),
+      ...(hedger?.summary() ?? { hedges: 0, hedgesWon: 0 }),
       ...(unsolicited() > 0 && { unsolicited: unsolicited() }),
     }),
   };

@@ -5,6 +5,12 @@ export interface RetrySettings {
   readonly retryBudgetPercent: number;
 }
 
+export interface RetrySummary {
+  /** Attempts of posts after their first. */
+  readonly retries: number;
+  readonly retryBudgetLeft: number;
+}
+
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_CAP_MS = 5_000;
 
@@ -32,12 +38,8 @@ export class RetryBudget {
     this.#left = Math.floor((requested * percent) / 100) + ALWAYS;
   }
 
-  get left(): number {
-    return this.#left;
-  }
-
-  get used(): number {
-    return this.#used;
+  summary(): RetrySummary {
+    return { retries: this.#used, retryBudgetLeft: this.#left };
   }
 
   /** Takes a retry out of the budget; false where none is left. */

@@ -16,6 +16,12 @@ export interface Hedged {
   readonly hedged: boolean;
 }
 
+export interface HedgeSummary {
+  /** Second requests that were sent for late attempts, and those of them whose answer was used. */
+  readonly hedges: number;
+  readonly hedgesWon: number;
+}
+
 /** The share of the requests that are late, and most that are sent twice. */
 const LATE_PERCENTILE = 95;
 const MAX_SHARE = 0.05;
@@ -52,14 +58,8 @@ export class Hedger {
     this.#alarm = new Alarm(clock, () => this.#serve());
   }
 
-  /** How many second requests were sent. */
-  get hedges(): number {
-    return this.#hedges;
-  }
-
-  /** How many of the second requests brought the answer. */
-  get won(): number {
-    return this.#won;
+  summary(): HedgeSummary {
+    return { hedges: this.#hedges, hedgesWon: this.#won };
   }
 
   /** Makes an attempt that has its slot. Rejects with the signal's reason when that aborts. */

@@ -29,21 +29,21 @@ describe('a retry budget', () => {
     [10_000_000, 20, 2_000_010],
   ])('for %i posts at %i per cent is %i retries', (requested, percent, expected) => {
     const budget = new RetryBudget(requested, percent);
-    expect([budget.left, budget.used]).toStrictEqual([expected, 0]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([expected, 0]);
   });
 
   test('gives so many and no more', () => {
     const budget = new RetryBudget(5, 20);
     const taken = Array.from({ length: 13 }, () => budget.take());
     expect(taken).toStrictEqual([...Array(11).fill(true), false, false]);
-    expect([budget.left, budget.used]).toStrictEqual([0, 11]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([0, 11]);
   });
 
   test('gives again what was put back', () => {
     const budget = new RetryBudget(0, 20);
     for (let i = 0; i < 10; i++) budget.take();
     budget.putBack();
-    expect([budget.left, budget.used]).toStrictEqual([1, 9]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([1, 9]);
     expect([budget.take(), budget.take()]).toStrictEqual([true, false]);
   });
 
@@ -55,7 +55,7 @@ describe('a retry budget', () => {
         fc.array(fc.constantFrom('take', 'take', 'put back'), { maxLength: 500 }),
         (requested, percent, steps) => {
           const budget = new RetryBudget(requested, percent);
-          const total = budget.left;
+          const total = budget.summary().retryBudgetLeft;
           expect(total).toBeLessThanOrEqual((requested * percent) / 100 + 10);
           let used = 0;
           for (const step of steps) {
@@ -64,9 +64,12 @@ describe('a retry budget', () => {
               budget.putBack();
               used -= 1;
             }
-            expect([budget.used, budget.left]).toStrictEqual([used, total - used]);
+            expect([budget.summary().retries, budget.summary().retryBudgetLeft]).toStrictEqual([
+              used,
+              total - used,
+            ]);
           }
-          expect(budget.left).toBeGreaterThanOrEqual(0);
+          expect(budget.summary().retryBudgetLeft).toBeGreaterThanOrEqual(0);
         },
       ),
     );

@@ -127,7 +127,7 @@ describe('an attempt', () => {
       tookMs: 90,
       requests: [{ fromMs: 0, toMs: 90, onOtherConnection: false, aborted: false }],
     });
-    expect([world.hedger.hedges, world.hedger.won]).toStrictEqual([0, 0]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon]).toStrictEqual([0, 0]);
   });
 
   test('that outlasts 95 % of those before gets a second request; the first good answer wins', async () => {
@@ -141,9 +141,12 @@ describe('an attempt', () => {
       tookMs: 150,
       requests: [FIRST_ABORTED, { fromMs: 99, toMs: 150, onOtherConnection: true, aborted: false }],
     });
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 1, 0, 100,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 1, 0, 100]);
   });
 
   test('whose first request wins after all has the second one aborted', async () => {
@@ -160,9 +163,12 @@ describe('an attempt', () => {
         { fromMs: 99, toMs: 120, onOtherConnection: true, aborted: true },
       ],
     });
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 0, 0, 100,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 0, 0, 100]);
   });
 
   test.each<[name: string, result: AttemptResult]>([
@@ -186,7 +192,9 @@ describe('an attempt', () => {
     });
     const firstFails = await world.attempt({ lastsMs: 120, result: bad }, { lastsMs: 100, result: GOOD });
     expect([firstFails.result, firstFails.hedged, firstFails.tookMs]).toStrictEqual([GOOD, true, 199]);
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([2, 1, 100]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      2, 1, 100,
+    ]);
   });
 
   test('whose requests both fail has failed as the first to end', async () => {
@@ -197,7 +205,9 @@ describe('an attempt', () => {
       { lastsMs: 20, result: response(502) },
     );
     expect([made.result, made.hedged, made.tookMs]).toStrictEqual([response(502), true, 300]);
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([1, 0, 100]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      1, 0, 100,
+    ]);
   });
 
   test('takes a body that is too large for an answer like any other', async () => {
@@ -213,7 +223,7 @@ describe('an attempt', () => {
     await world.sample(40);
     const made = await world.attempt({ lastsMs: 50, result: response(500) });
     world.clock.advance(1_000);
-    expect([made.hedged, made.requests.length, world.hedger.hedges]).toStrictEqual([false, 1, 0]);
+    expect([made.hedged, made.requests.length, world.hedger.summary().hedges]).toStrictEqual([false, 1, 0]);
   });
 });
 
@@ -260,7 +270,7 @@ describe('the budget', () => {
     await quiet();
     expect(late.map(({ sent }) => sent.length)).toStrictEqual([2, 2, 1, 1, 1]);
     await world.clock.runUntil(Promise.all(races));
-    expect([world.hedger.hedges, world.free()]).toStrictEqual([2, 100]);
+    expect([world.hedger.summary().hedges, world.free()]).toStrictEqual([2, 100]);
   });
 
   test('that is used up is looked at again as attempts are made', async () => {
@@ -287,7 +297,9 @@ describe('the budget', () => {
     }
     expect(third.sent.length).toBe(2);
     await world.clock.runUntil(Promise.all([...races, thirdRace]));
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([3, 1, 100]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      3, 1, 100,
+    ]);
   });
 });
 
@@ -303,7 +315,7 @@ describe('nothing is hedged', () => {
     await quiet();
     expect(sent.length).toBe(1);
     await world.clock.runUntil(race);
-    expect([world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 0]);
+    expect([world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 0]);
   });
 
   test('while the limit shrinks', async () => {
@@ -318,7 +330,7 @@ describe('nothing is hedged', () => {
     await quiet();
     expect(sent.length).toBe(1);
     await world.clock.runUntil(race);
-    expect([world.hedger.hedges, world.clock.pending]).toStrictEqual([0, 0]);
+    expect([world.hedger.summary().hedges, world.clock.pending]).toStrictEqual([0, 0]);
   });
 
   test('once the run has ended', async () => {
@@ -335,7 +347,7 @@ describe('nothing is hedged', () => {
     const late = worldWith({ deadlineMs: 4_050 });
     await late.sample(40);
     const made = await late.clock.runUntil(late.start(late.sending({ lastsMs: 4_000, result: GOOD }).send));
-    expect([made.hedged, late.hedger.hedges, late.clock.pending]).toStrictEqual([false, 0, 0]);
+    expect([made.hedged, late.hedger.summary().hedges, late.clock.pending]).toStrictEqual([false, 0, 0]);
   });
 });
 
@@ -357,9 +369,12 @@ describe('a hedge', () => {
       [20],
       [125],
     ]);
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 1, 0, 2,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 1, 0, 2]);
   });
 
   test('that is still waiting for its slot when the first request ends is not sent, nor counted', async () => {
@@ -367,7 +382,7 @@ describe('a hedge', () => {
     await world.sample(40);
     const made = await world.attempt({ lastsMs: 500, result: GOOD });
     expect([made.hedged, made.requests.length, made.tookMs]).toStrictEqual([false, 1, 500]);
-    expect([world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 1]);
+    expect([world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 1]);
   });
 
   test('that gets its slot just as the first request ends gives it back', async () => {
@@ -384,13 +399,13 @@ describe('a hedge', () => {
     world.limiter.release(Number(other), 'answered');
     const { hedged } = await race;
     await quiet();
-    expect([hedged, first.sent.length, world.hedger.hedges, world.inFlight, world.free()]).toStrictEqual([
-      false,
-      1,
-      0,
-      0,
-      2,
-    ]);
+    expect([
+      hedged,
+      first.sent.length,
+      world.hedger.summary().hedges,
+      world.inFlight,
+      world.free(),
+    ]).toStrictEqual([false, 1, 0, 0, 2]);
   });
 });
 
@@ -441,7 +456,9 @@ describe('an abort', () => {
     stopping.abort(reason);
     await expect(race).rejects.toBe(reason);
     await quiet();
-    expect([sent.length, world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([1, 0, 0, 1]);
+    expect([sent.length, world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([
+      1, 0, 0, 1,
+    ]);
   });
 });
 
@@ -503,8 +520,8 @@ describe('for any latencies, answers, concurrency and aborts', () => {
         });
         expect(unhandled).toStrictEqual([]);
         expect(tooMany).toBe(0);
-        expect(hedger.hedges).toBe(sentTwice);
-        expect(hedger.won).toBeLessThanOrEqual(sentTwice);
+        expect(hedger.summary().hedges).toBe(sentTwice);
+        expect(hedger.summary().hedgesWon).toBeLessThanOrEqual(sentTwice);
         expect([clock.pending, world.inFlight, world.free()]).toStrictEqual([0, 0, concurrency]);
         expect(signals.flatMap((signal) => getEventListeners(signal, 'abort'))).toStrictEqual([]);
         hedges += sentTwice;
