@@ -49,7 +49,7 @@ const LOWER_E = 0x65;
 const LOWER_U = 0x75;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
-/** From an opening bracket or brace to that which closes it. */
+/** The difference between an opening bracket or brace and its closing one. */
 const TO_CLOSER = 2;
 
 /** By the first byte. */
@@ -61,10 +61,10 @@ const isHexDigit = isOneOf('0123456789abcdefABCDEF');
 const isPlain = new Uint8Array(256).fill(1, SPACE);
 isPlain[QUOTE] = 0;
 isPlain[BACKSLASH] = 0;
-/** From there on, a string is looked through by words, which is three times as fast; for short ones, it is not. */
+/** From there on, a string is looked through by words; for short strings, that would be slower. */
 const LONG_STRING = 64;
 
-/** What ends each array and object that is open: the outermost is at 1. Kept, as it is for one call at a time. */
+/** What ends each array and object that is open, the outermost at 1. Shared, as calls do not overlap. */
 const closers = new Uint8Array(MAX_NESTING + 1);
 
 /**
@@ -145,7 +145,7 @@ class Runs {
     if (!this.#left) return Buffer.from(this.#whole);
     this.#copy(this.#left, this.#whole.length);
     const text = this.#left.subarray(0, this.#length);
-    // It counts by its length: a few bytes of a body of blanks may not hold on to the memory of all of them.
+    // A few bytes of a body of blanks may not hold on to the memory of all of them.
     return 2 * text.length < this.#whole.length ? Buffer.from(text) : text;
   }
 

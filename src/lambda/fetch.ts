@@ -78,12 +78,10 @@ async function composeOnce(): Promise<Composition> {
   const config = readConfig(process.env);
   const clock = systemClock;
   const headers = config.postHeadersParameter && (await readPostHeaders(config.postHeadersParameter));
-  const origin = openOrigin({
-    ...config,
-    connections: config.concurrency,
-    clock,
-    ...(headers && { headers }),
-  });
+  const origin = openOrigin(
+    { ...config, connections: config.concurrency, ...(headers && { headers }) },
+    { clock },
+  );
   const client = createS3Client();
   const store = createRunStore({
     client,

@@ -11,11 +11,11 @@ import type { OutcomeLine } from '../document/outcome-lines.ts';
 import type { OutcomesObject, Output, RunHead, RunReport, Trigger } from '../document/run-head.ts';
 import { Tally } from '../document/tally.ts';
 import { fetchOnceWith } from '../fetch/fetch-once.ts';
-import { type FetchPost, fetchPostWith } from '../fetch/fetch-post.ts';
+import type { FetchPost } from '../fetch/fetch-post.ts';
+import { startFetching } from '../fetch/fetching.ts';
 import type { RunOrigin } from '../fetch/origin/attempt.ts';
 import type { UrlTemplate } from '../fetch/origin/url-template.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
-import { startTraffic } from '../fetch/politeness/politeness.ts';
 import { ValueSpool } from '../fetch/value-spool.ts';
 import { type GatherStreamOptions, gatherStream } from '../gather.ts';
 import type { RunStore, StoredRun } from '../store/run-store.ts';
@@ -176,18 +176,8 @@ export async function fetchAndStore(
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
   const stopping = follow(outOfTime);
   const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
-  const traffic = startTraffic({
-    ...settings,
-    ...ports,
-    origin: ports.origin.startRun(),
-    deadlineMs,
-    requested: countIds(toFetch),
-  });
-  const fetchPost = fetchOnceWith(
-    fetchPostWith({ ...settings, ...ports, ...traffic, startMs, deadlineMs }),
-    countOccurrences,
-    spool,
-  );
+  const fetching = startFetching(settings, ports, { startMs, deadlineMs, requested: countIds(toFetch) });
+  const fetchPost = fetchOnceWith(fetching.fetchPost, countOccurrences, spool);
   const fetched = gatherPosts(eachId(toFetch), fetchPost, {
     concurrency: settings.concurrency,
     returnExceptions: run.returnExceptions,
@@ -200,7 +190,7 @@ export async function fetchAndStore(
   const conclude = (outcomes?: OutcomesObject): RunReport => {
     const durationMs = clock.now() - startMs;
     const finishedAt = new Date(Date.parse(run.startedAt) + durationMs);
-    const summary = { ...tally.summary(finishedAt, durationMs), ...traffic.report() };
+    const summary = { ...tally.summary(finishedAt, durationMs), ...fetching.summary() };
     const concluded = { run, ...(outcomes && { outcomes }), errors: tally.errors(), summary };
     resolve(concluded);
     return concluded;

@@ -10,7 +10,15 @@ interface Waits {
   readonly date?: string;
 }
 
-/** What came of one request. */
+/** What an attempt is held to. */
+export interface AttemptSettings {
+  /** Milliseconds for one attempt, connecting and body included: an integer from 1 to 900,000. @default 5_000 */
+  readonly attemptTimeoutMs: number;
+  /** Most bytes of a body after decompression: an integer from 1 to 104,857,600. @default 1_048_576 */
+  readonly maxBodyBytes: number;
+}
+
+/** What came of an attempt. */
 export type AttemptResult =
   | ({
       readonly kind: 'response';
@@ -35,7 +43,7 @@ export type AttemptResult =
        * of an answer, told once a connection; undefined where it says nothing of whether the origin can be reached.
        */
       readonly isReachable?: boolean | undefined;
-      /** As above. */
+      /** Whether the server said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
     };
 
@@ -70,7 +78,7 @@ export interface RunOrigin {
   startRun(): OriginRun;
 }
 
-export interface OriginRun {
+interface OriginRun {
   readonly requestPost: RequestPost;
   /** How many answers that nobody asked for have come since the run started. */
   unsolicited(): number;

@@ -2,8 +2,8 @@
 const LEAST_BYTES = 4_096;
 
 /**
- * The bytes of a body, as they come: one chunk is kept as it is, more are copied together. What is held so goes by the
- * bytes and not by the chunks, each of which would keep what it was read with.
+ * The bytes of a body, as they come: one chunk is kept as it is, more are copied together, as each chunk would hold on
+ * to all that was read with it.
  */
 export class Body {
   #bytes: Buffer | undefined;

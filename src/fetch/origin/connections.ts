@@ -1,73 +1,11 @@
-import { EventEmitter } from 'node:events';
-import type { Socket } from 'node:net';
-import type { buildConnector, Dispatcher } from 'undici';
-import Client from 'undici/lib/dispatcher/client.js';
+import type { Dispatcher } from 'undici';
 import Pool from 'undici/lib/dispatcher/pool.js';
-import type { Clock } from '../../base/clock.ts';
-import { asksForCalm, isUnsolicited } from './network-cause.ts';
+import { Connection, type ConnectionOptions, type RequestHandler } from './connection.ts';
 
-/** One connection to the origin, from when it is ready to its end. */
-export interface Transport {
-  readonly socket: Socket;
-  /** Whether requests share it, as over HTTP/2. */
-  readonly isShared: boolean;
-  /** Whether an answer has begun on it: whatever request it takes then is on a reused connection. */
-  hasAnswered: boolean;
-  /** Whether a request has failed on it. */
-  hasFailed: boolean;
-  /** Whether it takes no request any more: it has ended, or is ending. */
-  isGone: boolean;
-  /** Whether it went away because it was asked too much. */
-  wantsCalm: boolean;
-  /** Until when, by the clock, it takes no second request; undefined until the first is answered. */
-  restsUntilMs?: number;
-}
-
-/** Fewer tell nothing of how soon an origin may answer, and on a machine's own network nothing does. */
-const LEAST_ANSWERS = 20;
-const LEAST_MS = 10;
-
-/** How soon an origin answers at the soonest, as far as answers show that can be no other's. */
-export class LeastLatency {
-  #leastMs = Infinity;
-  #answers = 0;
-
-  add(ms: number): void {
-    this.#leastMs = Math.min(this.#leastMs, ms);
-    this.#answers += 1;
-  }
-
-  /** Whether an answer comes so much sooner than all before it that it may have been on its way already. */
-  isTooSoon(ms: number): boolean {
-    return this.#answers >= LEAST_ANSWERS && this.#leastMs >= LEAST_MS && ms < this.#leastMs / 10;
-  }
-}
-
-/** What undici tells of a request, and what is told to it. */
-export interface RequestHandler extends Dispatcher.DispatchHandler {
-  /** Which client has the request, once one has. */
-  client?: Connection | undefined;
-  /** Whether nobody waits for it any more. */
-  readonly isOver?: boolean;
-  /** The first byte of an answer has come. */
-  onResponseStarted?(): void;
-}
-
-export interface ConnectionsOptions extends Client.Options {
+export interface ConnectionsOptions extends ConnectionOptions {
   /** Most connections, but for those of single requests. */
   readonly connections: number;
-  readonly connect: buildConnector.connector;
-  readonly clock: Clock;
-  /** Called for each answer that nobody asked for. */
-  readonly onUnsolicited: () => void;
 }
-
-/**
- * How long a new connection rests behind its first answer: as long as that took, within these bounds. A server that
- * answers what nobody has asked, or closes the connection after all, mostly does so within milliseconds: to wait once
- * costs a run less than one wrong post.
- */
-const [LEAST_REST_MS, MOST_REST_MS] = [10, 20];
 
 /**
  * The connections to an origin: undici's Pool, but for how a connection is reused. docs/adr/0004-undici-dispatch.md
@@ -109,7 +47,7 @@ export class Connections {
   /** Calls back once the event loop has polled, and with it read what stands behind the last answers by now. */
   afterPoll(callback: () => void): void {
     if (this.#behindPoll.push(callback) > 1) return;
-    // The first comes before the next poll, the second behind it.
+    // The first immediate comes before the next poll, the second behind it.
     setImmediate(() => {
       const callbacks = this.#behindPoll;
       this.#behindPoll = [];
@@ -134,88 +72,5 @@ export class Connections {
       connect,
       factory: (url) => new Connection(url, this.#options, this.#dispatchAgain),
     });
-  }
-}
-
-/** A client of undici's that tells of its connection: it has one at a time, and makes another when one has ended. */
-class Connection extends Client {
-  readonly #url: URL;
-  readonly #clock: Clock;
-  /** Where those go that came while it rested, if it is closed by then. */
-  readonly #dispatchElsewhere: Connections['dispatch'];
-  #transport: Transport | undefined;
-  /** Requests that came while it rests. */
-  readonly #held: Parameters<Connection['dispatch']>[] = [];
-  #cancelRelease: (() => void) | undefined;
-
-  constructor(
-    url: URL,
-    { clock, onUnsolicited, connect, ...options }: ConnectionsOptions,
-    dispatchElsewhere: Connections['dispatch'],
-  ) {
-    const note = (socket: Socket): void => {
-      this.#transport = {
-        socket,
-        isShared: 'alpnProtocol' in socket && socket.alpnProtocol === 'h2',
-        hasAnswered: false,
-        hasFailed: false,
-        isGone: false,
-        wantsCalm: false,
-      };
-    };
-    super(url, {
-      ...options,
-      connect: (target, callback) =>
-        connect(target, (...result) => {
-          if (result[0] === null) note(result[1]);
-          callback(...result);
-        }),
-    });
-    this.#url = url;
-    this.#clock = clock;
-    this.#dispatchElsewhere = dispatchElsewhere;
-    this.on('disconnect', (_origin, _targets, error) => {
-      const transport = this.#transport;
-      this.#transport = undefined;
-      if (!transport) return;
-      transport.isGone = true;
-      transport.wantsCalm = asksForCalm(error);
-      if (!transport.isShared && !transport.hasFailed && isUnsolicited(error)) onUnsolicited();
-      this.#release();
-    });
-  }
-
-  /** The connection that there is now. */
-  get transport(): Transport | undefined {
-    return this.#transport;
-  }
-
-  /** Has a connection rest behind an answer that has ended, and took so long, if it is the first. */
-  rest(transport: Transport, tookMs: number): void {
-    const restMs = Math.min(Math.max(tookMs, LEAST_REST_MS), MOST_REST_MS);
-    transport.restsUntilMs ??= this.#clock.now() + restMs;
-  }
-
-  override dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): boolean {
-    handler.client = this;
-    const leftMs = (this.#transport?.restsUntilMs ?? -Infinity) - this.#clock.now();
-    if (leftMs <= 0 && this.#held.length === 0) return super.dispatch(request, handler);
-    this.#held.push([request, handler]);
-    // Before undici writes to a connection that was idle, it lets the event loop poll.
-    this.#cancelRelease ??= this.#clock.after(leftMs, () => this.#release());
-    return false;
-  }
-
-  #release(): void {
-    this.#cancelRelease?.();
-    this.#cancelRelease = undefined;
-    const held = this.#held.splice(0);
-    for (const [request, handler] of held) {
-      if (handler.isOver) continue;
-      if (this.closed) this.#dispatchElsewhere(request, handler);
-      else super.dispatch(request, handler);
-    }
-    if (held.length > 0 && this.stats.size === 0)
-      EventEmitter.prototype.emit.call(this, 'drain', this.#url, [this]);
   }
 }

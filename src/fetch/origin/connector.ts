@@ -18,13 +18,10 @@ export interface ConnectorOptions<Target> {
   readonly clock: Clock;
 }
 
-/**
- * The code of a connect that took too long for the request that it was made for. Another request may have come to wait
- * for it meanwhile, whose time is not over.
- */
+/** The code of a connect that took too long for its request. Requests that wait for it by then may have time left. */
 export const EXPIRED = 'CONNECT_EXPIRED';
 
-/** RFC 8305, 8: the Connection Attempt Delay that it recommends. */
+/** The Connection Attempt Delay that RFC 8305, 8, recommends. */
 const NEXT_ADDRESS_MS = 250;
 
 /**

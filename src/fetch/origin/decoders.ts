@@ -1,17 +1,13 @@
 import {
-  type BrotliOptions,
   brotliDecompress,
   constants,
   crc32,
   gunzip,
   gunzipSync,
-  type InputType,
   inflate,
   inflateRaw,
   inflateRawSync,
   inflateSync,
-  type ZlibOptions,
-  type ZstdOptions,
   zstdDecompress,
   zstdDecompressSync,
 } from 'node:zlib';
@@ -21,13 +17,12 @@ export type Decoded =
   | { readonly kind: 'decoded'; readonly body: Buffer }
   | { readonly kind: 'too-large' }
   /** `coding` names what we do not know; printable ASCII. */
-  | { readonly kind: 'unknown-coding'; readonly coding: string }
-  | { readonly kind: 'broken'; readonly error: Error };
+  | { readonly kind: 'unknown-coding'; readonly coding: string };
 
 /** How many decoders run at once: each has a window of up to 16 MiB. */
 const MOST_DECODERS = 4;
 const MOST_CODINGS = 4;
-/** Up to there a body is decoded at once, within a tenth of a millisecond. */
+/** Up to there a body is decoded at once, which holds up nothing else for long. */
 const SMALL_BYTES = 16_384;
 const SMALL_DECODED_BYTES = 65_536;
 /** Frames of zstd that a body may have, and one more for each of so many bytes; each takes a decoder of its own. */
@@ -67,7 +62,8 @@ export function mostCodedBytes(maxBytes: number): number {
  * A decoder that ends before its input does starts anew (members of gzip, frames of zstd) or fails. The one exception
  * is what stands behind whole members of gzip and is none: it is passed over, as gzip(1) and browsers do.
  *
- * Few bodies are decoded at once. Gives undefined where `isWanted` says no more when its turn comes.
+ * Few bodies are decoded at once. Gives undefined where `isWanted` says no more when its turn comes. Rejects with an
+ * error that has zlib's code where the body is not what its codings say.
  */
 export async function decode(
   body: Buffer,
@@ -89,8 +85,8 @@ export async function decode(
 }
 
 /**
- * What is small is decoded at once: to ask a thread costs five times as much. Undefined where it is not small, or there
- * is more to it. Not brotli, whose window costs what it costs however short the body is.
+ * What is small is decoded at once: to ask a thread costs several times as much. Undefined where the body is not small,
+ * or there is more to it. Not brotli, whose window costs the same however short the body is.
  */
 function decodeSmall(body: Buffer, coding: string, maxBytes: number): Buffer | undefined {
   const decompress = SMALL_DECODERS.get(coding);
@@ -112,9 +108,8 @@ async function decodeEach(body: Buffer, codings: readonly string[], maxBytes: nu
       bytes = await decoder(bytes, left === 0 ? maxBytes : mostCodedBytes(maxBytes));
     }
   } catch (error) {
-    // zlib rejects with errors of its own, which have a code.
-    const { code } = error as NodeJS.ErrnoException;
-    return code === TOO_LARGE ? { kind: 'too-large' } : { kind: 'broken', error: error as Error };
+    if ((error as NodeJS.ErrnoException).code === TOO_LARGE) return { kind: 'too-large' };
+    throw error;
   }
   return { kind: 'decoded', body: bytes };
 }
@@ -155,12 +150,7 @@ const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
   ['zstd', decodeZstd],
 ]);
 
-interface SmallOptions {
-  readonly maxOutputLength: number;
-  readonly info: true;
-}
-
-const SMALL_DECODERS = new Map<string, (body: Buffer, options: SmallOptions) => Buffer>([
+const SMALL_DECODERS = new Map<string, (body: Buffer, options: DecompressOptions) => Buffer>([
   ['gzip', gunzipSync],
   ['x-gzip', gunzipSync],
   ['deflate', (body, options) => (hasZlibFrame(body) ? inflateSync : inflateRawSync)(body, options)],
@@ -176,21 +166,23 @@ interface Output {
   readonly read: number;
 }
 
-type Decompress<Options> = (
-  bytes: InputType,
-  options: Options,
+interface DecompressOptions {
+  readonly maxOutputLength: number;
+  readonly info: true;
+  readonly params?: Record<number, number>;
+}
+
+/** One of zlib's functions. */
+type Decompress = (
+  bytes: Buffer,
+  options: DecompressOptions,
   callback: (error: Error | null, result: Buffer) => void,
 ) => void;
 
-/** One of zlib's functions: it stops where what it decodes ends, and says where that is. */
-function run<Options extends BrotliOptions | ZlibOptions | ZstdOptions>(
-  decompress: Decompress<Options>,
-  bytes: Buffer,
-  maxBytes: number,
-  options?: Options,
-): Promise<Output> {
+/** Decompresses up to where what is coded ends, and says where that is. */
+function run(decompress: Decompress, bytes: Buffer, maxBytes: number, more: object = {}): Promise<Output> {
   return new Promise((resolve, reject) => {
-    decompress(bytes, { ...options, maxOutputLength: maxBytes, info: true } as Options, (error, result) => {
+    decompress(bytes, { ...more, maxOutputLength: maxBytes, info: true }, (error, result) => {
       if (error) reject(error);
       else resolve(outputOf(result));
     });
@@ -216,11 +208,11 @@ function broken(code: string): Error {
 async function decodeDeflate(bytes: Buffer, maxBytes: number): Promise<Buffer> {
   const hasFrame = hasZlibFrame(bytes);
   try {
-    return whole(bytes, await run<ZlibOptions>(hasFrame ? inflate : inflateRaw, bytes, maxBytes));
+    return whole(bytes, await run(hasFrame ? inflate : inflateRaw, bytes, maxBytes));
   } catch (error) {
-    // It may have looked like a frame by chance.
+    // The first bytes may have looked like a frame by chance.
     if (!hasFrame || (error as NodeJS.ErrnoException).code !== 'Z_DATA_ERROR') throw error;
-    return whole(bytes, await run<ZlibOptions>(inflateRaw, bytes, maxBytes));
+    return whole(bytes, await run(inflateRaw, bytes, maxBytes));
   }
 }
 
@@ -272,13 +264,13 @@ function readMember(bytes: Buffer, start: number, maxBytes: number): Member | un
     if (flags & 4) at += 2 + bytes.readUInt16LE(at);
     for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
     if (flags & 2) at += 2;
-    const options = { maxOutputLength: maxBytes + 1, info: true } as ZlibOptions;
+    const options: DecompressOptions = { maxOutputLength: maxBytes + 1, info: true };
     const { buffer, read } = outputOf(inflateRawSync(bytes.subarray(at), options));
     const end = at + read + 8;
     const isWhole = end <= bytes.length && bytes.readUInt32LE(at + read) === crc32(buffer);
     return isWhole && buffer.length <= maxBytes ? { end, bytes: buffer.length } : undefined;
   } catch {
-    // It ends too early, or is no deflate.
+    // The member ends too early, or is no deflate.
     return undefined;
   }
 }

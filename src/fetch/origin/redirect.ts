@@ -14,7 +14,7 @@ const BEYOND_ASCII = /[\u0080-\u00ff]/g;
  */
 export function redirectTarget(location: string, origin: string, path: string): RedirectTarget {
   const target = URL.parse(location.replace(BEYOND_ASCII, percentEncoded), origin + path);
-  // A blob's origin is that of what made it.
+  // A blob has the origin of its maker.
   if (target?.origin !== origin || target.protocol === 'blob:') return { foreign: nameOf(target) };
   return { path: target.pathname + target.search };
 }

@@ -1,6 +1,6 @@
 import type { Response } from './attempt.ts';
 
-type Headers = Readonly<Record<string, string | string[] | undefined>>;
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 const NONE = { retryAfter: undefined };
 /** RateLimit, RateLimit-*, X-RateLimit-*, X-Rate-Limit-*. */

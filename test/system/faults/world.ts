@@ -229,12 +229,10 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
     ...given.settings,
   };
   const { connections = settings.concurrency } = given;
-  const origin = openOrigin({
-    ...settings,
-    connections,
-    clock: counted(attempts.clock, timers),
-    ...(ca !== undefined && { tls: { ca } }),
-  });
+  const origin = openOrigin(
+    { ...settings, connections, ...(ca !== undefined && { tls: { ca } }) },
+    { clock: counted(attempts.clock, timers) },
+  );
   const client = createS3Client({
     endpoint,
     region: 'us-east-1',

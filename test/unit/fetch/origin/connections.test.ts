@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import connectorOf from 'undici/lib/core/connect.js';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Connections, type RequestHandler } from '../../../../src/fetch/origin/connections.ts';
+import type { RequestHandler } from '../../../../src/fetch/origin/connection.ts';
+import { Connections } from '../../../../src/fetch/origin/connections.ts';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import {
   httpResponse,

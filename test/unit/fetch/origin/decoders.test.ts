@@ -16,9 +16,12 @@ const wanted = () => true;
 
 /** The text, or the kind of what came instead with what it says. */
 async function decoded(body: Buffer, codings: string, maxBytes = MAX_BYTES): Promise<unknown> {
-  const result = await decode(body, codingsOf(codings) ?? [], maxBytes, wanted);
-  if (result?.kind === 'decoded') return result.body.toString();
-  return result?.kind === 'broken' ? (result.error as NodeJS.ErrnoException).code : result;
+  try {
+    const result = await decode(body, codingsOf(codings) ?? [], maxBytes, wanted);
+    return result?.kind === 'decoded' ? result.body.toString() : result;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
 }
 
 const concat = (...parts: readonly (Buffer | string)[]): Buffer =>

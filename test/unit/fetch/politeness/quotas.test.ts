@@ -1,13 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RateLimitFields } from '../../../../src/fetch/origin/attempt.ts';
-import {
-  isUsedUp,
-  mayBeUsedUp,
-  type Quota,
-  quotasOf,
-  untilGivenMs,
-} from '../../../../src/fetch/politeness/quota.ts';
+import { type Quota, quotasOf } from '../../../../src/fetch/politeness/quotas.ts';
 
 const DATE = new Date('2026-11-23T06:00:00.000Z');
 const EPOCH = DATE.getTime() / 1_000;
@@ -235,105 +228,6 @@ describe('a reset', () => {
   });
 });
 
-test('a quota is used up when less than a request is left of it', () => {
-  const left = [undefined, 1, 0.5, 0, -3];
-  expect(left.map((remaining) => isUsedUp(quota({ remaining })))).toStrictEqual([
-    false,
-    false,
-    true,
-    true,
-    true,
-  ]);
-});
-
-describe('whether one may be used up', () => {
-  test.each<[name: string, fields: RateLimitFields, expected: boolean]>([
-    [
-      'X-RateLimit',
-      { 'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '4990', 'x-ratelimit-reset': '60' },
-      false,
-    ],
-    ['with a fraction', { 'x-ratelimit-remaining': '10.0', 'x-ratelimit-reset': '1795413600.05' }, false],
-    ['RateLimit', { ratelimit: '"default";r=50;t=30', 'ratelimit-policy': '"default";q=100;w=60' }, false],
-    ['none', {}, false],
-    ['nothing left', { ratelimit: '"default";r=0;t=30' }, true],
-    ['less than nothing', { 'x-ratelimit-remaining': '-1' }, true],
-    ['less than one', { 'x-ratelimit-remaining': '0.5' }, true],
-    ['nothing left of the second', { 'ratelimit-limit': '9', 'ratelimit-remaining': '5, 00;w=60' }, true],
-  ])('is seen before anything is parsed: %s', (_name, fields, expected) => {
-    expect(mayBeUsedUp(fields)).toBe(expected);
-  });
-
-  test('is never denied where one is', () => {
-    const number = fc.oneof(
-      fc.integer({ min: -9, max: 9 }).map(String),
-      fc.double({ min: -2, max: 2, noNaN: true }).map((each) => each.toFixed(3)),
-      fc.string({ unit: fc.constantFrom(...'019.-"; ,') }),
-    );
-    const fields = fc.oneof(
-      fc.record({ 'x-ratelimit-remaining': number, 'x-ratelimit-limit': number }),
-      fc.array(number).map((numbers) => ({ ratelimit: numbers.map((r) => `"a";r=${r}`).join() })),
-      fc.array(number).map((numbers) => ({ ratelimit: numbers.map((r) => `remaining = ${r}`).join() })),
-    );
-    fc.assert(
-      fc.property(fields, (each) => {
-        if (read(each).some(isUsedUp)) expect(mayBeUsedUp(each)).toBe(true);
-      }),
-      { numRuns: 2_000 },
-    );
-  });
-});
-
-describe('how long they ask to be left alone, without and with a request that was refused', () => {
-  test.each<
-    [name: string, quotas: readonly Quota[], passed: number | undefined, refused: number | undefined]
-  >([
-    ['no quota', [], undefined, undefined],
-    ['one that is used up', [quota({ remaining: 0, resetMs: 5_000 })], 5_000, 5_000],
-    ['one that is not', [quota({ remaining: 1, resetMs: 5_000 })], undefined, undefined],
-    [
-      'the longest of those that are',
-      [
-        quota({ remaining: 0, resetMs: 1_000 }),
-        quota({ remaining: 0, resetMs: 900_000 }),
-        quota({ remaining: 5, resetMs: 9_000_000 }),
-        quota({ resetMs: 9_000_000 }),
-      ],
-      900_000,
-      900_000,
-    ],
-    [
-      'one of which it is not said whether it is',
-      [quota({ resetMs: 5_000 }), quota({ resetMs: 3_000 })],
-      undefined,
-      5_000,
-    ],
-    [
-      'one beside one that is not',
-      [quota({ resetMs: 5_000 }), quota({ remaining: 1 })],
-      undefined,
-      undefined,
-    ],
-    [
-      'a reset that stands elsewhere',
-      [quota({ remaining: 0, windowMs: 60_000 }), quota({ resetMs: 5_000 })],
-      5_000,
-      5_000,
-    ],
-    [
-      'its window alone',
-      [quota({ remaining: 0, windowMs: 60_000 }), quota({ remaining: 0 })],
-      undefined,
-      60_000,
-    ],
-    ['a window of one that is not', [quota({ remaining: 1, windowMs: 60_000 })], undefined, undefined],
-    ['no time at all', [quota({ remaining: 0 })], undefined, undefined],
-    ['a reset that is due', [quota({ remaining: 0, resetMs: 0 })], 0, 1_000],
-  ])('%s', (_name, quotas, passed, refused) => {
-    expect([untilGivenMs(quotas, false), untilGivenMs(quotas, true)]).toStrictEqual([passed, refused]);
-  });
-});
-
 test('fields as long as they come cost no time', () => {
   const names = [
     'ratelimit',
@@ -366,19 +260,4 @@ test('fields as long as they come cost no time', () => {
     for (const part of parts) read({ [name]: `1${part.repeat(16_384 / part.length)}` });
   read({ [`x-ratelimit${'-limit'.repeat(2_000)}-`]: '1' });
   expect(performance.now() - startedMs).toBeLessThan(10_000);
-});
-
-test('a limit below 0 is none', () => {
-  const [unlimited] = read({
-    'x-ratelimit-limit': '-1',
-    'x-ratelimit-remaining': '-1',
-    'x-ratelimit-reset': '3600',
-  });
-  expect(unlimited && isUsedUp(unlimited)).toBe(false);
-  const [overdrawn] = read({
-    'x-ratelimit-limit': '5',
-    'x-ratelimit-remaining': '-1',
-    'x-ratelimit-reset': '3600',
-  });
-  expect(overdrawn && isUsedUp(overdrawn)).toBe(true);
 });

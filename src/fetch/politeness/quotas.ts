@@ -1,7 +1,6 @@
 import { parseList } from 'structured-headers';
 import type { RateLimitFields } from '../origin/attempt.ts';
-import { validMs } from './http-date.ts';
-import { longest, secondsOf, untilHttpDateMs, untilMs, valuesOf } from './retry.ts';
+import { longest, secondsOf, untilResetMs, valuesOf } from './field-times.ts';
 
 /** A quota as a response tells of it: what it does not tell is undefined. */
 export interface Quota {
@@ -14,44 +13,10 @@ export interface Quota {
   readonly windowMs: number | undefined;
 }
 
-/** Whether nothing is left of it: less than a request. A limit below 0 is how some say that there is none. */
-export function isUsedUp({ limit = 0, remaining }: Quota): boolean {
-  return remaining !== undefined && remaining < 1 && limit >= 0;
-}
-
-/** A number below 1 begins so, with a minus sign, a dot or a zero and no other digit. */
-const BELOW_1 = /(?<![\d.])(?:-|0*\.|0+(?!\d))/;
-
-/** Whether a quota may be used up. Quick, and never false where one is: most responses have nothing of the kind. */
-export function mayBeUsedUp(fields: RateLimitFields): boolean {
-  for (const name in fields) if (BELOW_1.test(String(fields[name]))) return true;
-  return false;
-}
-
-/** Resets count whole seconds, rounded either way: one that is due has come when this is over. */
-const DUE_MS = 1_000;
-
-/**
- * For how many milliseconds a response with these quotas asks to be left alone: until all that are used up are given
- * again. Where it `refuses` the request, one counts as used up if it is said of none how much is left; one that is due
- * by now is still to come; and one of which it is not said when, comes within its window. Undefined where they ask for
- * nothing.
- */
-export function untilGivenMs(quotas: readonly Quota[], refuses: boolean): number | undefined {
-  const usedUp = quotas.filter(isUsedUp);
-  const unsaid = quotas.filter(({ remaining }) => remaining === undefined);
-  if (usedUp.length === 0 && !(refuses && unsaid.length === quotas.length)) return undefined;
-  // The reset may stand in a field of another kind than what is left.
-  const resetMs =
-    longest(usedUp.map((quota) => quota.resetMs)) ?? longest(unsaid.map((quota) => quota.resetMs));
-  if (!refuses) return resetMs;
-  return resetMs === undefined ? longest(usedUp.map((quota) => quota.windowMs)) : resetMs || DUE_MS;
-}
-
 /** One of the fields of one number: `x-ratelimit-remaining`, also `-remaining-minute` or `-requests-remaining`. */
 const PART = /^(.+?limit)-(?:(.+)-)?(limit|remaining|reset-after|reset)(?:-(.+))?$/;
 /** Where the name of a quota is that of its window, as Kong has it. */
-const UNIT_MS = new Map([
+const WINDOW_MS = new Map([
   ['second', 1_000],
   ['minute', 60_000],
   ['hour', 3_600_000],
@@ -134,7 +99,7 @@ function quotaOf(member: Member, policies: Policies, date: Date): Quota {
   return {
     limit: amountOf(textOf(member, 'q', 'limit')) ?? policy?.limit,
     remaining: amountOf(textOf(member, 'r', 'remaining')),
-    resetMs: resetMsOf(textOf(member, 't', 'reset'), date),
+    resetMs: untilResetMs(textOf(member, 't', 'reset'), date),
     windowMs: policy?.windowMs,
   };
 }
@@ -147,10 +112,10 @@ function textOf(member: Member, ...keys: readonly string[]): string {
 /** One, or where what remains is a list, as many. */
 function quotasOfParts(parts: Parts, policies: Policies, date: Date): readonly Quota[] {
   const limit = String(itemsOf(parts.get('limit'))[0]);
-  const windowMs = UNIT_MS.get(String(parts.get('unit'))) ?? policies.get(limit)?.windowMs;
+  const windowMs = WINDOW_MS.get(String(parts.get('unit'))) ?? policies.get(limit)?.windowMs;
   const remaining = itemsOf(parts.get('remaining'));
   const resets = itemsOf(parts.get('reset-after') ?? parts.get('reset')).map((value) =>
-    resetMsOf(value, date),
+    untilResetMs(value, date),
   );
   return remaining.map((value, index) => ({
     limit: amountOf(limit),
@@ -167,37 +132,4 @@ function itemsOf(field = ''): readonly string[] {
 
 function amountOf(value: string): number | undefined {
   return /^-?\d+(?:\.\d*)?$/.test(value) ? Number(value) : undefined;
-}
-
-/** From there on a number is no time in milliseconds that anybody lives to see. */
-const MIN_NO_TIME = 1e14;
-const ISO_DATE = /^\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?( ?(?:z|utc|[+-]\d\d:?\d\d))?$/i;
-
-/** The milliseconds from `date` until a reset: a delay or a time, in any form that is in use. */
-function resetMsOf(value: string, date: Date): number | undefined {
-  const seconds = secondsOf(value);
-  if (seconds !== undefined) return seconds < MIN_NO_TIME ? untilMs(seconds, date) : undefined;
-  const [iso, zone] = ISO_DATE.exec(value) ?? [];
-  if (iso === undefined) return untilHttpDateMs(value, date) ?? durationMs(value);
-  const time = validMs(Date.parse(zone === undefined ? `${iso}Z` : iso));
-  return time === undefined ? undefined : Math.max(0, time - date.getTime());
-}
-
-const PART_MS = new Map([
-  ['ns', 1e-6],
-  ['us', 1e-3],
-  ['ms', 1],
-  ['s', 1_000],
-  ['m', 60_000],
-  ['h', 3_600_000],
-  ['d', 86_400_000],
-]);
-
-/** A duration as Go writes it: `6m0s`, `1h2m3.5s`, `250ms`. */
-function durationMs(value: string): number | undefined {
-  if (!/^(?:\d+(?:\.\d+)?(?:[num]?s|[mhd]))+$/.test(value)) return undefined;
-  return [...value.matchAll(/([\d.]+)([a-z]+)/g)].reduce(
-    (ms, [, amount, unit]) => ms + Number(amount) * Number(PART_MS.get(String(unit))),
-    0,
-  );
 }

@@ -1,6 +1,21 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RetryBudget } from '../../../../src/fetch/politeness/retry-budget.ts';
+import { backoffMs, RetryBudget } from '../../../src/fetch/retries.ts';
+
+const ALMOST_ONE = 1 - Number.EPSILON / 2;
+
+describe('a backoff', () => {
+  test('its bound doubles from 100 ms on, to at most 5 s', () => {
+    const bounds = [1, 2, 3, 4, 5, 6, 7, 8, 100].map((failures) => backoffMs(failures, () => 1));
+    expect(bounds).toStrictEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+  });
+
+  test('jitter is full: it goes from nothing to the bound, evenly', () => {
+    expect(backoffMs(3, () => 0)).toBe(0);
+    expect(backoffMs(3, () => 0.5)).toBe(200);
+    expect(backoffMs(3, () => ALMOST_ONE)).toBeLessThan(400);
+  });
+});
 
 describe('a retry budget', () => {
   test.each([
@@ -14,21 +29,21 @@ describe('a retry budget', () => {
     [10_000_000, 20, 2_000_010],
   ])('for %i posts at %i per cent is %i retries', (requested, percent, expected) => {
     const budget = new RetryBudget(requested, percent);
-    expect([budget.left, budget.used]).toStrictEqual([expected, 0]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([expected, 0]);
   });
 
   test('gives so many and no more', () => {
     const budget = new RetryBudget(5, 20);
     const taken = Array.from({ length: 13 }, () => budget.take());
     expect(taken).toStrictEqual([...Array(11).fill(true), false, false]);
-    expect([budget.left, budget.used]).toStrictEqual([0, 11]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([0, 11]);
   });
 
   test('gives again what was put back', () => {
     const budget = new RetryBudget(0, 20);
     for (let i = 0; i < 10; i++) budget.take();
     budget.putBack();
-    expect([budget.left, budget.used]).toStrictEqual([1, 9]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([1, 9]);
     expect([budget.take(), budget.take()]).toStrictEqual([true, false]);
   });
 
@@ -40,7 +55,7 @@ describe('a retry budget', () => {
         fc.array(fc.constantFrom('take', 'take', 'put back'), { maxLength: 500 }),
         (requested, percent, steps) => {
           const budget = new RetryBudget(requested, percent);
-          const total = budget.left;
+          const total = budget.summary().retryBudgetLeft;
           expect(total).toBeLessThanOrEqual((requested * percent) / 100 + 10);
           let used = 0;
           for (const step of steps) {
@@ -49,9 +64,12 @@ describe('a retry budget', () => {
               budget.putBack();
               used -= 1;
             }
-            expect([budget.used, budget.left]).toStrictEqual([used, total - used]);
+            expect([budget.summary().retries, budget.summary().retryBudgetLeft]).toStrictEqual([
+              used,
+              total - used,
+            ]);
           }
-          expect(budget.left).toBeGreaterThanOrEqual(0);
+          expect(budget.summary().retryBudgetLeft).toBeGreaterThanOrEqual(0);
         },
       ),
     );

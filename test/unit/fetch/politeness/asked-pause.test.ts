@@ -1,25 +1,27 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { backoffMs, retryAfterMs } from '../../../../src/fetch/politeness/retry.ts';
+import type { RateLimitFields } from '../../../../src/fetch/origin/attempt.ts';
+import {
+  isUsedUp,
+  mayBeUsedUp,
+  retryAfterMs,
+  untilGivenMs,
+} from '../../../../src/fetch/politeness/asked-pause.ts';
+import { type Quota, quotasOf } from '../../../../src/fetch/politeness/quotas.ts';
 
-const ALMOST_ONE = 1 - Number.EPSILON / 2;
+const DATE = new Date('2026-11-23T06:00:00.000Z');
 
-describe('backoffMs', () => {
-  test('its bound doubles from 100 ms on, to at most 5 s', () => {
-    const bounds = [1, 2, 3, 4, 5, 6, 7, 8, 100].map((failures) => backoffMs(failures, () => 1));
-    expect(bounds).toStrictEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
-  });
-
-  test('jitter is full: it goes from nothing to the bound, evenly', () => {
-    expect(backoffMs(3, () => 0)).toBe(0);
-    expect(backoffMs(3, () => 0.5)).toBe(200);
-    expect(backoffMs(3, () => ALMOST_ONE)).toBeLessThan(400);
-  });
+const quota = (given: Partial<Quota> = {}): Quota => ({
+  limit: undefined,
+  remaining: undefined,
+  resetMs: undefined,
+  windowMs: undefined,
+  ...given,
 });
+const read = (fields: RateLimitFields): readonly Quota[] => quotasOf(fields, DATE);
 
-describe('retryAfterMs', () => {
+describe('the wait that Retry-After asks for', () => {
   const date = new Date('1994-11-06T08:49:30Z');
-  const today = new Date('2026-11-23T06:00:00.000Z');
 
   test.each([
     ['0', 0],
@@ -65,10 +67,10 @@ describe('retryAfterMs', () => {
     [
       'too many digits for any time that matters',
       '1795413605000000000',
-      1_795_413_605_000_000_000 - today.getTime(),
+      1_795_413_605_000_000_000 - DATE.getTime(),
     ],
   ])('a number that is no delay is a time since 1970: %s', (_name, header, expected) => {
-    expect(retryAfterMs(header, today)).toBe(expected);
+    expect(retryAfterMs(header, DATE)).toBe(expected);
   });
 
   test.each([
@@ -159,7 +161,7 @@ describe('retryAfterMs', () => {
     );
     fc.assert(
       fc.property(text, (header) => {
-        const asked = retryAfterMs(header, today);
+        const asked = retryAfterMs(header, DATE);
         if (asked !== undefined) expect(asked).toBeGreaterThanOrEqual(0);
       }),
       { numRuns: 2_000 },
@@ -174,4 +176,118 @@ describe('retryAfterMs', () => {
     for (const header of long) retryAfterMs(header, date);
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   });
+});
+
+test('a quota is used up when less than a request is left of it', () => {
+  const left = [undefined, 1, 0.5, 0, -3];
+  expect(left.map((remaining) => isUsedUp(quota({ remaining })))).toStrictEqual([
+    false,
+    false,
+    true,
+    true,
+    true,
+  ]);
+});
+
+describe('whether one may be used up', () => {
+  test.each<[name: string, fields: RateLimitFields, expected: boolean]>([
+    [
+      'X-RateLimit',
+      { 'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '4990', 'x-ratelimit-reset': '60' },
+      false,
+    ],
+    ['with a fraction', { 'x-ratelimit-remaining': '10.0', 'x-ratelimit-reset': '1795413600.05' }, false],
+    ['RateLimit', { ratelimit: '"default";r=50;t=30', 'ratelimit-policy': '"default";q=100;w=60' }, false],
+    ['none', {}, false],
+    ['nothing left', { ratelimit: '"default";r=0;t=30' }, true],
+    ['less than nothing', { 'x-ratelimit-remaining': '-1' }, true],
+    ['less than one', { 'x-ratelimit-remaining': '0.5' }, true],
+    ['nothing left of the second', { 'ratelimit-limit': '9', 'ratelimit-remaining': '5, 00;w=60' }, true],
+  ])('is seen before anything is parsed: %s', (_name, fields, expected) => {
+    expect(mayBeUsedUp(fields)).toBe(expected);
+  });
+
+  test('is never denied where one is', () => {
+    const number = fc.oneof(
+      fc.integer({ min: -9, max: 9 }).map(String),
+      fc.double({ min: -2, max: 2, noNaN: true }).map((each) => each.toFixed(3)),
+      fc.string({ unit: fc.constantFrom(...'019.-"; ,') }),
+    );
+    const fields = fc.oneof(
+      fc.record({ 'x-ratelimit-remaining': number, 'x-ratelimit-limit': number }),
+      fc.array(number).map((numbers) => ({ ratelimit: numbers.map((r) => `"a";r=${r}`).join() })),
+      fc.array(number).map((numbers) => ({ ratelimit: numbers.map((r) => `remaining = ${r}`).join() })),
+    );
+    fc.assert(
+      fc.property(fields, (each) => {
+        if (read(each).some(isUsedUp)) expect(mayBeUsedUp(each)).toBe(true);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
+describe('how long they ask to be left alone, without and with a request that was refused', () => {
+  test.each<
+    [name: string, quotas: readonly Quota[], passed: number | undefined, refused: number | undefined]
+  >([
+    ['no quota', [], undefined, undefined],
+    ['one that is used up', [quota({ remaining: 0, resetMs: 5_000 })], 5_000, 5_000],
+    ['one that is not', [quota({ remaining: 1, resetMs: 5_000 })], undefined, undefined],
+    [
+      'the longest of those that are',
+      [
+        quota({ remaining: 0, resetMs: 1_000 }),
+        quota({ remaining: 0, resetMs: 900_000 }),
+        quota({ remaining: 5, resetMs: 9_000_000 }),
+        quota({ resetMs: 9_000_000 }),
+      ],
+      900_000,
+      900_000,
+    ],
+    [
+      'one of which it is not said whether it is',
+      [quota({ resetMs: 5_000 }), quota({ resetMs: 3_000 })],
+      undefined,
+      5_000,
+    ],
+    [
+      'one beside one that is not',
+      [quota({ resetMs: 5_000 }), quota({ remaining: 1 })],
+      undefined,
+      undefined,
+    ],
+    [
+      'a reset that stands elsewhere',
+      [quota({ remaining: 0, windowMs: 60_000 }), quota({ resetMs: 5_000 })],
+      5_000,
+      5_000,
+    ],
+    [
+      'its window alone',
+      [quota({ remaining: 0, windowMs: 60_000 }), quota({ remaining: 0 })],
+      undefined,
+      60_000,
+    ],
+    ['a window of one that is not', [quota({ remaining: 1, windowMs: 60_000 })], undefined, undefined],
+    ['no time at all', [quota({ remaining: 0 })], undefined, undefined],
+    ['a reset that is due', [quota({ remaining: 0, resetMs: 0 })], 0, 1_000],
+  ])('%s', (_name, quotas, passed, refused) => {
+    expect([untilGivenMs(quotas, false), untilGivenMs(quotas, true)]).toStrictEqual([passed, refused]);
+  });
+});
+
+test('a limit below 0 is none', () => {
+  const [unlimited] = read({
+    'x-ratelimit-limit': '-1',
+    'x-ratelimit-remaining': '-1',
+    'x-ratelimit-reset': '3600',
+  });
+  expect(unlimited && isUsedUp(unlimited)).toBe(false);
+  const [overdrawn] = read({
+    'x-ratelimit-limit': '5',
+    'x-ratelimit-remaining': '-1',
+    'x-ratelimit-reset': '3600',
+  });
+  expect(overdrawn && isUsedUp(overdrawn)).toBe(true);
 });
