@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import { parseName } from '../../src/batch/ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-lines.ts';
-import type { RunManifest } from '../../src/run/parts/conclude.ts';
+import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, styleText } from 'node:util';
-import type { RunManifest } from '../../src/run/parts/conclude.ts';
+import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
 import { ExecutionFailedError, execute, type Invoke, readDefinition } from '../world/interpret.ts';
 import { localBucket as bucket, storeDirectory } from '../world/plugin.ts';
 import { startS3Store } from '../world/s3.ts';
