@@ -2,9 +2,12 @@ import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
+import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
 import { loadBatch } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
-import { type Run, type RunPorts, type RunTime, runBatch } from '../run/run-batch.ts';
+import type { Run } from '../run/replay.ts';
+import { runBatch } from '../run/run-batch.ts';
+import { copyDocument } from '../store/document-copy.ts';
 import { createIdSource, type IdSource } from '../store/id-source.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
@@ -20,8 +23,17 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
   try {
     const composition = await compose();
     const request = parseEvent(source, composition.config, context.awsRequestId);
-    const run = await runForm(request, composition, context, maxReplyBytes(source));
-    return replyTo(source, run);
+    if (source.trigger !== 'api') return replyTo(source, await runForm(request, composition, context));
+    const { ports } = composition;
+    const copy = copyDocument(ports.store, maxReplyBytes(source));
+    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
+    const document = await endInTime(
+      `${run.location} could not be read`,
+      timeOf(context),
+      ports,
+      (outOfTime) => copy.document(run.runId, outOfTime),
+    );
+    return replyTo(source, run, document);
   } catch (error) {
     const reply = replyToError(source, error);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
@@ -30,28 +42,26 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
   }
 }
 
-async function runForm(
-  request: EventRequest,
-  composition: Composition,
-  context: Context,
-  maxReplyBytes: number,
-): Promise<Run> {
+async function runForm(request: EventRequest, composition: Composition, context: Context): Promise<Run> {
   const { config, ports, manifests } = composition;
   const { form } = request;
-  const timeOf = (): RunTime => ({ remainingMs: context.getRemainingTimeInMillis(), maxReplyBytes });
   switch (form.kind) {
     case 'ids':
-      return runBatch({ ...request, batch: form.batch }, config, ports, timeOf());
+      return runBatch({ ...request, batch: form.batch }, config, ports, timeOf(context));
     case 'manifest': {
       const failure = `${form.location.url} could not be read`;
-      const batch = await endInTime(failure, timeOf(), ports, (outOfTime) =>
+      const batch = await endInTime(failure, timeOf(context), ports, (outOfTime) =>
         loadBatch(form, manifests, config.maxIds, outOfTime),
       );
-      return runBatch({ ...request, batch }, config, ports, timeOf());
+      return runBatch({ ...request, batch }, config, ports, timeOf(context));
     }
     case 'redrive':
-      return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf());
+      return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf(context));
   }
+}
+
+function timeOf(context: Context): RunTime {
+  return { remainingMs: context.getRemainingTimeInMillis() };
 }
 
 interface Composition {

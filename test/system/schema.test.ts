@@ -9,7 +9,8 @@ import type { AttemptResult } from '../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/fetch/origin/url-template.ts';
 import type { ReasonCode } from '../../src/fetch/outcome.ts';
 import { parseEvent } from '../../src/lambda/events/event.ts';
-import { type RunSettings, runBatch } from '../../src/run/run-batch.ts';
+import type { RunSettings } from '../../src/run/fetch-and-store.ts';
+import { runBatch } from '../../src/run/run-batch.ts';
 import { silentObserver } from '../support/observer.ts';
 import { plainTraffic } from '../support/plain-traffic.ts';
 import { documentFaults, documentSchema, eventFaults, eventSchema } from '../support/schemas.ts';
@@ -404,7 +405,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       random: () => 0,
       observer: silentObserver,
     },
-    { remainingMs: 30_000, maxReplyBytes: 0 },
+    { remainingMs: 30_000 },
   );
   return JSON.parse(Buffer.concat(chunks).toString());
 }

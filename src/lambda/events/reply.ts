@@ -14,7 +14,7 @@ import {
 } from '../../base/errors.ts';
 import type { ErrorSummary, RunSummary } from '../../document/tally.ts';
 import { PostError } from '../../fetch/outcome.ts';
-import type { Run } from '../../run/run-batch.ts';
+import type { Run } from '../../run/replay.ts';
 import type { Source } from './event.ts';
 import type { ApiDialect } from './http-request.ts';
 
@@ -41,9 +41,9 @@ export function maxReplyBytes(source: Source): number {
   return isAlb(source.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
 }
 
-/** The reply to an event whose run has a document. */
-export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
-  const { runId, location, replayed, errors, summary, document } = run;
+/** The reply to an event whose run has a document: with its text, where it is given and fits. */
+export function replyTo(source: Source, run: Run, document?: string): DirectReply | ApiReply {
+  const { runId, location, replayed, errors, summary } = run;
   if (source.trigger !== 'api') return { runId, location, replayed, errors, summary };
   const { dialect } = source.request;
   if (document !== undefined) {

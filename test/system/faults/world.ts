@@ -12,8 +12,10 @@ import type { RequestPost, RunOrigin } from '../../../src/fetch/origin/attempt.t
 import { openOrigin } from '../../../src/fetch/origin/origin.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
 import type { Reason } from '../../../src/fetch/outcome.ts';
+import type { RunSettings } from '../../../src/run/fetch-and-store.ts';
+import type { Run } from '../../../src/run/replay.ts';
 import type { RunRequest } from '../../../src/run/run-batch.ts';
-import { type Run, type RunSettings, runBatch } from '../../../src/run/run-batch.ts';
+import { runBatch } from '../../../src/run/run-batch.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { unhandledRejectionsIn } from '../../support/manual-mapper.ts';
@@ -196,7 +198,7 @@ export async function startWorld(): Promise<World> {
       const expected = reportOf(run.runId, given, ids, outcomes);
       expect(report).toStrictEqual({ version: 1, ...expected });
       const location = `s3://${BUCKET}/runs/${run.runId}.json`;
-      expect(run).toStrictEqual({ ...expected, runId: run.runId, location, replayed: false, document: text });
+      expect(run).toStrictEqual({ ...expected, runId: run.runId, location, replayed: false });
     },
     async reset() {
       s3.behave();
@@ -248,7 +250,7 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   };
   const ports = { store, origin: observedOrigin, clock, random, observer: silentObserver };
   try {
-    return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
+    return await runBatch(request, settings, ports, { remainingMs });
   } finally {
     const timersLeft = timers.size;
     await origin.close();

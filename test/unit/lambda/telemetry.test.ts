@@ -7,7 +7,7 @@ import type { RunHead } from '../../../src/document/run-head.ts';
 import type { RunSummary } from '../../../src/document/tally.ts';
 import { PostError, type ReasonCode } from '../../../src/fetch/outcome.ts';
 import { createTelemetry } from '../../../src/lambda/telemetry.ts';
-import type { Run } from '../../../src/run/run-batch.ts';
+import type { Run } from '../../../src/run/replay.ts';
 
 const anyTimestamp = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const SECRET = 'hunter2';
@@ -68,7 +68,6 @@ function runOf(
     runId: id,
     location: `s3://results/runs/${id}.json`,
     replayed: false,
-    document: `{"title":"${SECRET}"}`,
   };
 }
 

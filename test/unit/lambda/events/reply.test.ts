@@ -15,7 +15,7 @@ import { PostError } from '../../../../src/fetch/outcome.ts';
 import { recognizeEvent, type Source } from '../../../../src/lambda/events/event.ts';
 import type { ApiDialect } from '../../../../src/lambda/events/http-request.ts';
 import { maxReplyBytes, replyTo, replyToError } from '../../../../src/lambda/events/reply.ts';
-import type { Run } from '../../../../src/run/run-batch.ts';
+import type { Run } from '../../../../src/run/replay.ts';
 import { plainReport } from '../../../support/plain-traffic.ts';
 import { sampleEvent } from '../../../support/sample-events.ts';
 
@@ -57,8 +57,8 @@ const run: Run = {
     latencyMs: { p50: 38, p90: 38, p99: 38, max: 38 },
     ...plainReport(1, 10, 10),
   },
-  document: '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n',
 };
+const document = '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n';
 
 const { errors, summary, location } = run;
 const withoutResults = JSON.stringify({
@@ -95,7 +95,7 @@ describe('the reply to a run', () => {
     ],
   ])('of a request in the dialect %s has the document, token for token', (dialect, source, headers) => {
     expect(source).toMatchObject({ request: { dialect } });
-    expect(replyTo(source, run)).toStrictEqual({
+    expect(replyTo(source, run, document)).toStrictEqual({
       statusCode: 200,
       body: `{"location":"${location}","replayed":false,"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n`,
       isBase64Encoded: false,
@@ -104,12 +104,12 @@ describe('the reply to a run', () => {
   });
 
   test('says of a request whether it was replayed', () => {
-    const reply = replyTo(httpApi, { ...run, replayed: true });
+    const reply = replyTo(httpApi, { ...run, replayed: true }, document);
     expect(reply).toMatchObject({ body: expect.stringMatching(/^\{"location":"[^"]+","replayed":true,/) });
   });
 
   test('leaves the results out where the document was not kept', () => {
-    expect(replyTo(httpApi, { ...run, document: undefined })).toStrictEqual({
+    expect(replyTo(httpApi, run)).toStrictEqual({
       statusCode: 200,
       body: withoutResults,
       isBase64Encoded: false,
@@ -132,7 +132,7 @@ describe('the reply to a run', () => {
     ['a reply whose quotes make it outgrow that', albMultiValue, documentOf(600_000, '"'), false],
     ['a reply with a few quotes', albMultiValue, documentOf(600_000, '"xxxx'), true],
   ])('%s has the results: %#', (_, source, document, hasResults) => {
-    const { body } = replyTo(source, { ...run, document }) as { body: string }; // an API's reply has one
+    const { body } = replyTo(source, run, document) as { body: string }; // an API's reply has one
     expect(body === (hasResults ? head + document.slice(1) : withoutResults)).toBe(true);
   });
 

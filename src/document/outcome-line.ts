@@ -17,8 +17,8 @@ export interface OutcomeLine {
 }
 
 /** The lines around the results. */
-const START = Buffer.from('"results":[');
-const END = Buffer.from('],');
+const RESULTS_START = Buffer.from('"results":[');
+const RESULTS_END = Buffer.from('],');
 const COMMA = 0x2c;
 const BRACE = 0x7d;
 
@@ -54,8 +54,8 @@ async function* resultLines(
   let isLast = false;
   for await (const line of eachLine(chunks)) {
     if (index < 0) {
-      if (line.equals(START)) index = 0;
-    } else if (line.equals(END)) {
+      if (line.equals(RESULTS_START)) index = 0;
+    } else if (line.equals(RESULTS_END)) {
       // A comma stands between outcomes, and not behind the last.
       if (index > 0 && !isLast) throw notAsWritten(location, index);
       return;
@@ -69,23 +69,35 @@ async function* resultLines(
   throw new RunConflictError(`${location} ends before its results do`);
 }
 
-/** More than `outcomeHead` writes. */
-const HEAD_BYTES = 512;
-/** What `outcomeHead` writes, and the key behind it. */
-const HEAD =
+/** The line of an outcome up to its value or reason: the bytes of a value are not to be touched. */
+export function outcomeStart(
+  index: number,
+  id: Id,
+  status: 'fulfilled' | 'rejected',
+  record: FetchRecord,
+): string {
+  const { httpStatus, attempts, startedMs, durationMs, hedged } = record;
+  const idText = typeof id === 'number' ? id : `"${id}"`;
+  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},${hedged ? '"hedged":true,' : ''}`;
+}
+
+/** More than `outcomeStart` writes. */
+const START_BYTES = 512;
+/** What `outcomeStart` writes, and the key behind it. */
+const LINE_START =
   /^\{"index":(?<index>\d+),"id":(?<id>\d+|"[A-Za-z0-9._~-]+"),"status":"(?<status>fulfilled|rejected)","httpStatus":(?<httpStatus>\d+|null),"attempts":(?<attempts>\d+),"startedMs":(?<startedMs>\d+|null),"durationMs":(?<durationMs>\d+|null),(?<hedged>"hedged":true,)?"(?<key>value|reason)":/;
 const KEYS = { fulfilled: 'value', rejected: 'reason' } as const;
 
 function parseLine(line: Buffer): OutcomeLine | undefined {
-  const head = HEAD.exec(line.toString('latin1', 0, HEAD_BYTES));
-  const { index, id, status, httpStatus, attempts, startedMs, durationMs, hedged, key } = head?.groups ?? {};
-  if (!head || KEYS[status as keyof typeof KEYS] !== key || line.at(-1) !== BRACE) return undefined;
+  const start = LINE_START.exec(line.toString('latin1', 0, START_BYTES));
+  const { index, id, status, httpStatus, attempts, startedMs, durationMs, hedged, key } = start?.groups ?? {};
+  if (!start || KEYS[status as keyof typeof KEYS] !== key || line.at(-1) !== BRACE) return undefined;
   const reason =
-    key === 'reason' ? parseReason(line.toString('utf8', head[0].length, line.length - 1)) : undefined;
+    key === 'reason' ? parseReason(line.toString('utf8', start[0].length, line.length - 1)) : undefined;
   if (key === 'reason' && !reason) return undefined;
   return {
     index: Number(index),
-    // A string of its own: a piece of the head would keep all of that in memory.
+    // A string of its own: a piece of the line's start would keep all of that in memory.
     id: JSON.parse(id as string),
     record: {
       httpStatus: JSON.parse(httpStatus as string),

@@ -5,7 +5,7 @@ import { RunConflictError } from '../../../src/base/errors.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import { countRepeats } from '../../../src/batch/repeats.ts';
 import { writeDocument, writeOutcomes } from '../../../src/document/document.ts';
-import { type OutcomeLine, readOutcomeLines } from '../../../src/document/outcome-lines.ts';
+import { type OutcomeLine, outcomeStart, readOutcomeLines } from '../../../src/document/outcome-line.ts';
 import type { Output } from '../../../src/document/run-head.ts';
 import { Tally } from '../../../src/document/tally.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from '../../../src/fetch/outcome.ts';
@@ -209,4 +209,31 @@ describe('a text that is not as it was written', () => {
       );
     },
   );
+});
+
+const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41 };
+
+describe('outcomeStart', () => {
+  test('is the line of an outcome up to its value, in the order of the contract', () => {
+    expect(outcomeStart(0, 1, 'fulfilled', RECORD)).toBe(
+      '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,',
+    );
+  });
+
+  test('keeps an id as it was given: text stays text, also where it is all digits', () => {
+    const idOf = (id: number | string) => JSON.parse(`${outcomeStart(7, id, 'fulfilled', RECORD)}"x":0}`).id;
+    expect(['1', 1, 'a-slug.2_~', Number.MAX_SAFE_INTEGER].map(idOf)).toStrictEqual([
+      '1',
+      1,
+      'a-slug.2_~',
+      Number.MAX_SAFE_INTEGER,
+    ]);
+  });
+
+  test('says null for what there was not', () => {
+    const record: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+    expect(outcomeStart(1, 'two', 'rejected', record)).toBe(
+      '{"index":1,"id":"two","status":"rejected","httpStatus":null,"attempts":0,"startedMs":null,"durationMs":null,',
+    );
+  });
 });
