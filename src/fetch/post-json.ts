@@ -53,7 +53,7 @@ const CLOSING_BRACE = 0x7d;
 const TO_CLOSER = 2;
 
 /** By the first byte. */
-const LITERALS: readonly (Buffer | undefined)[] = literalsOf('true', 'false', 'null');
+const LITERALS = new Map(['true', 'false', 'null'].map((word) => [word.charCodeAt(0), Buffer.from(word)]));
 /** What may stand behind a backslash, but for `u`. */
 const isEscape = isOneOf('"\\/bfnrt');
 const isHexDigit = isOneOf('0123456789abcdefABCDEF');
@@ -162,7 +162,7 @@ function endOfScalar(json: Buffer, from: number): number {
   const byte = json[from] as number;
   if (byte === QUOTE) return endOfString(json, from + 1);
   if (byte === MINUS || isDigit(byte)) return endOfNumber(json, from);
-  const literal = LITERALS[byte];
+  const literal = LITERALS.get(byte);
   if (!literal) throw notJson();
   for (let i = 1; i < literal.length; i++) if (json[from + i] !== literal[i]) throw notJson();
   return from + literal.length;
@@ -249,12 +249,6 @@ function isDigit(byte: number): boolean {
 
 function isBlank(byte: number): boolean {
   return byte <= SPACE && (byte === SPACE || byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === TAB);
-}
-
-function literalsOf(...literals: string[]): Buffer[] {
-  const byFirst: Buffer[] = [];
-  for (const literal of literals) byFirst[literal.charCodeAt(0)] = Buffer.from(literal);
-  return byFirst;
 }
 
 /** Has a 1 for each of these characters, by its code. */

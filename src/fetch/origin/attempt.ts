@@ -1,7 +1,8 @@
 import type { Id } from '../../batch/ids.ts';
 
-/** The header fields that ask to wait. */
-interface Waits {
+/** The status of an answer, and the header fields that ask to wait. */
+export interface AnswerHead {
+  readonly status: number;
   /** `Retry-After`, as it came; several lines are one list. */
   readonly retryAfter?: string | undefined;
   /** Left out where the response has none of them, or comes from a cache. */
@@ -22,17 +23,16 @@ export interface AttemptSettings {
 export type AttemptResult =
   | ({
       readonly kind: 'response';
-      readonly status: number;
       /** Empty unless the status is 2xx. */
       readonly body: Buffer;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
       /** Whether the origin said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
-    } & Waits)
-  | ({ readonly kind: 'too-large'; readonly status: number } & Waits)
+    } & AnswerHead)
+  | ({ readonly kind: 'too-large' } & AnswerHead)
   /** `coding` is what its Content-Encoding says that we do not know. */
-  | ({ readonly kind: 'unknown-coding'; readonly status: number; readonly coding: string } & Waits)
+  | ({ readonly kind: 'unknown-coding'; readonly coding: string } & AnswerHead)
   | { readonly kind: 'timed-out' }
   | {
       readonly kind: 'failed';

@@ -235,44 +235,29 @@ async function decodeGzip(bytes: Buffer, maxBytes: number): Promise<Buffer> {
 
 const GZIP_MAGIC = Buffer.from('1f8b', 'hex');
 
-/** Where the whole members end behind which there is no other; 0 where there are none, or one is broken. */
+/** Where the whole members end (RFC 1952, 2.3) behind which there is no other; 0 where there are none, or one is broken. */
 function endOfMembers(bytes: Buffer, maxBytes: number): number {
   let end = 0;
   let left = maxBytes;
-  for (let members = 0; members < MOST_MEMBERS; members++) {
-    if (!bytes.subarray(end, end + 2).equals(GZIP_MAGIC)) return end;
-    const member = readMember(bytes, end, left);
-    if (!member) return 0;
-    end = member.end;
-    left -= member.bytes;
+  try {
+    for (let members = 0; members < MOST_MEMBERS; members++) {
+      if (!bytes.subarray(end, end + 2).equals(GZIP_MAGIC)) return end;
+      const flags = bytes.readUInt8(end + 3);
+      let at = end + 10;
+      // FEXTRA, with its length; FNAME and FCOMMENT, each with a zero at its end; FHCRC.
+      if (flags & 4) at += 2 + bytes.readUInt16LE(at);
+      for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
+      if (flags & 2) at += 2;
+      const options = { maxOutputLength: left + 1, info: true };
+      const { buffer, read } = outputOf(inflateRawSync(bytes.subarray(at), options));
+      end = at + read + 8;
+      left -= buffer.length;
+      if (left < 0 || end > bytes.length || bytes.readUInt32LE(at + read) !== crc32(buffer)) return 0;
+    }
+  } catch {
+    // A member ends too early, or is no deflate.
   }
   return 0;
-}
-
-interface Member {
-  readonly end: number;
-  /** How many bytes it holds. */
-  readonly bytes: number;
-}
-
-/** RFC 1952, 2.3. */
-function readMember(bytes: Buffer, start: number, maxBytes: number): Member | undefined {
-  try {
-    const flags = bytes.readUInt8(start + 3);
-    let at = start + 10;
-    // FEXTRA, with its length; FNAME and FCOMMENT, each with a zero at its end; FHCRC.
-    if (flags & 4) at += 2 + bytes.readUInt16LE(at);
-    for (const flag of [8, 16]) if (flags & flag) at = bytes.indexOf(0, at) + 1;
-    if (flags & 2) at += 2;
-    const options: DecompressOptions = { maxOutputLength: maxBytes + 1, info: true };
-    const { buffer, read } = outputOf(inflateRawSync(bytes.subarray(at), options));
-    const end = at + read + 8;
-    const isWhole = end <= bytes.length && bytes.readUInt32LE(at + read) === crc32(buffer);
-    return isWhole && buffer.length <= maxBytes ? { end, bytes: buffer.length } : undefined;
-  } catch {
-    // The member ends too early, or is no deflate.
-    return undefined;
-  }
 }
 
 /** Node ends with the first frame (nodejs/node#64741), of which a body may have several (RFC 8878, 3.1). */

@@ -102,20 +102,12 @@ export class Hedger {
 
   async #hedge(race: Race): Promise<void> {
     this.#hedges += 1;
-    const slot = await this.#waitForSlot(race);
+    // The first request may end before the turn of the second comes.
+    const slot = await Promise.resolve(this.#limiter.start(race.signal, true)).catch(() => undefined);
     // The origin may have been paused while the slot was waited for.
     if (slot !== undefined && !race.signal.aborted && this.#limiter.isCalm) return race.run(slot, true);
     this.#hedges -= 1;
     if (slot !== undefined) this.#limiter.cancel(slot);
-  }
-
-  async #waitForSlot(race: Race): Promise<Slot | undefined> {
-    try {
-      return await this.#limiter.start(race.signal, true);
-    } catch {
-      // The first request has ended before.
-      return undefined;
-    }
   }
 
   #record(ms: number): void {

@@ -1,4 +1,4 @@
-import { type AttemptResult, isSuccess } from '../origin/attempt.ts';
+import { type AnswerHead, type AttemptResult, isSuccess } from '../origin/attempt.ts';
 import { isUsedUp, mayBeUsedUp, retryAfterMs, untilGivenMs } from './asked-pause.ts';
 import type { Feedback } from './concurrency-limit.ts';
 import { httpDateMs, valuesOf } from './field-times.ts';
@@ -41,14 +41,12 @@ export function isRetryable(result: AttemptResult): boolean {
 /** The date decides how long a wait is, and not whether another try may help. */
 const ANY_DATE = new Date(0);
 
-type Answer = Extract<AttemptResult, { readonly status: number }>;
-
 /**
  * An answer asks for a pause by its Retry-After, where its status says that another try may succeed (408, 425, 429,
  * 5xx) or has none but for that (403, 420, 430); else by quotas that are used up, whatever its status. Retry-After goes
  * first, as it is about this very request.
  */
-function answerVerdict(answer: Answer, date: Date): Verdict {
+function answerVerdict(answer: AnswerHead, date: Date): Verdict {
   const { status, retryAfter, rateLimit } = answer;
   // What is no status of HTTP is taken for a 5xx (RFC 9110, 15).
   const mayPass = status === 408 || status === 425 || status >= 500 || status < 100;
@@ -95,7 +93,7 @@ const MOST_SKEW_MS = 86_400_000;
  * What time it was for the origin, whose times are by its own clock. Its Date leaves out the parts of a second, so that
  * a wait may be as much longer, and is never shorter.
  */
-function originDate({ date: field = '' }: Answer, date: Date): Date {
+function originDate({ date: field = '' }: AnswerHead, date: Date): Date {
   const time = httpDateMs(String(valuesOf(field)[0]));
   if (time === undefined || Math.abs(date.getTime() - time) > MOST_SKEW_MS) return date;
   return new Date(time);
