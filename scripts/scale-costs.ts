@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MAX_ENTRIES } from '../src/batch/manifest/read.ts';
 import { MAX_PARTS, MAX_WRITTEN_BYTES } from '../src/run/parts/parts.ts';
 import { MAX_PART_SIZE } from '../src/run/parts/plan.ts';
 
@@ -89,7 +90,7 @@ export const deployed = {
   planMemoryMb: 2_048,
   concludeMemoryMb: 1_024,
   maxIds: 1_000_000_000,
-  maxManifestEntries: 10_000_000,
+  maxManifestEntries: MAX_ENTRIES,
   defaultPartSize: 5_000,
   writeReserveSeconds: 15,
   documentsExpireAfterDays: 30,

@@ -1,6 +1,7 @@
 import { BadInputError, badInput } from '../base/errors.ts';
-import { countIds, hashIds, type IdList, parseIds, parseName } from './ids.ts';
-import { type ManifestLocation, parseManifestLocation } from './manifest/read.ts';
+import { countIds, hashIds, type IdList } from './ids.ts';
+import { type ManifestLocation, parseManifestLocation } from './manifest/location.ts';
+import { parseIds, parseName } from './parse-ids.ts';
 
 /** What is to be fetched, checked. */
 export interface Batch {

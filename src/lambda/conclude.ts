@@ -2,7 +2,7 @@ import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { badInput } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
-import { parseName } from '../batch/ids.ts';
+import { parseName } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPartsStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';

@@ -1,5 +1,6 @@
 import { ConfigError, expectation } from '../base/errors.ts';
-import { type IdList, parseIdsText } from '../batch/ids.ts';
+import type { IdList } from '../batch/ids.ts';
+import { parseIdsText } from '../batch/parse-ids.ts';
 import type { Output } from '../document/run-head.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../fetch/origin/url-template.ts';
 

@@ -1,6 +1,7 @@
 import { type Batch, batchOf, type ManifestForm } from '../batch/base-form.ts';
 import type { IdList } from '../batch/ids.ts';
-import { type ManifestLocation, readManifest } from '../batch/manifest/read.ts';
+import type { ManifestLocation } from '../batch/manifest/location.ts';
+import { readManifest } from '../batch/manifest/read.ts';
 import type { ManifestStore } from '../store/id-source.ts';
 
 /** The batch that a manifest lists. Rejects as `loadIds` does. */

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { badInput } from '../base/errors.ts';
-import type { ManifestLocation } from '../batch/manifest/read.ts';
+import type { ManifestLocation } from '../batch/manifest/location.ts';
 import { s3ErrorName, storeFailure } from './s3.ts';
 
 /** Where manifests are read from. */

@@ -258,7 +258,6 @@ test('what is taken from the source is what stands there', () => {
   expect(read('src/run/parts/conclude.ts')).toContain(`READS_IN_FLIGHT = ${deployed.readsInFlight};`);
   expect(read('src/store/run-store.ts')).toContain('TAIL_BYTES = 65_536;');
   expect(read('src/store/upload.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');
-  expect(read('src/batch/manifest/read.ts')).toContain('MAX_ENTRIES = 10_000_000;');
   expect(read('src/lambda/config.ts')).toContain(
     `integer('CONCURRENCY', ${deployed.concurrency}, 1, ${deployed.maxConcurrency})`,
   );

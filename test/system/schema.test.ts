@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { BadInputError } from '../../src/base/errors.ts';
 import { parseBatch } from '../../src/batch/base-form.ts';
-import { parseIds } from '../../src/batch/ids.ts';
+import { parseIds } from '../../src/batch/parse-ids.ts';
 import type { Trigger } from '../../src/document/run-head.ts';
 import type { AttemptResult } from '../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/fetch/origin/url-template.ts';

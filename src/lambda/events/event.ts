@@ -1,7 +1,8 @@
 import type { ALBEvent, APIGatewayProxyEvent, APIGatewayProxyEventV2, EventBridgeEvent } from 'aws-lambda';
 import { badInput } from '../../base/errors.ts';
 import { BATCH_KEYS, type BatchForm, type BatchLimits, parseBatch } from '../../batch/base-form.ts';
-import { type IdList, parseName } from '../../batch/ids.ts';
+import type { IdList } from '../../batch/ids.ts';
+import { parseName } from '../../batch/parse-ids.ts';
 import type { RunName } from '../../run/run-batch.ts';
 import {
   type ApiRequest,

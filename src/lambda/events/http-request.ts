@@ -21,7 +21,7 @@ import {
   parseBatch,
   parseFields,
 } from '../../batch/base-form.ts';
-import { parseIdsText, parseName } from '../../batch/ids.ts';
+import { parseIdsText, parseName } from '../../batch/parse-ids.ts';
 
 /** The HTTP events, by the shape that their replies must have. */
 export type ApiDialect = 'http-api' | 'rest-api' | 'alb' | 'alb-multi-value';

@@ -1,7 +1,8 @@
 import { BadInputError, badInput } from '../../base/errors.ts';
 import { refuseOtherKeys } from '../../batch/base-form.ts';
-import { countIds, type IdList, parseIds, parseName } from '../../batch/ids.ts';
-import { type ManifestLocation, parseManifestLocation } from '../../batch/manifest/read.ts';
+import { countIds, type IdList } from '../../batch/ids.ts';
+import { type ManifestLocation, parseManifestLocation } from '../../batch/manifest/location.ts';
+import { parseIds, parseName } from '../../batch/parse-ids.ts';
 import type { PartsStore } from '../../store/plan-store.ts';
 import { cutIntoParts, MAX_PARTS, MAX_RUN_ID_CHARS, partLine, readPart } from './parts.ts';
 

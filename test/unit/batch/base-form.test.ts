@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../../../src/base/errors.ts';
 import { batchOf, parseBatch } from '../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
+import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
 import { loadBatch } from '../../../src/run/load-ids.ts';
 import type { ManifestStore } from '../../../src/store/id-source.ts';
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { BadInputError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
-import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
+import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
 import { loadBatch } from '../../../src/run/load-ids.ts';
 import { createManifestStore } from '../../../src/store/id-source.ts';
 import { createS3Client } from '../../../src/store/s3.ts';

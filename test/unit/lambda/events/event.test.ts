@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../../../../src/base/errors.ts';
 import { batchOf } from '../../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../../src/batch/manifest/read.ts';
+import { parseManifestLocation } from '../../../../src/batch/manifest/location.ts';
 import type { Trigger } from '../../../../src/document/run-head.ts';
 import { parseEvent, recognizeEvent } from '../../../../src/lambda/events/event.ts';
 import { fromAlb, fromPayloadV1, fromPayloadV2 } from '../../../../src/lambda/events/http-request.ts';

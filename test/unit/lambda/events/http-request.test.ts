@@ -8,7 +8,7 @@ import {
   UnsupportedMediaTypeError,
 } from '../../../../src/base/errors.ts';
 import { batchOf } from '../../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../../src/batch/manifest/read.ts';
+import { parseManifestLocation } from '../../../../src/batch/manifest/location.ts';
 import {
   type ApiRequest,
   fromAlb,
