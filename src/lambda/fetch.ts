@@ -90,7 +90,7 @@ async function composeOnce(): Promise<Composition> {
     bucket: config.resultsBucket,
     prefix: config.resultsPrefix,
   });
-  const observer = createTelemetry(process.env);
+  const observer = createTelemetry(config);
   return {
     config,
     ports: { store, origin, clock, random: Math.random, observer },

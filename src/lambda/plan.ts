@@ -3,7 +3,6 @@ import { systemClock } from '../base/clock.ts';
 import { badInput } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { loadIds } from '../run/load-ids.ts';
-import { readPartsInFlight } from '../run/parts/parts-in-flight.ts';
 import { type Plan, type PlanPorts, parsePlanRequest, plan } from '../run/parts/plan.ts';
 import { createManifestStore } from '../store/id-source.ts';
 import { createPartsStore } from '../store/plan-store.ts';
@@ -15,9 +14,7 @@ export async function handler(
   event: unknown,
   context: Pick<Context, 'getRemainingTimeInMillis'>,
 ): Promise<Plan> {
-  const env = process.env;
-  const config = readConfig(env);
-  const partsInFlight = readPartsInFlight(env, config.concurrency);
+  const config = readConfig(process.env);
   if (typeof event !== 'object' || event === null || !('input' in event) || !('execution' in event))
     throw badInput('event', 'an object with "input" and "execution"', event);
   const request = parsePlanRequest(event.input, event.execution, config.maxIds);
@@ -31,6 +28,6 @@ export async function handler(
     `The parts of ${request.runId} could not be written`,
     time,
     { clock: systemClock },
-    (outOfTime) => plan(request, { store, readIds, partsInFlight }, outOfTime),
+    (outOfTime) => plan(request, config, { store, readIds }, outOfTime),
   );
 }

@@ -21,9 +21,9 @@ import {
   scaleOf,
   standardHttpTasks,
 } from '../../scripts/scale-costs.ts';
+import { VARIABLES } from '../../src/lambda/config.ts';
 import { cutIntoParts, type Part, partLine } from '../../src/run/parts/parts.ts';
-import { readPartsInFlight } from '../../src/run/parts/parts-in-flight.ts';
-import { parsePlanRequest } from '../../src/run/parts/plan.ts';
+import { mostPartsInFlight, parsePlanRequest } from '../../src/run/parts/plan.ts';
 
 const project = join(import.meta.dirname, '../..');
 const read = (name: string): string => readFileSync(join(project, name), 'utf8');
@@ -129,9 +129,7 @@ test('parts at once are as many as plan allows, and no more than functions of th
   const atOnce = (originConcurrency: number, lambdaConcurrency = 20_000): number =>
     scaleOf({ ...billion, originConcurrency, lambdaConcurrency }).partsInFlight;
   for (const originConcurrency of [50, 99, 5_000, 2_000_000])
-    expect(atOnce(originConcurrency)).toBe(
-      readPartsInFlight({ ORIGIN_CONCURRENCY: String(originConcurrency) }, 50),
-    );
+    expect(atOnce(originConcurrency)).toBe(mostPartsInFlight({ originConcurrency, concurrency: 50 }));
   expect(atOnce(2_000_000, 1_000)).toBe(1_000);
 });
 
@@ -258,9 +256,10 @@ test('what is taken from the source is what stands there', () => {
   expect(read('src/run/parts/conclude.ts')).toContain(`READS_IN_FLIGHT = ${deployed.readsInFlight};`);
   expect(read('src/store/run-store.ts')).toContain('TAIL_BYTES = 65_536;');
   expect(read('src/store/upload.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');
-  expect(read('src/lambda/config.ts')).toContain(
-    `integer('CONCURRENCY', ${deployed.concurrency}, 1, ${deployed.maxConcurrency})`,
-  );
+  expect(VARIABLES.concurrency).toMatchObject({
+    fallback: String(deployed.concurrency),
+    expected: `an integer from 1 to ${deployed.maxConcurrency}`,
+  });
   expect(assumed.expressBatch / limits.inlineConcurrency.value).toBeLessThan(limits.httpTaskSeconds.value);
 });
 

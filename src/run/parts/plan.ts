@@ -18,8 +18,14 @@ export interface PlanPorts {
   readonly store: PartsStore;
   /** Rejects with BadInputError, TooLargeError or StoreError. */
   readonly readIds: (location: ManifestLocation, signal: AbortSignal) => Promise<IdList>;
-  /** How many parts may be fetched at once. */
-  readonly partsInFlight: number;
+}
+
+/** How many requests the origin may see at once. */
+export interface PlanSettings {
+  /** Of one part. */
+  readonly concurrency: number;
+  /** Of all parts; at least `concurrency`. */
+  readonly originConcurrency: number;
 }
 
 /** Where the parts of a run are, and how many. Its size does not grow with them. */
@@ -46,6 +52,8 @@ const DEFAULT_PART_SIZE = 5_000;
 /** Of many parts a tenth may fail, of few as many as this: a run does not end for a failure that may be of its own. */
 const TOLERATED_PERCENTAGE = 10;
 const TOLERATED_PARTS = 10;
+/** As many children as a Map may have at once. */
+const MAX_PARTS_IN_FLIGHT = 10_000;
 /** As many ids as the function for a part takes. */
 export const MAX_PART_SIZE = 100_000;
 
@@ -87,7 +95,8 @@ export function parsePlanRequest(input: unknown, executionName: unknown, maxIds:
  */
 export async function plan(
   { runId, partSize, source }: PlanRequest,
-  { store, readIds, partsInFlight }: PlanPorts,
+  settings: PlanSettings,
+  { store, readIds }: PlanPorts,
   signal: AbortSignal,
 ): Promise<Plan> {
   let parts = 0;
@@ -123,12 +132,17 @@ export async function plan(
     mapResultsPrefix,
     parts,
     requested,
-    partsInFlight: Math.min(parts, partsInFlight),
+    partsInFlight: Math.min(parts, mostPartsInFlight(settings)),
     toleratedFailurePercentage: Math.min(
       100,
       Math.max(TOLERATED_PERCENTAGE, Math.ceil((100 * TOLERATED_PARTS) / parts)),
     ),
   };
+}
+
+/** Most parts that are fetched at once, however many there are. */
+export function mostPartsInFlight({ concurrency, originConcurrency }: PlanSettings): number {
+  return Math.min(MAX_PARTS_IN_FLIGHT, Math.floor(originConcurrency / concurrency));
 }
 
 function* linesOf(runId: string, ids: IdList, partSize: number): Generator<string, void, undefined> {

@@ -91,12 +91,14 @@ describe('planning', () => {
   const portsOf = (store: PartsStore, ids?: IdList): PlanPorts => ({
     store,
     readIds: () => (ids ? Promise.resolve(ids) : Promise.reject(new StoreError('No manifest here'))),
-    partsInFlight: 10,
   });
+  const settings = { concurrency: 50, originConcurrency: 500 };
 
   test('writes the parts, and hands on where they are and how many', async () => {
     const store = partsInMemory();
-    await expect(plan(request([{ from: 1, to: 25 }]), portsOf(store), never)).resolves.toStrictEqual({
+    await expect(
+      plan(request([{ from: 1, to: 25 }]), settings, portsOf(store), never),
+    ).resolves.toStrictEqual({
       runId: 'run',
       bucket: 'results',
       key: 'runs/plans/run.jsonl',
@@ -124,33 +126,42 @@ describe('planning', () => {
       format: 'csv',
       gzip: false,
     } as const;
-    await expect(plan(request(location), portsOf(store, ['a', 'b']), never)).resolves.toMatchObject({
-      parts: 1,
-      requested: 2,
-    });
+    await expect(plan(request(location), settings, portsOf(store, ['a', 'b']), never)).resolves.toMatchObject(
+      {
+        parts: 1,
+        requested: 2,
+      },
+    );
     expect(store.plans.get('run')).toBe(
       '{"part":0,"runId":"run.part-000000","firstIndex":0,"ids":["a","b"]}\n',
     );
-    await expect(plan(request(location), portsOf(store), never)).rejects.toThrow('No manifest here');
+    await expect(plan(request(location), settings, portsOf(store), never)).rejects.toThrow(
+      'No manifest here',
+    );
   });
 
   test('a redrive has the parts that the run has', async () => {
     const store = partsInMemory();
-    const first = await plan(request([{ from: 1, to: 25 }]), portsOf(store), never);
-    await expect(plan(request(undefined, 5_000), portsOf(store), never)).resolves.toStrictEqual({
+    const first = await plan(request([{ from: 1, to: 25 }]), settings, portsOf(store), never);
+    await expect(plan(request(undefined, 5_000), settings, portsOf(store), never)).resolves.toStrictEqual({
       ...first,
       redrive: true,
     });
   });
 
   test('a redrive of a run that has none is bad input', async () => {
-    await expect(plan(request(undefined), portsOf(partsInMemory()), never)).rejects.toStrictEqual(
+    await expect(plan(request(undefined), settings, portsOf(partsInMemory()), never)).rejects.toStrictEqual(
       new BadInputError('Expected `redrive` to name a run of parts, got "run", of which there is no plan'),
     );
   });
 
   test('what is handed on does not grow with the ids', async () => {
-    const ten = await plan(request([{ from: 1, to: 10_000_000 }], 5_000), portsOf(partsInMemory()), never);
+    const ten = await plan(
+      request([{ from: 1, to: 10_000_000 }], 5_000),
+      settings,
+      portsOf(partsInMemory()),
+      never,
+    );
     expect(ten).toMatchObject({ parts: 2_000, requested: 10_000_000, partsInFlight: 10 });
     expect(JSON.stringify(ten).length).toBeLessThan(210);
   });
@@ -164,13 +175,28 @@ describe('planning', () => {
     [2_000, 10],
   ])('of %i parts, %i in a hundred may fail', async (parts, toleratedFailurePercentage) => {
     await expect(
-      plan(request([{ from: 1, to: parts }], 1), portsOf(partsInMemory()), never),
+      plan(request([{ from: 1, to: parts }], 1), settings, portsOf(partsInMemory()), never),
     ).resolves.toMatchObject({ parts, toleratedFailurePercentage });
   });
 
   test('more than a million parts are too many', async () => {
     await expect(
-      plan(request([{ from: 1, to: 10_000_000 }], 9), portsOf(partsInMemory()), never),
+      plan(request([{ from: 1, to: 10_000_000 }], 9), settings, portsOf(partsInMemory()), never),
     ).rejects.toThrow('Expected `partSize` to be at least 10 for that many ids, got 9');
   });
+
+  test.each([
+    [500, 50, 10],
+    [549, 50, 10],
+    [50, 50, 1],
+    [999_999_999, 1, 10_000],
+  ])(
+    'for an origin that is to see %i requests, %i a part, starts %i parts at once',
+    async (originConcurrency, concurrency, partsInFlight) => {
+      const many = request([{ from: 1, to: 20_000 }], 1);
+      await expect(
+        plan(many, { originConcurrency, concurrency }, portsOf(partsInMemory()), never),
+      ).resolves.toMatchObject({ partsInFlight });
+    },
+  );
 });
