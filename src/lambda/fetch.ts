@@ -1,8 +1,9 @@
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { endInTime } from '../base/time-limit.ts';
+import { batchOf } from '../batch/base-form.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
-import { loadBatch } from '../run/load-ids.ts';
+import { loadIds } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
 import { type Run, type RunPorts, type RunTime, runBatch } from '../run/run-batch.ts';
 import { createManifestStore, type ManifestStore } from '../store/id-source.ts';
@@ -16,14 +17,14 @@ import { createTelemetry } from './telemetry.ts';
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
-  const source = recognizeEvent(event);
+  const recognized = recognizeEvent(event);
   try {
     const composition = await compose();
-    const request = parseEvent(source, composition.config, context.awsRequestId);
-    const run = await runForm(request, composition, context, maxReplyBytes(source));
-    return replyTo(source, run);
+    const request = parseEvent(recognized, composition.config, context.awsRequestId);
+    const run = await runForm(request, composition, context, maxReplyBytes(recognized));
+    return replyTo(recognized, run);
   } catch (error) {
-    const reply = replyToError(source, error);
+    const reply = replyToError(recognized, error);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
     if (Number(reply.statusCode) >= 500) console.error(error);
     return reply;
@@ -32,26 +33,22 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
 
 async function runForm(
   request: EventRequest,
-  composition: Composition,
+  { config, ports, manifests }: Composition,
   context: Context,
   maxReplyBytes: number,
 ): Promise<Run> {
-  const { config, ports, manifests } = composition;
   const { form } = request;
   const timeOf = (): RunTime => ({ remainingMs: context.getRemainingTimeInMillis(), maxReplyBytes });
-  switch (form.kind) {
-    case 'ids':
-      return runBatch({ ...request, batch: form.batch }, config, ports, timeOf());
-    case 'manifest': {
-      const failure = `${form.location.url} could not be read`;
-      const batch = await endInTime(failure, timeOf(), ports, (outOfTime) =>
-        loadBatch(form, manifests, config.maxIds, outOfTime),
-      );
-      return runBatch({ ...request, batch }, config, ports, timeOf());
-    }
-    case 'redrive':
-      return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf());
-  }
+  if (form.kind === 'redrive')
+    return redriveBatch({ ...request, sourceRunId: form.earlierRunId }, config, ports, timeOf());
+  const ids =
+    form.kind === 'ids'
+      ? form.ids
+      : await endInTime(`${form.location.url} could not be read`, timeOf(), ports, (outOfTime) =>
+          loadIds(form.location, manifests, config.maxIds, outOfTime),
+        );
+  const batch = batchOf(ids, form.returnExceptions);
+  return runBatch({ ...request, batch }, config, ports, timeOf());
 }
 
 interface Composition {

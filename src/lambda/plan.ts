@@ -3,11 +3,12 @@ import { systemClock } from '../base/clock.ts';
 import { badInput } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { loadIds } from '../run/load-ids.ts';
-import { type Plan, type PlanPorts, parsePlanRequest, plan } from '../run/parts/plan.ts';
+import { type Plan, type PlanPorts, plan } from '../run/parts/plan.ts';
 import { createManifestStore } from '../store/id-source.ts';
 import { createPartsStore } from '../store/plan-store.ts';
 import { createS3Client } from '../store/s3.ts';
 import { readConfig } from './config.ts';
+import { parsePlanInput } from './events/plan-input.ts';
 
 /** Cuts a run of any length into parts: the first task of the state machine, which gives `{"input", "execution"}`. */
 export async function handler(
@@ -17,7 +18,7 @@ export async function handler(
   const config = readConfig(process.env);
   if (typeof event !== 'object' || event === null || !('input' in event) || !('execution' in event))
     throw badInput('event', 'an object with "input" and "execution"', event);
-  const request = parsePlanRequest(event.input, event.execution, config.maxIds);
+  const request = parsePlanInput(event.input, event.execution, config.maxIds);
   const client = createS3Client();
   const manifests = createManifestStore(client);
   const store = createPartsStore({ client, bucket: config.resultsBucket, prefix: config.resultsPrefix });

@@ -23,7 +23,7 @@ import {
 } from '../../scripts/scale-costs.ts';
 import { VARIABLES } from '../../src/lambda/config.ts';
 import { cutIntoParts, type Part, partLine } from '../../src/run/parts/parts.ts';
-import { mostPartsInFlight, parsePlanRequest } from '../../src/run/parts/plan.ts';
+import { mostPartsInFlight } from '../../src/run/parts/plan.ts';
 
 const project = join(import.meta.dirname, '../..');
 const read = (name: string): string => readFileSync(join(project, name), 'utf8');
@@ -252,7 +252,6 @@ test('what is taken as deployed is what serverless.yml says', () => {
 });
 
 test('what is taken from the source is what stands there', () => {
-  expect(parsePlanRequest({ ids: [1] }, 'run', 1).partSize).toBe(deployed.defaultPartSize);
   expect(read('src/run/parts/conclude.ts')).toContain(`READS_IN_FLIGHT = ${deployed.readsInFlight};`);
   expect(read('src/store/run-store.ts')).toContain('TAIL_BYTES = 65_536;');
   expect(read('src/store/upload.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');

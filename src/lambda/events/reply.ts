@@ -15,7 +15,7 @@ import {
 import type { ErrorSummary, RunSummary } from '../../document/tally.ts';
 import { PostError } from '../../fetch/outcome.ts';
 import type { Run } from '../../run/run-batch.ts';
-import type { Source } from './event.ts';
+import type { RecognizedEvent } from './event.ts';
 import type { ApiDialect } from './http-request.ts';
 
 /** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
@@ -36,22 +36,22 @@ const MAX_ENVELOPE_BYTES = 6_000_000;
 const MAX_ALB_ENVELOPE_BYTES = 1_000_000;
 
 /** The largest document that fits into a reply to this event; 0 where it has no place there. */
-export function maxReplyBytes(source: Source): number {
-  if (source.trigger !== 'api') return 0;
-  return isAlb(source.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
+export function maxReplyBytes(event: RecognizedEvent): number {
+  if (event.trigger !== 'api') return 0;
+  return isAlb(event.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
 }
 
 /** The reply to an event whose run has a document. */
-export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
+export function replyTo(event: RecognizedEvent, run: Run): DirectReply | ApiReply {
   const { runId, location, replayed, errors, summary, document } = run;
-  if (source.trigger !== 'api') return { runId, location, replayed, errors, summary };
-  const { dialect } = source.request;
+  if (event.trigger !== 'api') return { runId, location, replayed, errors, summary };
+  const { dialect } = event.request;
   if (document !== undefined) {
     // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
     const body = `{"location":${JSON.stringify(location)},"replayed":${replayed},${document.slice(1)}`;
     const reply = apiReply(dialect, 200, JSON_TYPE, body);
     const maxEnvelopeBytes = isAlb(dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_ENVELOPE_BYTES;
-    const fits = Buffer.byteLength(body) < maxReplyBytes(source);
+    const fits = Buffer.byteLength(body) < maxReplyBytes(event);
     if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
   }
   return apiReply(
@@ -66,12 +66,12 @@ export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
  * The reply to an API event whose invocation failed: a problem in the sense of RFC 9457. For the other triggers,
  * throws the error as it is, so that Lambda counts it, tries again and fills the failure destination.
  */
-export function replyToError(source: Source, error: unknown): ApiReply {
-  if (source.trigger !== 'api') throw error;
+export function replyToError(event: RecognizedEvent, error: unknown): ApiReply {
+  if (event.trigger !== 'api') throw error;
   const { status, ...extension } = problemOf(error);
   const problem = { type: 'about:blank', title: STATUS_CODES[status], status, ...extension };
   const allow = error instanceof MethodNotAllowedError ? { allow: error.allow } : {};
-  return apiReply(source.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
+  return apiReply(event.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
 }
 
 function isAlb(dialect: ApiDialect): boolean {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { startS3Store } from '../../../local/world/s3.ts';
 import { IdempotencyKeyReusedError, RunConflictError, StoreError } from '../../../src/base/errors.ts';
+import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
@@ -50,7 +51,7 @@ const settings: RunSettings = {
 function requestFor(form: object, more: Partial<RunRequest> = {}): RunRequest {
   const parsed = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
   if (parsed.form.kind !== 'ids') expect.fail('A batch was expected');
-  return { ...parsed, batch: parsed.form.batch, ...more };
+  return { ...parsed, batch: batchOf(parsed.form.ids, parsed.form.returnExceptions), ...more };
 }
 
 interface Given {

@@ -8,7 +8,7 @@ import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { BadInputError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
 import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
-import { loadBatch } from '../../../src/run/load-ids.ts';
+import { loadIds } from '../../../src/run/load-ids.ts';
 import { createManifestStore } from '../../../src/store/id-source.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { eventually } from '../../support/eventually.ts';
@@ -28,13 +28,7 @@ const bucket = 'results';
 const FOREVER = new Promise<never>(() => {});
 const never = (): AbortSignal => new AbortController().signal;
 const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
-const manifest = (name: string) =>
-  ({
-    kind: 'manifest',
-    location: locationOf(`s3://${bucket}/${name}`),
-    returnExceptions: true,
-    runId: undefined,
-  }) as const;
+const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 
 let stub: PostsStub;
 let real: S3Store;
@@ -154,7 +148,7 @@ describe('the store of manifests', () => {
       socket.write('1\n2\n', () => socket.resetAndDestroy());
     });
     try {
-      const loading = loadBatch(manifest('ids.csv'), storeAt(broken.endpoint), 10, never());
+      const loading = loadIds(manifest('ids.csv'), storeAt(broken.endpoint), 10, never());
       await expect(loading).rejects.toThrow(
         new StoreError('s3://results/ids.csv could not be read: ECONNRESET'),
       );
@@ -191,7 +185,7 @@ describe('the store of manifests', () => {
     s3.always('GetObject', hold(FOREVER));
     const stopping = new AbortController();
     const reason = new Error('Enough');
-    const loading = loadBatch(manifest('ids.csv'), storeAt(s3.endpoint), 10, stopping.signal);
+    const loading = loadIds(manifest('ids.csv'), storeAt(s3.endpoint), 10, stopping.signal);
     await s3.asked('GetObject');
     stopping.abort(reason);
     await expect(loading).rejects.toBe(reason);
@@ -222,7 +216,7 @@ describe('the store of manifests', () => {
       socket.write(name.endsWith('.gz') ? gzipSync(many).subarray(0, -8) : many);
     });
     try {
-      await expect(loadBatch(manifest(name), storeAt(broken.endpoint), 10, never())).rejects.toThrow(
+      await expect(loadIds(manifest(name), storeAt(broken.endpoint), 10, never())).rejects.toThrow(
         TooLargeError,
       );
       expect(broken.sockets).toHaveLength(1);
