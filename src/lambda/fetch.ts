@@ -6,10 +6,10 @@ import { openOrigin } from '../fetch/origin/origin.ts';
 import { loadIds } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
 import { type Run, type RunPorts, type RunTime, runBatch } from '../run/run-batch.ts';
-import { createManifestStore, type ManifestStore } from '../store/id-source.ts';
+import { createManifestStore } from '../store/id-source.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
-import { type Config, readConfig } from './config.ts';
+import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
@@ -19,7 +19,7 @@ import { createTelemetry } from './telemetry.ts';
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const recognized = recognizeEvent(event);
   try {
-    const composition = await compose();
+    const composition = await composeOnce();
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     const run = await runForm(request, composition, context, maxReplyBytes(recognized));
     return replyTo(recognized, run);
@@ -51,46 +51,32 @@ async function runForm(
   return runBatch({ ...request, batch }, config, ports, timeOf());
 }
 
-interface Composition {
-  readonly config: Config;
-  readonly ports: RunPorts;
-  readonly manifests: ManifestStore;
-}
+type Composition = Awaited<ReturnType<typeof compose>>;
 
 let composed: Promise<Composition> | undefined;
 
-/** Everything that outlives an invocation: the configuration, and the connections to the origin and to S3. */
-async function compose(): Promise<Composition> {
-  composed ??= composeOnce();
-  try {
-    return await composed;
-  } catch (error) {
-    // The next invocation tries again: a parameter may be there by then.
+/** What outlives an invocation. One that fails is tried again: a parameter may be there by then. */
+function composeOnce(): Promise<Composition> {
+  composed ??= compose().catch((error: unknown) => {
     composed = undefined;
     throw error;
-  }
+  });
+  return composed;
 }
 
-async function composeOnce(): Promise<Composition> {
+/** The configuration, and the connections to the origin and to S3. */
+async function compose() {
   const config = readConfig(process.env);
+  const { resultsBucket: bucket, resultsPrefix: prefix, postHeadersParameter: parameter } = config;
   const clock = systemClock;
-  const headers = config.postHeadersParameter && (await readPostHeaders(config.postHeadersParameter));
-  const origin = openOrigin({
-    ...config,
-    connections: config.concurrency,
-    clock,
-    ...(headers && { headers }),
-  });
+  const headers = parameter && (await readPostHeaders(parameter));
   const client = createS3Client();
-  const store = createRunStore({
-    client,
-    bucket: config.resultsBucket,
-    prefix: config.resultsPrefix,
-  });
-  const observer = createTelemetry(config);
-  return {
-    config,
-    ports: { store, origin, clock, random: Math.random, observer },
-    manifests: createManifestStore(client),
+  const ports: RunPorts = {
+    store: createRunStore({ client, bucket, prefix }),
+    origin: openOrigin({ ...config, connections: config.concurrency, clock, ...(headers && { headers }) }),
+    clock,
+    random: Math.random,
+    observer: createTelemetry(config),
   };
+  return { config, ports, manifests: createManifestStore(client) };
 }
