@@ -1,31 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import {
-  BadInputError,
-  BatchFetcherError,
-  ConfigError,
-  IdempotencyKeyReusedError,
-  MethodNotAllowedError,
-  RunConflictError,
-  StoreError,
-  TooLargeError,
-  UnknownRouteError,
-  UnsupportedMediaTypeError,
-} from '../../base/errors.ts';
-import type { ErrorSummary, RunSummary } from '../../document/tally.ts';
+import { BatchFetcherError, ConfigError, MethodNotAllowedError } from '../../base/errors.ts';
 import { PostError } from '../../fetch/outcome.ts';
 import type { Run } from '../../run/run-batch.ts';
 import type { RecognizedEvent } from './event.ts';
 import type { ApiDialect } from './http-request.ts';
 
 /** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
-export interface DirectReply {
-  readonly runId: string;
-  readonly location: string;
-  readonly replayed: boolean;
-  readonly errors: ErrorSummary;
-  readonly summary: RunSummary;
-}
+export type DirectReply = Pick<Run, 'runId' | 'location' | 'replayed' | 'errors' | 'summary'>;
 
 export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
 
@@ -54,12 +36,8 @@ export function replyTo(event: RecognizedEvent, run: Run): DirectReply | ApiRepl
     const fits = Buffer.byteLength(body) < maxReplyBytes(event);
     if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
   }
-  return apiReply(
-    dialect,
-    200,
-    JSON_TYPE,
-    JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary }),
-  );
+  const body = JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary });
+  return apiReply(dialect, 200, JSON_TYPE, body);
 }
 
 /**
@@ -81,6 +59,18 @@ function isAlb(dialect: ApiDialect): boolean {
 const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
 
+/** By the code of an error that is the caller's to read. */
+const STATUS: Readonly<Record<string, number>> = {
+  BAD_INPUT: 400,
+  UNKNOWN_ROUTE: 404,
+  METHOD_NOT_ALLOWED: 405,
+  RUN_CONFLICT: 409,
+  TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_KEY_REUSED: 422,
+  STORE_FAILED: 503,
+};
+
 interface Problem {
   readonly status: number;
   readonly detail: string;
@@ -92,22 +82,10 @@ function problemOf(error: unknown): Problem {
   if (error instanceof PostError)
     return { status: 502, detail: error.message, code: error.code, id: error.id };
   if (error instanceof BatchFetcherError && !(error instanceof ConfigError))
-    return { status: statusOf(error), detail: error.message, code: error.code };
+    return { status: STATUS[error.code] ?? 500, detail: error.message, code: error.code };
   // What is wrong inside concerns the operator, who finds it in the log.
   const code = error instanceof ConfigError ? error.code : 'INTERNAL_ERROR';
   return { status: 500, detail: 'The function failed; its log says why', code };
-}
-
-function statusOf(error: BatchFetcherError): number {
-  if (error instanceof UnknownRouteError) return 404;
-  if (error instanceof MethodNotAllowedError) return 405;
-  if (error instanceof TooLargeError) return 413;
-  if (error instanceof UnsupportedMediaTypeError) return 415;
-  if (error instanceof BadInputError) return 400;
-  if (error instanceof RunConflictError) return 409;
-  if (error instanceof IdempotencyKeyReusedError) return 422;
-  if (error instanceof StoreError) return 503;
-  return 500;
 }
 
 function apiReply(
@@ -117,17 +95,9 @@ function apiReply(
   body: string,
   more: Readonly<Record<string, string>> = {},
 ): ApiReply {
-  const headers: Record<string, string> = {
-    'content-type': contentType,
-    'cache-control': 'no-store',
-    ...more,
-  };
+  const headers = { 'content-type': contentType, 'cache-control': 'no-store', ...more };
   const reply = { statusCode: status, body, isBase64Encoded: false };
-  if (dialect === 'alb-multi-value') {
-    const multiValueHeaders = Object.fromEntries(
-      Object.entries(headers).map(([name, value]) => [name, [value]]),
-    );
-    return { ...reply, multiValueHeaders };
-  }
-  return { ...reply, headers };
+  if (dialect !== 'alb-multi-value') return { ...reply, headers };
+  const many = Object.entries(headers).map(([name, value]) => [name, [value]]);
+  return { ...reply, multiValueHeaders: Object.fromEntries(many) };
 }
