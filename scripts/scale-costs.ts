@@ -1,7 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MAX_ENTRIES } from '../src/batch/manifest/read.ts';
+import { DEFAULT_PART_SIZE, MAX_PART_SIZE } from '../src/lambda/events/plan-input.ts';
 import { MAX_PARTS, MAX_WRITTEN_BYTES } from '../src/run/parts/parts.ts';
-import { MAX_PART_SIZE } from '../src/run/parts/plan.ts';
 
 const docFile = join(import.meta.dirname, '../docs/scale.md');
 const readOn = '2026-11-25';
@@ -89,8 +90,8 @@ export const deployed = {
   planMemoryMb: 2_048,
   concludeMemoryMb: 1_024,
   maxIds: 1_000_000_000,
-  maxManifestEntries: 10_000_000,
-  defaultPartSize: 5_000,
+  maxManifestEntries: MAX_ENTRIES,
+  defaultPartSize: DEFAULT_PART_SIZE,
   writeReserveSeconds: 15,
   documentsExpireAfterDays: 30,
   readsInFlight: 32,

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { BatchFetcherError } from '../../src/base/errors.ts';
-import { parseName } from '../../src/batch/ids.ts';
+import { parseName } from '../../src/batch/parse-ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
 import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { VARIABLES } from '../../src/lambda/config.ts';
 import { showProgress } from '../commands/progress.ts';
 
 /** What this plugin uses of the Serverless Framework. */
@@ -27,26 +28,7 @@ export const localBucket = 'batch-fetcher-local';
 const parameterDirectory = join(import.meta.dirname, '../../.local/parameters');
 
 // The function's settings, which the user's own environment may change for a local run.
-const settings = [
-  'RESULTS_BUCKET',
-  'RESULTS_PREFIX',
-  'POST_URL',
-  'POST_IDS',
-  'CONCURRENCY',
-  'MAX_IDS',
-  'MAX_ATTEMPTS',
-  'ATTEMPT_TIMEOUT_MS',
-  'MAX_BODY_BYTES',
-  'WRITE_RESERVE_MS',
-  'ADAPTIVE',
-  'RATE_LIMIT',
-  'RETRY_BUDGET',
-  'HEDGE',
-  'OUTPUT',
-  'POST_HEADERS_PARAMETER',
-  'POWERTOOLS_LOG_LEVEL',
-  'POWERTOOLS_METRICS_DISABLED',
-];
+const settings = Object.values(VARIABLES).map(({ name }) => name);
 
 // The output of a local run is for the reply alone.
 const quiet: Environment = { POWERTOOLS_LOG_LEVEL: 'SILENT', POWERTOOLS_METRICS_DISABLED: 'true' };

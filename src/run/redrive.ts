@@ -1,7 +1,8 @@
 import { BadInputError, RunConflictError, TooLargeError } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { CompactIds } from '../batch/compact-ids.ts';
-import { hashIds, type IdList, parseName } from '../batch/ids.ts';
+import { hashIds, type IdList } from '../batch/ids.ts';
+import { parseName } from '../batch/parse-ids.ts';
 import type { Outcome } from '../document/document.ts';
 import type { OutcomeLine } from '../document/outcome-line.ts';
 import type { RunHead } from '../document/run-head.ts';

@@ -1,7 +1,7 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { badInput } from '../base/errors.ts';
-import type { ManifestLocation } from '../batch/manifest/read.ts';
+import type { ManifestLocation } from '../batch/manifest/location.ts';
 import { createObjects } from './objects.ts';
 import { failedWith } from './s3.ts';
 

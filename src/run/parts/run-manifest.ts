@@ -5,7 +5,7 @@ import { redriveNumber } from '../redrive-chain.ts';
 import type { Part } from './parts.ts';
 
 /** A part whose document is there. */
-export interface StoredPart {
+interface StoredPart {
   readonly part: number;
   /** That of its latest redrive, where there is one. */
   readonly runId: string;

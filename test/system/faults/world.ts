@@ -283,7 +283,7 @@ function counted(clock: Clock, timers: Set<object>): Clock {
 function requestFor(ids: readonly Id[], runId: string): RunRequest {
   return {
     trigger: 'direct',
-    batch: batchOf(ids, true, runId),
+    batch: batchOf(ids, true),
     runId,
     isIdempotencyKey: false,
     requestId: 'request-1',

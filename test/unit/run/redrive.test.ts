@@ -57,7 +57,7 @@ async function runFirst(
   const running = runBatch(
     {
       trigger: 'direct',
-      batch: batchOf(ids, true, 'run-1'),
+      batch: batchOf(ids, true),
       runId: 'run-1',
       isIdempotencyKey: false,
       requestId: 'request-1',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect } from 'vitest';
+import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import type { RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
@@ -30,7 +31,7 @@ export const settings: RunSettings = {
 export function requestFor(form: object, more: Partial<RunRequest> = {}): RunRequest {
   const parsed = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
   if (parsed.form.kind !== 'ids') expect.fail('A batch was expected');
-  return { ...parsed, batch: parsed.form.batch, ...more };
+  return { ...parsed, batch: batchOf(parsed.form.ids, parsed.form.returnExceptions), ...more };
 }
 
 export interface Given {

@@ -4,8 +4,8 @@ import type { Context } from 'aws-lambda';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { BadInputError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
-import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
-import { loadBatch } from '../../../src/run/load-ids.ts';
+import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
+import { loadIds } from '../../../src/run/load-ids.ts';
 import { createIdSource } from '../../../src/store/id-source.ts';
 import { eventually } from '../../support/eventually.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
@@ -21,13 +21,7 @@ import {
 import { bucket, FOREVER, MIB, never, storeWorld } from './world.ts';
 
 const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
-const manifest = (name: string) =>
-  ({
-    kind: 'manifest',
-    location: locationOf(`s3://${bucket}/${name}`),
-    returnExceptions: true,
-    runId: undefined,
-  }) as const;
+const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 
 const world = storeWorld();
 const source = () => createIdSource(world.client);
@@ -89,7 +83,7 @@ describe('the source of ids', () => {
     world.s3.always('GetObject', hold(FOREVER));
     const stopping = new AbortController();
     const reason = new Error('Enough');
-    const loading = loadBatch(manifest('ids.csv'), source(), 10, stopping.signal);
+    const loading = loadIds(manifest('ids.csv'), source(), 10, stopping.signal);
     await world.s3.asked('GetObject');
     stopping.abort(reason);
     await expect(loading).rejects.toBe(reason);
@@ -100,7 +94,7 @@ describe('the source of ids', () => {
     await world.put(name, name.endsWith('.gz') ? gzipSync(many, { level: 0 }) : many);
     // Who waited for the second block would wait forever.
     world.s3.next('GetObject', passOn, hold(FOREVER));
-    await expect(loadBatch(manifest(name), source(), 10, never())).rejects.toThrow(TooLargeError);
+    await expect(loadIds(manifest(name), source(), 10, never())).rejects.toThrow(TooLargeError);
     expect(world.s3.operations[0]).toBe('GetObject bytes=0-4194303');
     await eventually(() => world.s3.open === 0);
   });

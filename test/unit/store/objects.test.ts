@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test, vi } from 'vitest';
-import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
+import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
 import { createIdSource, type IdSource } from '../../../src/store/id-source.ts';
 import { createObjects } from '../../../src/store/objects.ts';
 import { createPlanStore, type PlanStore } from '../../../src/store/plan-store.ts';
