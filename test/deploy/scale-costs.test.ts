@@ -3,24 +3,22 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import {
-  assumed,
-  deployed,
   executionsOf,
-  expressHttpTasks,
-  expressParts,
   historyEvents,
-  limits,
-  measured,
   mostIdsOfPart,
   mostPostsToConclude,
-  oneContainer,
   planMb,
-  prices,
-  rendered,
   type ScaleInputs,
   scaleOf,
+} from '../../scripts/scale-costs/costs.ts';
+import { assumed, deployed, limits, measured, prices } from '../../scripts/scale-costs/facts.ts';
+import { render } from '../../scripts/scale-costs/main.ts';
+import {
+  expressHttpTasks,
+  expressParts,
+  oneContainer,
   standardHttpTasks,
-} from '../../scripts/scale-costs.ts';
+} from '../../scripts/scale-costs/peers.ts';
 import { cutIntoParts, type Part, partLine } from '../../src/run/parts/parts.ts';
 import { readPartsInFlight } from '../../src/run/parts/parts-in-flight.ts';
 import { parsePlanRequest } from '../../src/run/parts/plan.ts';
@@ -43,14 +41,16 @@ const million: ScaleInputs = {
 const billion: ScaleInputs = { ...million, posts: 1_000_000_000, partSize: 15_000 };
 
 test('docs/scale.md has the tables that its script computes', () => {
-  expect(rendered(doc)).toBe(doc);
+  expect(render(doc)).toBe(doc);
 });
 
 test('a table that was changed by hand is made anew, and one without its place is an error', () => {
   const changed = doc.replace('| 1,000,000 |', '| 1,000,001 |');
   expect(changed).not.toBe(doc);
-  expect(rendered(changed)).toBe(doc);
-  expect(() => rendered(doc.replace('scale-costs:begin costs', ''))).toThrow('a place for the table costs');
+  expect(render(changed)).toBe(doc);
+  expect(() => render(doc.replace('scale-costs:begin costs', ''))).toThrow(
+    '<!-- scale-costs:begin costs -->',
+  );
 });
 
 test('a million posts from an origin that takes 10,000 a second', () => {
