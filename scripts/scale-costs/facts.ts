@@ -1,3 +1,7 @@
+import { READS_IN_FLIGHT } from '../../src/run/parts/conclude.ts';
+import { FIND_TAIL_BYTES } from '../../src/store/run-store.ts';
+import { UPLOAD_PART_BYTES } from '../../src/store/upload.ts';
+
 /** When the facts were read. */
 export const readOn = '2026-11-25';
 
@@ -89,10 +93,10 @@ export const deployed = {
   defaultPartSize: 5_000,
   writeReserveSeconds: 15,
   documentsExpireAfterDays: 30,
-  readsInFlight: 32,
+  readsInFlight: READS_IN_FLIGHT,
   /** What of a document's end is read first; a longer one takes a second GET, for its head. */
-  tailBytes: 65_536,
-  uploadPartBytes: 5 * 1_024 ** 2,
+  tailBytes: FIND_TAIL_BYTES,
+  uploadPartBytes: UPLOAD_PART_BYTES,
   /** FetchPart, HasItMoreToFetch, PartFetched. */
   statesPerPart: 3,
   /** Plan, FetchParts, Conclude, HasEveryPartItsDocument, Concluded. */
