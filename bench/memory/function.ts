@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { startS3Store } from '../../local/world/s3.ts';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptions } from '../support/node-options.ts';
 
 /** What one invocation of the built function came to, in a process of its own. */
 export interface Invocation {
@@ -62,8 +62,4 @@ export async function startFunction(): Promise<BenchFunction> {
       await rm(directory, { recursive: true });
     },
   };
-}
-
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptions } from '../support/node-options.ts';
 import type { Task } from './contenders/contender.ts';
 import { runMeasured, runSelfMeasured } from './process.ts';
 

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { startS3Store } from '../../local/world/s3.ts';
 import type { DirectReply } from '../../src/lambda/events/reply.ts';
 import { documentFaults } from '../../test/support/schemas.ts';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptions } from '../support/node-options.ts';
 import { faultOf, postOf, STRAYS_FROM_ID } from './faults.ts';
 import type { Held } from './function.ts';
 

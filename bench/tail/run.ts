@@ -1,9 +1,9 @@
 import { startFetching, type TrafficSummary } from '../../src/fetch/fetching.ts';
 import { LearnedPace } from '../../src/fetch/politeness/pace.ts';
 import { gatherStream } from '../../src/gather.ts';
-import { type LatencyMs, seeded } from './latency.ts';
+import { type LatencyMs, seeded } from '../support/latency.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 import { type MakeGate, open, type Request, simulateOrigin } from './origin.ts';
-import { VirtualClock } from './virtual-clock.ts';
 
 export interface Contender {
   readonly adaptive?: boolean;
@@ -24,7 +24,7 @@ export interface Simulation {
 }
 
 /** What the limiter allowed at a time: requests in flight, and a second. */
-export interface Allowed {
+interface Allowed {
   readonly atMs: number;
   readonly inFlight: number;
   /** Infinity as long as none was learned. */

@@ -43,7 +43,7 @@ async function makeVirtualEnvironment(env: NodeJS.ProcessEnv): Promise<string> {
   const hash = createHash('sha256').update(version).update(pinned).digest('hex').slice(0, 16);
   const directory = join(projectDir, '.cache/venv', hash);
   if (existsSync(directory)) return directory;
-  // By itself until it is whole: tests and checks run side by side.
+  // The environment has a name of its own until it is whole, as tests and checks run side by side.
   const draft = `${directory}.${process.pid}`;
   try {
     await mkdir(draft, { recursive: true });
@@ -65,12 +65,12 @@ interface Match {
 
 async function lint(template: object, directory: string): Promise<LintFinding[]> {
   const config = join(projectDir, '.cfnlintrc.yaml');
-  // The script by its path: the one in its first line is that of the draft.
+  // The script is run by Python, as its first line has the path of the draft.
   const script = [join(directory, 'bin/cfn-lint'), '--config-file', config, '--format', 'json'];
   const linting = run(join(directory, 'bin/python'), [...script, '--non-zero-exit-code', 'none'], {
     maxBuffer: 64 * 1024 * 1024,
   });
-  // A process that does not read all of it says itself why.
+  // A process that does not read all of the template says itself why.
   linting.child.stdin?.on('error', () => undefined).end(JSON.stringify(template));
   const matches: readonly Match[] = JSON.parse((await linting).stdout);
   return matches.map(({ Rule, Message, Location }) => ({

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkAccess } from './access-policies.ts';
 import { findCfnLint } from './cfn-lint.ts';
-import { withConditionsApplied } from './conditions.ts';
+import { applyConditions } from './conditions.ts';
 import { checkHouseRules } from './house-rules.ts';
 import { checkStateMachines } from './state-machines.ts';
 import type { Finding, Template } from './template.ts';
@@ -20,11 +20,11 @@ export const everyParameter = {
 } as const;
 
 /**
- * Checks a template by what this project asks of it: nothing is thrown for a faulty one, the faults are the findings.
- * Whether CloudFormation would take it is cfn-lint's.
+ * Checks a template by what this project asks of it. Throws nothing for a faulty template: its faults are the findings.
+ * cfn-lint says whether CloudFormation would take it.
  */
 export function checkTemplate(declared: Template): { findings: Finding[]; allowances: string[] } {
-  const template = withConditionsApplied(declared);
+  const template = applyConditions(declared);
   const { findings, allowances } = checkAccess(template);
   return {
     findings: [...findings, ...checkHouseRules(template), ...checkStateMachines(template)],
@@ -71,8 +71,8 @@ async function packagedTemplates(): Promise<Readonly<Record<string, Template>>> 
   }
 }
 
-/** Checks the template at `path`, or else those that packaging prod gives; true if nothing was found. */
-async function report(path: string | undefined): Promise<boolean> {
+/** Prints what is found in the template at `path`, or in those that packaging prod gives; true if that is nothing. */
+async function printFindings(path: string | undefined): Promise<boolean> {
   const templates: Readonly<Record<string, Template>> =
     path === undefined ? await packagedTemplates() : { [path]: JSON.parse(await readFile(path, 'utf8')) };
   const lint = await findCfnLint();
@@ -80,7 +80,7 @@ async function report(path: string | undefined): Promise<boolean> {
   let found = 0;
   for (const [name, template] of Object.entries(templates)) {
     const { findings, allowances } = checkTemplate(template);
-    const linted = (await lint?.(withConditionsApplied(template))) ?? [];
+    const linted = (await lint?.(applyConditions(template))) ?? [];
     for (const allowance of allowances) allowed.add(allowance);
     for (const { place, expected, got } of findings)
       console.error(`${place}: expected ${expected}, got ${got}`);
@@ -95,7 +95,7 @@ async function report(path: string | undefined): Promise<boolean> {
 
 if (import.meta.main) {
   try {
-    process.exitCode = (await report(process.argv[2])) ? 0 : 1;
+    process.exitCode = (await printFindings(process.argv[2])) ? 0 : 1;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

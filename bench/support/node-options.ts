@@ -7,7 +7,7 @@ import { parse } from 'yaml';
  * NODE_OPTIONS, and the heap limit that Node gives itself there, half of the memory: the function's, or another.
  */
 export function nodeOptions(memoryMb?: number): string {
-  const text = readFileSync(join(import.meta.dirname, '../serverless.yml'), 'utf8');
+  const text = readFileSync(join(import.meta.dirname, '../../serverless.yml'), 'utf8');
   // CloudFormation's own tags, `!Ref` say, mean nothing here.
   const { provider, functions } = parse(text, { logLevel: 'silent' });
   return `${provider.environment.NODE_OPTIONS} --max-old-space-size=${(memoryMb ?? functions.fetch.memorySize) / 2}`;

@@ -1,3 +1,5 @@
+import { round, svg, text, WIDTH } from './svg.ts';
+
 export interface Bar {
   readonly name: string;
   readonly value: number;
@@ -15,7 +17,6 @@ export interface BarPanel {
   readonly mark?: { readonly name: string; readonly value: number };
 }
 
-const WIDTH = 760;
 const LEFT = 264;
 const RIGHT = 84;
 const ROW = 22;
@@ -40,14 +41,7 @@ export function barChart(description: string, panels: readonly BarPanel[]): stri
     height += heightOf(panel);
     return lines;
   });
-  return `${[
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img">`,
-    `<title>${escaped(description)}</title>`,
-    `<style>${STYLE}\n</style>`,
-    `<rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>`,
-    ...drawn.flat(),
-    '</svg>',
-  ].join('\n')}\n`;
+  return svg(description, height, STYLE, drawn.flat());
 }
 
 function heightOf({ bars }: BarPanel): number {
@@ -77,17 +71,4 @@ function draw({ title, format, bars, mark }: BarPanel, offset: number): string[]
         ]
       : []),
   ];
-}
-
-function text(x: number, y: number, content: string, anchor: string, style = ''): string {
-  const attribute = style && ` class="${style}"`;
-  return `<text${attribute} x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${escaped(content)}</text>`;
-}
-
-function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
-}
-
-function round(value: number): string {
-  return String(Math.round(value * 10) / 10);
 }

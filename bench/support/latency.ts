@@ -27,7 +27,7 @@ export function logNormal(medianMs: number, sigma: number): Distribution {
 }
 
 /** Latencies that are drawn for each request on its own, a `share` of which are stalls of `stallMs` instead. */
-export function drawn(
+export function drawLatencies(
   seed: number,
   distribution: Distribution,
   stalls: { readonly share: number; readonly stallMs: number } = { share: 0, stallMs: 0 },

@@ -1,4 +1,6 @@
-export interface Curve {
+import { round, svg, text, WIDTH } from './svg.ts';
+
+interface Curve {
   readonly name: string;
   readonly colour: 'blue' | 'orange' | 'green' | 'grey';
   readonly dashed?: boolean;
@@ -12,7 +14,6 @@ export interface Panel {
   readonly curves: readonly Curve[];
 }
 
-const WIDTH = 760;
 const PANEL_HEIGHT = 230;
 const PLOT = { left: 64, right: 16, top: 52, bottom: 12 };
 const FOOT = 44;
@@ -29,8 +30,8 @@ const STYLE = `
     .blue { stroke: #58a6ff } .orange { stroke: #f0883e } .green { stroke: #3fb950 } .grey { stroke: #9198a1 }
   }`;
 
-/** Draws panels of curves, one below the other, over one axis of seconds. The same input gives the same bytes. */
-export function chart(description: string, panels: readonly Panel[]): string {
+/** Draws panels of curves, one below the other, over one axis of seconds. */
+export function lineChart(description: string, panels: readonly Panel[]): string {
   const maxX = Math.max(
     ...panels.flatMap(({ curves }) => curves.flatMap(({ points }) => points.map(([x]) => x))),
   );
@@ -38,16 +39,11 @@ export function chart(description: string, panels: readonly Panel[]): string {
   const height = panels.length * PANEL_HEIGHT + FOOT;
   const bottom = height - FOOT;
   const seconds = x.ticks.map((tick) => text(x.at(tick), bottom + 8, String(tick), 'middle'));
-  return `${[
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img">`,
-    `<title>${description}</title>`,
-    `<style>${STYLE}\n</style>`,
-    `<rect class="paper" width="${WIDTH}" height="${height}" rx="6"/>`,
+  return svg(description, height, STYLE, [
     ...panels.flatMap((panel, index) => draw(panel, index * PANEL_HEIGHT, x)),
     ...seconds,
     text((PLOT.left + WIDTH - PLOT.right) / 2, bottom + 26, 'seconds since the run started', 'middle'),
-    '</svg>',
-  ].join('\n')}\n`;
+  ]);
 }
 
 function draw({ title, yLabel, curves }: Panel, offset: number, x: Scale): string[] {
@@ -95,13 +91,4 @@ function scale(max: number, from: number, to: number): Scale {
 
 function line(x1: number, y1: number, x2: number, y2: number): string {
   return `<line class="grid" x1="${round(x1)}" y1="${round(y1)}" x2="${round(x2)}" y2="${round(y2)}"/>`;
-}
-
-function text(x: number, y: number, content: string, anchor: string, style = ''): string {
-  const attribute = style && ` class="${style}"`;
-  return `<text${attribute} x="${round(x)}" y="${round(y)}" text-anchor="${anchor}">${content}</text>`;
-}
-
-function round(value: number): string {
-  return String(Math.round(value * 10) / 10);
 }
