@@ -1,14 +1,14 @@
 import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
 import type { Clock } from '../../base/clock.ts';
+import { Incoming } from './answer/incoming.ts';
+import type { Headers } from './answer/wait-fields.ts';
 import type { AttemptResult, AttemptSettings } from './attempt.ts';
-import type { RequestHandler, Transport } from './connection.ts';
-import type { Connections } from './connections.ts';
-import { type Connector, EXPIRED } from './connector.ts';
-import { Incoming } from './incoming.ts';
-import type { LeastLatency } from './least-latency.ts';
-import { asksForCalm, causeOf, isRefused } from './network-cause.ts';
-import type { Headers } from './wait-fields.ts';
+import type { RequestHandler, Transport } from './connecting/connection.ts';
+import type { Connections } from './connecting/connections.ts';
+import { type Connector, EXPIRED } from './connecting/connector.ts';
+import type { LeastLatency } from './connecting/least-latency.ts';
+import { asksForCalm, causeOf, isRefused } from './connecting/network-cause.ts';
 
 type QueuedRequest = Dispatcher.DispatchOptions & {
   /** Called each time the request has to wait, with what takes it out of the queue. */

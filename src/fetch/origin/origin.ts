@@ -3,11 +3,11 @@ import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
 import { sharedAfter } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
-import { type Lookup, resolveAddresses } from './addresses.ts';
 import type { AttemptSettings, RunOrigin } from './attempt.ts';
-import { Connections } from './connections.ts';
-import { Connector } from './connector.ts';
-import { LeastLatency } from './least-latency.ts';
+import { type Lookup, resolveAddresses } from './connecting/addresses.ts';
+import { Connections } from './connecting/connections.ts';
+import { Connector } from './connecting/connector.ts';
+import { LeastLatency } from './connecting/least-latency.ts';
 import { fieldsWith, request } from './request.ts';
 import type { UrlTemplate } from './url-template.ts';
 

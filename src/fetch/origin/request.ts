@@ -1,8 +1,8 @@
 import { onAbort } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
+import { redirectTarget } from './answer/redirect.ts';
 import type { AttemptResult } from './attempt.ts';
 import { Exchange, type Way } from './exchange.ts';
-import { redirectTarget } from './redirect.ts';
 
 /** The project and its version in package.json. */
 export const USER_AGENT = 'batch-fetcher/0.1.0';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { waitFieldsOf } from '../../../../src/fetch/origin/answer/wait-fields.ts';
 import type { AttemptResult, Response } from '../../../../src/fetch/origin/attempt.ts';
-import { waitFieldsOf } from '../../../../src/fetch/origin/wait-fields.ts';
 import { isRetryable, type Verdict, verdictOf } from '../../../../src/fetch/politeness/verdict.ts';
 
 const DATE = new Date('2026-11-23T06:00:00.400Z');

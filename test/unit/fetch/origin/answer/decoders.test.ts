@@ -8,7 +8,7 @@ import {
   zstdCompressSync,
 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { codingsOf, decode, mostCodedBytes } from '../../../../src/fetch/origin/decoders.ts';
+import { codingsOf, decode, mostCodedBytes } from '../../../../../src/fetch/origin/answer/decoders.ts';
 
 const MAX_BYTES = 100_000;
 const POST = '{"id":1,"title":"An early train to Lisbon"}';

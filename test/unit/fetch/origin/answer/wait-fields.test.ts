@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { waitFieldsOf } from '../../../../src/fetch/origin/wait-fields.ts';
+import { waitFieldsOf } from '../../../../../src/fetch/origin/answer/wait-fields.ts';
 
 const date = 'Mon, 23 Nov 2026 06:00:00 GMT';
 

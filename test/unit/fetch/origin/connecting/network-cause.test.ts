@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { asksForCalm, causeOf, isUnsolicited } from '../../../../src/fetch/origin/network-cause.ts';
+import {
+  asksForCalm,
+  causeOf,
+  isUnsolicited,
+} from '../../../../../src/fetch/origin/connecting/network-cause.ts';
 
 const errorOf = (message: string, more: object = {}): Error => Object.assign(new Error(message), more);
 const parserError = (reason: string): Error =>

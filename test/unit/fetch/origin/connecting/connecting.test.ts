@@ -3,14 +3,14 @@ import type { ServerHttp2Stream } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Id } from '../../../../src/batch/ids.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
-import { startHttp2Server } from '../../../support/http2-server.ts';
+import type { Id } from '../../../../../src/batch/ids.ts';
+import { FakeClock } from '../../../../support/fake-clock.ts';
+import { startHttp2Server } from '../../../../support/http2-server.ts';
 import {
   httpResponse,
   type RawRequest,
   startMisbehavingServer,
-} from '../../../support/misbehaving-server.ts';
+} from '../../../../support/misbehaving-server.ts';
 import {
   certificate,
   failed,
@@ -22,7 +22,7 @@ import {
   serve,
   stops,
   timedOut,
-} from '../../../support/open-origin.ts';
+} from '../../../../support/open-origin.ts';
 
 describe('whether the origin can be reached', () => {
   /** What each of these attempts says, in turn. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Clock } from '../../base/clock.ts';
+import type { Clock } from '../../../base/clock.ts';
 import type { Resolved } from './addresses.ts';
 
 type Callback = (...result: [error: null, socket: Socket] | [error: Error, socket: null]) => void;

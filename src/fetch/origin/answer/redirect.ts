@@ -1,4 +1,4 @@
-import { keptText } from '../../base/kept-text.ts';
+import { keptText } from '../../../base/kept-text.ts';
 
 /** Where a redirect leads to within the origin (path and query), or what it leads to, if it is not followed. */
 type RedirectTarget = { readonly path: string } | { readonly foreign: string };

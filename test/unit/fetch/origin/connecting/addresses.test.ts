@@ -1,6 +1,6 @@
 import type { LookupAddress } from 'node:dns';
 import { expect, test } from 'vitest';
-import { type Lookup, resolveAddresses } from '../../../../src/fetch/origin/addresses.ts';
+import { type Lookup, resolveAddresses } from '../../../../../src/fetch/origin/connecting/addresses.ts';
 
 const finding =
   (...addresses: readonly string[]): Lookup =>

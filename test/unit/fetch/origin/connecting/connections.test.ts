@@ -3,14 +3,14 @@ import type { Socket } from 'node:net';
 import { setImmediate } from 'node:timers/promises';
 import connectorOf from 'undici/lib/core/connect.js';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { RequestHandler } from '../../../../src/fetch/origin/connection.ts';
-import { Connections } from '../../../../src/fetch/origin/connections.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
+import type { RequestHandler } from '../../../../../src/fetch/origin/connecting/connection.ts';
+import { Connections } from '../../../../../src/fetch/origin/connecting/connections.ts';
+import { FakeClock } from '../../../../support/fake-clock.ts';
 import {
   httpResponse,
   type MisbehavingServer,
   startMisbehavingServer,
-} from '../../../support/misbehaving-server.ts';
+} from '../../../../support/misbehaving-server.ts';
 
 const REST_MS = 10;
 const answer = httpResponse(200, '[]');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { Body } from '../../../../src/fetch/origin/body.ts';
+import { Body } from '../../../../../src/fetch/origin/answer/body.ts';
 
 test('has the bytes of its chunks, in their order', () => {
   fc.assert(

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { redirectTarget } from '../../../../src/fetch/origin/redirect.ts';
+import { redirectTarget } from '../../../../../src/fetch/origin/answer/redirect.ts';
 
 const ORIGIN = 'http://posts.test';
 /** A header field as it comes: a byte in each character. */

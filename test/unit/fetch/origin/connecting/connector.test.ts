@@ -1,7 +1,11 @@
 import { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
-import { Connector, type ConnectorOptions, EXPIRED } from '../../../../src/fetch/origin/connector.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
+import {
+  Connector,
+  type ConnectorOptions,
+  EXPIRED,
+} from '../../../../../src/fetch/origin/connecting/connector.ts';
+import { FakeClock } from '../../../../support/fake-clock.ts';
 
 const TIMEOUT_MS = 1_000;
 const SPARE_AFTER_MS = 250;

@@ -1,4 +1,4 @@
-import type { AttemptResult, Response } from './attempt.ts';
+import type { AttemptResult, Response } from '../attempt.ts';
 import { Body } from './body.ts';
 import { codingsOf, decode, mostCodedBytes } from './decoders.ts';
 import { type Headers, waitFieldsOf } from './wait-fields.ts';

@@ -9,8 +9,8 @@ import {
   zstdCompressSync,
 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { startHttp2Server } from '../../../support/http2-server.ts';
-import { httpResponse, startMisbehavingServer } from '../../../support/misbehaving-server.ts';
+import { startHttp2Server } from '../../../../support/http2-server.ts';
+import { httpResponse, startMisbehavingServer } from '../../../../support/misbehaving-server.ts';
 import {
   certificate,
   failed,
@@ -21,7 +21,7 @@ import {
   serve,
   serveBytes,
   stops,
-} from '../../../support/open-origin.ts';
+} from '../../../../support/open-origin.ts';
 
 describe('compression', () => {
   test.each([

@@ -1,4 +1,4 @@
-import type { Response } from './attempt.ts';
+import type { Response } from '../attempt.ts';
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
