@@ -3,6 +3,8 @@ import { cpSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { VARIABLES } from '../../src/lambda/config.ts';
 import { showProgress } from '../commands/progress.ts';
+import { quiet, useStore } from './environment.ts';
+import { localBucket, parameterDirectory, storeDirectory } from './places.ts';
 
 /** What this plugin uses of the Serverless Framework. */
 interface Serverless {
@@ -18,20 +20,8 @@ interface Serverless {
 }
 type Environment = Record<string, unknown>;
 
-/** Where the local store keeps its objects, as `<bucket>/<key>`. */
-export const storeDirectory: string = join(import.meta.dirname, '../../.local/s3');
-
-/** The bucket of the stage `local`. */
-export const localBucket = 'batch-fetcher-local';
-
-/** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
-const parameterDirectory = join(import.meta.dirname, '../../.local/parameters');
-
-// The function's settings, which the user's own environment may change for a local run.
+/** The functions' settings, which the user's own environment may change for a local run. */
 const settings = Object.values(VARIABLES).map(({ name }) => name);
-
-// The output of a local run is for the reply alone.
-const quiet: Environment = { POWERTOOLS_LOG_LEVEL: 'SILENT', POWERTOOLS_METRICS_DISABLED: 'true' };
 
 /**
  * A Serverless plugin: for the stage `local`, `invoke local` and `offline` find the function built, the posts
@@ -105,30 +95,17 @@ export default class LocalWorld {
       process.env.AWS_ENDPOINT_URL_SSM = await this.#startParameters();
     }
 
-    // Those that the sample events name; what stands there already is the user's.
-    cpSync(
-      join(this.#serverless.serviceDir, 'events/manifests'),
-      join(storeDirectory, localBucket, 'manifests'),
-      {
-        recursive: true,
-        force: false,
-      },
-    );
+    // The sample events name these manifests. A file that is there already is the user's.
+    const manifests = join(this.#serverless.serviceDir, 'events/manifests');
+    cpSync(manifests, join(storeDirectory, localBucket, 'manifests'), { recursive: true, force: false });
     const { startS3Store } = await import('./s3.ts');
     const store = await startS3Store({
       directory: storeDirectory,
       buckets: [...new Set(buckets.map(String))],
     });
     this.#world.defer(() => store.close());
-    // Both commands hand these on. The user's own credentials have no business in a local run.
-    delete process.env.AWS_PROFILE;
-    delete process.env.AWS_SESSION_TOKEN;
-    Object.assign(process.env, {
-      AWS_ENDPOINT_URL_S3: store.endpoint,
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-      AWS_EC2_METADATA_DISABLED: 'true',
-    });
+    // Both commands hand the environment on.
+    useStore(store);
 
     const postsOrigin = URL.parse(String(own.POST_URL))?.origin;
     if (process.stderr.isTTY && postsOrigin !== undefined) {

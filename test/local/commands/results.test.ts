@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { localBucket, storeDirectory } from '../../../local/world/plugin.ts';
+import { localBucket, storeDirectory } from '../../../local/world/places.ts';
 import { startS3Store } from '../../../local/world/s3.ts';
 import { project, runCommand } from '../../support/run-command.ts';
 
@@ -115,8 +115,8 @@ describe.concurrent('npm run results', () => {
 });
 
 test('npm run redrive makes a run whole whose origin was down', async () => {
-  const start = (args: readonly string[], env?: NodeJS.ProcessEnv) =>
-    runCommand('local/commands/start.ts', args, env);
+  const run = (command: string, args: readonly string[], env?: NodeJS.ProcessEnv) =>
+    runCommand(`local/commands/${command}.ts`, args, env);
   let isUp = false;
   const origin = createServer((request, response) => {
     const post = request.url?.slice(1);
@@ -126,11 +126,11 @@ test('npm run redrive makes a run whole whose origin was down', async () => {
   await once(origin, 'listening');
   const { port } = origin.address() as AddressInfo; // a TCP server has no other kind
   const env = { POST_URL: `http://127.0.0.1:${port}/{id}`, MAX_ATTEMPTS: '1', OUTPUT: 'ndjson' };
-  const first = await start(['1-3'], env);
+  const first = await run('start', ['1-3'], env);
   const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
   expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
   isUp = true;
-  const second = await start(['--redrive', runId], env);
+  const second = await run('redrive', [runId], env);
   expect(second.code).toBe(0);
   expect(second.out).toContain('\nPost 1: Post 1\nPost 2: Post 2\nPost 3: Post 3\n\n3 posts in ');
   expect(second.out).toContain(`Stored as s3://${localBucket}/runs/${runId}.redrive-1.json\n`);

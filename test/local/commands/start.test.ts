@@ -35,11 +35,22 @@ describe.concurrent('npm start', () => {
 
   test.each([
     [['1,,2'], 'Expected ids such as 1,2,7-9 or an event file, got "1,,2".'],
+    [['9-7'], 'Expected ids such as 1,2,7-9 or an event file, got "9-7".'],
     [['1', '2'], 'Expected one argument, got 1 and 2.'],
     [['events/absent.json'], 'Expected events/absent.json to be an event in JSON: ENOENT'],
     [['--nope'], "Unknown option '--nope'."],
   ])('%j is refused in one line with exit code 2, before anything runs', async (args, message) => {
     const { code, out, err } = await start(...args);
+    expect([code, out]).toStrictEqual([2, '']);
+    expect(err).toMatch(/^[^\n]+ Usage: npm start -- [^\n]+\n$/);
+    expect(err).toContain(message);
+  });
+
+  test.each([
+    [[], 'Expected the id of a run, got none.'],
+    [['a', 'b'], 'Expected one argument, got a and b.'],
+  ])('npm run redrive refuses %j in the same way', async (args, message) => {
+    const { code, out, err } = await runCommand('local/commands/redrive.ts', args);
     expect([code, out]).toStrictEqual([2, '']);
     expect(err).toMatch(/^[^\n]+ Usage: npm start -- [^\n]+\n$/);
     expect(err).toContain(message);
