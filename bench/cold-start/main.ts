@@ -60,10 +60,7 @@ async function main(): Promise<void> {
     env: {
       RESULTS_BUCKET: BUCKET,
       POST_URL: `${posts.url}/posts/{id}`,
-      AWS_ENDPOINT_URL_S3: store.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
+      ...store.environment,
     },
   };
 

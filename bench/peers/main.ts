@@ -98,8 +98,7 @@ async function main(): Promise<void> {
   opened.defer(() => lateOrigin.close());
   const store = await startS3Store({ directory: join(directory, 's3'), buckets: [BUCKET] });
   opened.defer(() => store.close());
-  const { endpoint } = store;
-  const { contenders, missing, versions } = await findContenders({ endpoint, bucket: BUCKET, directory });
+  const { contenders, missing, versions } = await findContenders({ store, bucket: BUCKET, directory });
   for (const reason of missing) console.log(`Left out: ${reason}`);
 
   const chosen = contenders.filter(({ name }) => options.only.some((part) => name.includes(part)));

@@ -36,10 +36,7 @@ const child = fork(join(import.meta.dirname, 'function.ts'), {
   env: {
     PATH: process.env.PATH,
     POST_URL: `${origin}/posts/{id}`,
-    AWS_ENDPOINT_URL_S3: store.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
+    ...store.environment,
     RESULTS_BUCKET: BUCKET,
     MAX_ATTEMPTS: String(MAX_ATTEMPTS),
     ATTEMPT_TIMEOUT_MS: '2000',

@@ -1,12 +1,8 @@
-import { join } from 'node:path';
+import { contextOf, loadBuilt } from '../../local/world/functions.ts';
 
-const bundle: typeof import('../../src/lambda/fetch.ts') = await import(
-  join(import.meta.dirname, '../../dist/handler.js')
-);
+const handler = await loadBuilt('handler');
 
 /** Invokes the built function in this process, whose environment is the function's, with the longest time there is. */
-export function invokeBuilt(event: unknown, requestId: string = crypto.randomUUID()) {
-  // All that the function uses of its context.
-  const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => 900_000 } as never;
-  return bundle.handler(event, context);
+export function invokeBuilt(event: unknown, requestId: string = crypto.randomUUID()): Promise<unknown> {
+  return handler(event, contextOf(requestId));
 }

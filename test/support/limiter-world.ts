@@ -77,12 +77,4 @@ export async function moveTo(clock: FakeClock, atMs: number): Promise<void> {
   await quiet();
 }
 
-/** So many requests end, one after the other, while as many as may be are in flight throughout. */
-export function endBusily(limiter: Limiter, inFlight: Slot[], feedbacks: readonly Feedback[]): void {
-  for (const feedback of feedbacks) {
-    limiter.release(inFlight.shift() ?? slotOf(limiter), feedback);
-    while (inFlight.length < limiter.summary().concurrency.final) inFlight.push(slotOf(limiter));
-  }
-}
-
 export const answers = (count: number): Feedback[] => Array.from({ length: count }, () => 'answered');

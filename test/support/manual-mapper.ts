@@ -56,23 +56,6 @@ export async function unhandledRejectionsIn(body: () => Promise<void>): Promise<
   return reasons;
 }
 
-/** Runs `body`, and resolves with the warnings of the process meanwhile. */
-export async function warningsIn(body: () => Promise<void>): Promise<Error[]> {
-  const warnings: Error[] = [];
-  const listener = (warning: Error): void => {
-    warnings.push(warning);
-  };
-  process.on('warning', listener);
-  try {
-    await body();
-    // Node emits them in a later turn.
-    await quiet();
-  } finally {
-    process.off('warning', listener);
-  }
-  return warnings;
-}
-
 /** An iterable, sync or async, that counts what is asked of its iterator. */
 export function countedItems<I>(items: readonly I[], kind: 'sync' | 'async') {
   const counts = { next: 0, return: 0 };

@@ -18,6 +18,8 @@ import type { RunRequest } from '../../../src/run/run-batch.ts';
 import { runBatch } from '../../../src/run/run-batch.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
+import { anyMs, anyTime } from '../../support/any.ts';
+import { timelessLines } from '../../support/document-lines.ts';
 import { unhandledRejectionsIn } from '../../support/manual-mapper.ts';
 import { type MisbehavingS3, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
 import { silentObserver } from '../../support/observer.ts';
@@ -190,7 +192,7 @@ export async function startWorld(): Promise<World> {
       const { ids = IDS } = given;
       const outcomes = Array.isArray(bad) ? bad : ids.map((id) => (id === 'bad' ? bad : well()));
       const text = await readFile(join(runs, `${run.runId}.json`), 'utf8');
-      expect(timeless(text)).toStrictEqual(ids.map((id, i) => line(i, id, outcomes[i])));
+      expect(timelessLines(text)).toStrictEqual(ids.map((id, i) => line(i, id, outcomes[i])));
       const document = JSON.parse(text);
       expect(documentFaults(document)).toStrictEqual([]);
       const { results, ...report } = document;
@@ -313,14 +315,6 @@ async function expectNoneBut(before: ReadonlyMap<string, number>): Promise<void>
   }
 }
 
-/** The lines of the results, with 0 for their times. */
-function timeless(text: string): string[] {
-  const [, results = ''] = /"results":\[\n(.*)\n\],\n"errors":/s.exec(text) ?? [];
-  return results
-    .split(',\n')
-    .map((each) => each.replace(/"startedMs":\d+,"durationMs":\d+,/, '"startedMs":0,"durationMs":0,'));
-}
-
 function line(index: number, id: Id, outcome: Outcome | undefined): string {
   if (!outcome) return expect.fail(`Expected an outcome of ids[${index}]`);
   const { attempts } = outcome;
@@ -339,9 +333,6 @@ function isLeft(outcome: Outcome): boolean {
   const { code } = outcome.reason;
   return code === 'DEADLINE' || (code === 'RATE_LIMITED' && outcome.attempts === 0);
 }
-
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 /** What a document says besides the results, reckoned from them. */
 function reportOf(runId: string, given: Given, ids: readonly Id[], outcomes: readonly Outcome[]) {

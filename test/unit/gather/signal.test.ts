@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { gather } from '../../../src/gather.ts';
-import { manualMapper, modes, quiet, warningsIn } from '../../support/manual-mapper.ts';
+import { manualMapper, modes, quiet } from '../../support/manual-mapper.ts';
 
 const thousand = Array.from({ length: 1_000 }, (_, index) => index);
 
@@ -85,3 +85,20 @@ describe.each(modes)('the signal that mappers are handed, in mode %o', (mode) =>
     expect(counts).toStrictEqual(new Set([0]));
   });
 });
+
+/** Runs `body`, and resolves with the warnings of the process meanwhile. */
+async function warningsIn(body: () => Promise<void>): Promise<Error[]> {
+  const warnings: Error[] = [];
+  const listener = (warning: Error): void => {
+    warnings.push(warning);
+  };
+  process.on('warning', listener);
+  try {
+    await body();
+    // Node emits them in a later turn.
+    await quiet();
+  } finally {
+    process.off('warning', listener);
+  }
+  return warnings;
+}

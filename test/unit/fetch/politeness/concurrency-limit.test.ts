@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
+import type { Limiter, Slot } from '../../../../src/fetch/politeness/limiter.ts';
 import {
   answers,
   ask,
-  endBusily,
   limiterWith,
   moveTo,
   NEVER,
@@ -179,3 +179,11 @@ describe('a limit that adapts', () => {
     expect(await startTimes(world, 10)).toStrictEqual(Array(10).fill(0));
   });
 });
+
+/** So many requests end, one after the other, while as many as may be are in flight throughout. */
+function endBusily(limiter: Limiter, inFlight: Slot[], feedbacks: readonly Feedback[]): void {
+  for (const feedback of feedbacks) {
+    limiter.release(inFlight.shift() ?? slotOf(limiter), feedback);
+    while (inFlight.length < limiter.summary().concurrency.final) inFlight.push(slotOf(limiter));
+  }
+}
