@@ -2,6 +2,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { isBuiltin } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { type BuildOptions, build, type Metafile, type Plugin } from 'esbuild';
+import { writeLicences } from './licences.ts';
+import { bundledPackages, type Lockfile, packageFolderOf } from './packages.ts';
 
 const projectDir = join(import.meta.dirname, '../..');
 
@@ -24,11 +26,6 @@ export const bundling = {
   banner: { js: requireBanner },
 } satisfies BuildOptions;
 
-/** The lock file's part that tells what may be deployed: `dev` marks what only devDependencies reach. */
-interface Lockfile {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
-}
-
 /** Source files, by the names that they get in dist/. */
 type EntryPoints = Readonly<Record<string, string>>;
 
@@ -41,8 +38,9 @@ const handlers = {
 
 /**
  * Bundles the handlers into `outDir` as ES modules for nodejs24.x, and returns the bundle's metafile.
- * The same sources give the same bytes. Rejects, with `outDir` left as it was, where the sources don't
- * compile or the bundle would carry something that is not to be deployed.
+ * The same sources give the same bytes. THIRD-PARTY-LICENSES beside them has the licences of the packages in them.
+ * Rejects, with `outDir` left as it was, where the sources don't compile, or the bundle would carry something that is
+ * not to be deployed or whose licence is not allowed.
  */
 export async function buildFunction(
   outDir: string = join(projectDir, 'dist'),
@@ -59,6 +57,7 @@ export async function buildFunction(
   };
   const lockfile: Lockfile = JSON.parse(await readFile(join(projectDir, 'package-lock.json'), 'utf8'));
   assertDeployable(metafile, lockfile);
+  const licences = await writeLicences(bundledPackages(metafile, lockfile));
 
   // A file of an earlier build must not end up in the package.
   await rm(outDir, { recursive: true, force: true });
@@ -69,6 +68,7 @@ export async function buildFunction(
       await writeFile(path, contents);
     }),
     writeFile(join(outDir, 'package.json'), '{"type":"module"}\n'),
+    writeFile(join(outDir, 'THIRD-PARTY-LICENSES'), licences),
     writeFile(join(outDir, 'meta.json'), `${JSON.stringify(metafile)}\n`),
   ]);
   return metafile;
@@ -227,7 +227,7 @@ function inputFault(input: string, lockfile: Lockfile): string | undefined {
   // A built-in module.
   const builtin = /^builtin(?:-whole)?:(.+)/.exec(input)?.[1];
   if (builtin !== undefined && isBuiltin(builtin)) return undefined;
-  const packagePath = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+  const packagePath = packageFolderOf(input);
   if (packagePath === undefined) {
     return input.startsWith('src/') ? undefined : `${input}: expected only files under src/ and packages`;
   }
