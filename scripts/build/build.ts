@@ -1,7 +1,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type BuildOptions, build, type Metafile } from 'esbuild';
-import { assertDeployable, type Lockfile } from './deployable.ts';
+import { assertDeployable } from './deployable.ts';
+import { writeLicences } from './licences.ts';
+import { bundledPackages, type Lockfile } from './packages.ts';
 import { leaveOnDemand, slimming } from './plugins.ts';
 
 const projectDir = join(import.meta.dirname, '../..');
@@ -37,8 +39,9 @@ const handlers = {
 
 /**
  * Bundles the handlers into `outDir` as ES modules for nodejs24.x, and returns the bundle's metafile.
- * The same sources give the same bytes. Rejects, with `outDir` left as it was, where the sources don't
- * compile or the bundle would carry something that is not to be deployed.
+ * The same sources give the same bytes. THIRD-PARTY-LICENSES beside them has the licences of the packages in them.
+ * Rejects, with `outDir` left as it was, where the sources don't compile, or the bundle would carry something that is
+ * not to be deployed or whose licence is not allowed.
  */
 export async function buildFunction(
   outDir: string = join(projectDir, 'dist'),
@@ -55,6 +58,7 @@ export async function buildFunction(
   };
   const lockfile: Lockfile = JSON.parse(await readFile(join(projectDir, 'package-lock.json'), 'utf8'));
   assertDeployable(metafile, lockfile);
+  const licences = await writeLicences(bundledPackages(metafile, lockfile));
 
   // A file of an earlier build must not end up in the package.
   await rm(outDir, { recursive: true, force: true });
@@ -65,6 +69,7 @@ export async function buildFunction(
       await writeFile(path, contents);
     }),
     writeFile(join(outDir, 'package.json'), '{"type":"module"}\n'),
+    writeFile(join(outDir, 'THIRD-PARTY-LICENSES'), licences),
     writeFile(join(outDir, 'meta.json'), `${JSON.stringify(metafile)}\n`),
   ]);
   return metafile;

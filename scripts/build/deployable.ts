@@ -1,11 +1,7 @@
 import { isBuiltin } from 'node:module';
 import type { Metafile } from 'esbuild';
+import { type Lockfile, packageFolderOf } from './packages.ts';
 import { ON_DEMAND } from './plugins.ts';
-
-/** The lock file's part that tells what may be deployed: `dev` marks what only devDependencies reach. */
-export interface Lockfile {
-  readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>;
-}
 
 /** Throws an Error that lists everything in the bundle which is neither the function's own nor a dependency. */
 export function assertDeployable(metafile: Metafile, lockfile: Lockfile): void {
@@ -32,7 +28,7 @@ function inputFault(input: string, lockfile: Lockfile): string | undefined {
   // As the plugins name a module of Node.
   const builtin = /^builtin(?:-whole)?:(.+)/.exec(input)?.[1];
   if (builtin !== undefined && isBuiltin(builtin)) return undefined;
-  const packagePath = /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+  const packagePath = packageFolderOf(input);
   if (packagePath === undefined) {
     return input.startsWith('src/') ? undefined : `${input}: expected only files under src/ and packages`;
   }

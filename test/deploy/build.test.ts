@@ -33,6 +33,7 @@ describe('the build', () => {
     await buildFunction(again);
     expect(await codeOf(again)).toStrictEqual(await codeOf(built));
     expect((await readdir(built)).sort()).toStrictEqual([
+      'THIRD-PARTY-LICENSES',
       'chunks',
       'conclude.js',
       'conclude.js.map',

@@ -122,6 +122,7 @@ describe('the packaged service', () => {
     const zip = await readFile(join(service.dir, 'prod/batch-fetcher.zip'));
     const names = entryNames(zip);
     expect(names.filter((name) => !/^dist\/(chunks|on-demand)\//.test(name))).toStrictEqual([
+      'dist/THIRD-PARTY-LICENSES',
       'dist/conclude.js',
       'dist/handler.js',
       'dist/handler.js.LEGAL.txt',
@@ -130,7 +131,10 @@ describe('the packaged service', () => {
     ]);
     expect(
       names.filter(
-        (name) => !/^dist\/((chunks|on-demand)\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json)$/.test(name),
+        (name) =>
+          !/^dist\/(THIRD-PARTY-LICENSES|((chunks|on-demand)\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json))$/.test(
+            name,
+          ),
       ),
     ).toEqual([]);
     expect(names).toContain('dist/on-demand/aws-lambda-powertools-parameters-ssm.js');
