@@ -287,6 +287,6 @@ test('states, retries and events are those of the state machine', () => {
     deployed.retriesAround,
     deployed.retriesAround,
   ]);
-  // 2 + 2 × (5 + 3 × 10) + 4, and 2 + 2 × (5 + 3 × 6) + 6 + 4.
-  expect(historyEvents()).toStrictEqual({ part: 76, parent: 58 });
+  // 2 + 2 × (5 + 3 × 10) + 4, and 2 + 2 × (5 + 3 × 10) + 6 + 4.
+  expect(historyEvents()).toStrictEqual({ part: 76, parent: 82 });
 });
