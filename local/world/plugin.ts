@@ -15,6 +15,9 @@ interface Serverless {
   };
   getProvider(name: 'aws'): { getStage(): string };
 }
+interface VariableSource {
+  resolve(request: { readonly params: readonly unknown[] }): { readonly value: unknown };
+}
 type Environment = Record<string, unknown>;
 
 /** Where the local store keeps its objects, as `<bucket>/<key>`. */
@@ -66,6 +69,12 @@ export default class LocalWorld {
     finalize: () => this.#world.disposeAsync(),
     error: () => this.#world.disposeAsync(),
     'before:offline:start:end': () => this.#world.disposeAsync(),
+  };
+
+  /** Variables for what `--param` can only give as text: `${strToNumber(3)}`, `${strToList(a,b)}`, as `${strToBool(…)}`. */
+  readonly configurationVariablesSources = {
+    strToNumber: sourceOf((text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text)),
+    strToList: sourceOf((text) => text.split(',').flatMap((item) => item.trim() || [])),
   };
 
   constructor(serverless: Serverless) {
@@ -167,4 +176,9 @@ export default class LocalWorld {
     this.#world.defer(() => parameters.close());
     return parameters.endpoint;
   }
+}
+
+function sourceOf(parse: (text: string) => unknown): VariableSource {
+  // A text with commas comes as one parameter where it is that of a variable.
+  return { resolve: ({ params }) => ({ value: parse(params.join(',')) }) };
 }

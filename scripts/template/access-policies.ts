@@ -137,12 +137,21 @@ function checkStatement(statement: Properties, place: string, template: Template
       return findUnless(value === undefined, `${place}.${key}`, 'a list of what is allowed', value);
     }),
     ...findUnless(!principals.includes('*'), `${place}.Principal`, 'a principal that is named', Principal),
+    ...(isTrust ? [] : checkService(statement, place)),
     ...actionsOf(Action).flatMap((action) => {
       if (isTrust)
         return findUnless(action === 'sts:AssumeRole', `${place}.Action`, 'sts:AssumeRole', action);
       return action in unscoped ? [] : checkGrant(action, statement, place, template);
     }),
   ];
+}
+
+/** A service acts for every account: what it may do to a resource of ours, it may do for one of ours alone. */
+function checkService({ Principal, Condition }: Properties, place: string): Finding[] {
+  const service = at(Principal, 'Service');
+  const source = at(Condition, 'ArnEquals', 'aws:SourceArn');
+  const isBound = service === undefined || /^\$\{\w+\.Arn\}$/.test(asText(source) ?? '');
+  return findUnless(isBound, `${place}.Condition.ArnEquals.aws:SourceArn`, 'the Arn of one source', source);
 }
 
 function checkGrant(action: string, statement: Properties, place: string, template: Template): Finding[] {

@@ -13,6 +13,12 @@ const projectDir = join(import.meta.dirname, '../..');
 
 /** Every parameter that a resource or a permission depends on, so that the template has all of them. */
 export const everyParameter = {
+  alarmTopics: 'arn:aws:sns:us-east-1:123456789012:on-call,arn:aws:sns:us-east-1:123456789012:log',
+  apiRateLimit: '2.5',
+  apiBurstLimit: '5',
+  apiConcurrency: '10',
+  fetchConcurrency: '12',
+  corsOrigins: 'https://app.example.com, https://admin.example.com',
   manifestBucket: 'my-lists',
   tracing: 'true',
   postHeadersParameter: '/batch-fetcher/post-headers',
