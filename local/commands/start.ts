@@ -84,7 +84,8 @@ async function start(args: readonly string[]): Promise<void> {
     print(`Stored as ${stored}\n       in ${relative(process.cwd(), fileOf(stored))}`);
   if (replayed) print('An earlier run with this runId stored it; nothing was fetched again (replayed).');
   if (results.length <= shownWhole) print(`\n${lines ?? ''}${document.trimEnd()}`);
-  if (run.errors.retryableIds.length > 0)
+  // The runs of `api` are apart from those of `fetch`, which redrives.
+  if (run.errors.retryableIds.length > 0 && invocation.functionName === 'fetch')
     print(`\nFetch again what another try may bring: npm run redrive -- ${run.run.id}`);
   print(`\n${others(what)}`);
 }

@@ -41,7 +41,39 @@ function checkBucket(properties: Properties, logicalId: string, template: Templa
   const kept = policies.flatMap(([key, value]) =>
     findUnless(value === 'Retain', `${logicalId}.${key}`, 'Retain', value),
   );
-  return [...findings, ...kept];
+  return [...findings, ...kept, ...checkOverwrites(logicalId, template)];
+}
+
+/**
+ * That what stands in the bucket is replaced by no one: a policy denies whatever makes an object without a condition.
+ * Under some names, the condition may be that a certain object is replaced; and what Step Functions writes has none.
+ */
+function checkOverwrites(bucketId: string, template: Template): Finding[] {
+  const named = (end: string): RegExp => new RegExp(`^\\$\\{${bucketId}\\.Arn\\}/[^*?]*${end}$`);
+  const results = named('map-results/\\*');
+  const replaced = [named('\\*\\.manifest\\.json'), named('\\*\\.ndjson')];
+  const denied = [
+    { keys: ['s3:if-none-match'], except: [results, ...replaced] },
+    { keys: ['s3:if-none-match', 's3:if-match'], except: [results] },
+  ];
+  const statements = statementsAbout(bucketId, 'AWS::S3::BucketPolicy', 'Bucket', template);
+  return denied.flatMap(({ keys, except }) => {
+    const condition = {
+      Null: Object.fromEntries(keys.map((key) => [key, true])),
+      Bool: { 's3:ObjectCreationOperation': true },
+    };
+    const isThere = statements.some(({ Effect, Principal, Action, NotResource, Condition }) => {
+      const exceptions = [NotResource].flat().map((resource) => asText(resource) ?? '');
+      return (
+        Effect === 'Deny' &&
+        Principal === '*' &&
+        Action === 's3:PutObject' &&
+        exceptions.every((resource) => except.some((pattern) => pattern.test(resource))) &&
+        JSON.stringify(Condition) === JSON.stringify(condition)
+      );
+    });
+    return findUnless(isThere, bucketId, `a policy that denies writes without ${keys.join(' and ')}`);
+  });
 }
 
 function deniesPlainHttp(bucketId: string, template: Template): boolean {

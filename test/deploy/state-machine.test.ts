@@ -203,7 +203,10 @@ const machineFaults: readonly Fault[] = [
     fault: 'all of the bucket for manifests',
     at: 'ConcludeRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*.manifest.json` },
-    found: ['ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'],
+    found: [
+      'ConcludeLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET',
+      ...Array(2).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
+    ],
   },
 ];
 
