@@ -238,8 +238,8 @@ test('what is taken as deployed is what serverless.yml says', () => {
     fetchMemoryMb: functions.fetch.memorySize,
     planMemoryMb: functions.plan.memorySize,
     concludeMemoryMb: functions.conclude.memorySize,
-    maxIds: functions.plan.environment.MAX_IDS,
-    writeReserveSeconds: functions.fetch.environment.WRITE_RESERVE_MS / 1_000,
+    maxIds: params.default.planMaxIds,
+    writeReserveSeconds: params.default.writeReserveMs / 1_000,
     documentsExpireAfterDays: params.default.documentsExpireAfterDays,
   }).toStrictEqual({
     concurrency: deployed.concurrency,

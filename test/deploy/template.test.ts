@@ -19,7 +19,9 @@ beforeAll(async () => {
   service = await copyService();
   prod = await service.packaged('prod');
   dev = await service.packaged('dev');
-  withHeaders = await service.packaged('prod', everyParameter, 'with-headers');
+  const { manifestBucket, tracing, postHeadersParameter, postHeadersKeyArn } = everyParameter;
+  const params = { manifestBucket, tracing, postHeadersParameter, postHeadersKeyArn };
+  withHeaders = await service.packaged('prod', params, 'with-headers');
 }, 120_000);
 
 afterAll(() => service[Symbol.asyncDispose]());
