@@ -1,16 +1,13 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { findVirtualEnvironment } from '../virtual-environment.ts';
 
 const run = promisify(execFile);
 const projectDir = join(import.meta.dirname, '../..');
-const requirements = join(projectDir, 'requirements-dev.txt');
 
-/** What cfn-lint says about a place in a template; `rule` is its id, as in .cfnlintrc.yaml. */
-interface LintFinding {
+/** What a linter says about a place in a template; `rule` is its id, as in .cfnlintrc.yaml. */
+export interface LintFinding {
   readonly place: string;
   readonly rule: string;
   readonly message: string;
@@ -20,41 +17,12 @@ interface LintFinding {
 export type Lint = (template: object) => Promise<LintFinding[]>;
 
 /**
- * Resolves with cfn-lint, as requirements-dev.txt pins it, from a virtual environment in .cache/ that is made if need
- * be, in some ten seconds. Where that cannot be, without Python say, it prints the reason and resolves with undefined;
- * in CI, where `CI` is set, it rejects.
+ * Resolves with cfn-lint, as requirements-dev.txt pins it, from a virtual environment. Where that cannot be made, the
+ * reason is printed, and it resolves with undefined; in CI, it rejects.
  */
 export async function findCfnLint(env: NodeJS.ProcessEnv = process.env): Promise<Lint | undefined> {
-  try {
-    const directory = await makeVirtualEnvironment(env);
-    return (template) => lint(template, directory);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.trim() : error;
-    if (env.CI) throw new Error(`cfn-lint cannot be installed: ${reason}`, { cause: error });
-    console.warn(`cfn-lint is left out, as it cannot be installed: ${reason}`);
-    return undefined;
-  }
-}
-
-async function makeVirtualEnvironment(env: NodeJS.ProcessEnv): Promise<string> {
-  // The environment is of this Python, and of these packages.
-  const { stdout: version } = await run('python3', ['--version'], { env });
-  const pinned = await readFile(requirements);
-  const hash = createHash('sha256').update(version).update(pinned).digest('hex').slice(0, 16);
-  const directory = join(projectDir, '.cache/venv', hash);
-  if (existsSync(directory)) return directory;
-  // By itself until it is whole: tests and checks run side by side.
-  const draft = `${directory}.${process.pid}`;
-  try {
-    await mkdir(draft, { recursive: true });
-    await run('python3', ['-m', 'venv', draft], { env });
-    await run(join(draft, 'bin/python'), ['-m', 'pip', 'install', '-qr', requirements], { env });
-    await rename(draft, directory);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    if (!existsSync(directory)) throw error;
-  }
-  return directory;
+  const directory = await findVirtualEnvironment('cfn-lint', 'requirements-dev.txt', env);
+  return directory === undefined ? undefined : (template) => lint(template, directory);
 }
 
 interface Match {

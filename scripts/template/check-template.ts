@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkAccess } from './access-policies.ts';
 import { findCfnLint } from './cfn-lint.ts';
+import { findCheckov } from './checkov.ts';
 import { withConditionsApplied } from './conditions.ts';
 import { checkHouseRules } from './house-rules.ts';
 import { checkStateMachines } from './state-machines.ts';
@@ -117,12 +118,13 @@ async function packagedTemplates(): Promise<Readonly<Record<string, Template>>> 
 async function report(path: string | undefined): Promise<boolean> {
   const templates: Readonly<Record<string, Template>> =
     path === undefined ? await packagedTemplates() : { [path]: JSON.parse(await readFile(path, 'utf8')) };
-  const lint = await findCfnLint();
+  const linters = [await findCfnLint(), await findCheckov()].filter((linter) => linter !== undefined);
   const allowed = new Set<string>();
   let found = 0;
   for (const [name, template] of Object.entries(templates)) {
     const { findings, allowances } = checkTemplate(template);
-    const linted = (await lint?.(withConditionsApplied(template))) ?? [];
+    const deployed = withConditionsApplied(template);
+    const linted = (await Promise.all(linters.map((linter) => linter(deployed)))).flat();
     for (const allowance of allowances) allowed.add(allowance);
     for (const { place, expected, got } of findings)
       console.error(`${place}: expected ${expected}, got ${got}`);
