@@ -1,4 +1,13 @@
-/** A function that makes a value of one item; it should stop, and reject, when its `signal` aborts. */
+/**
+ * Makes a value of one item. While in flight it should stop, and reject, when `signal` aborts.
+ *
+ * `signal` is the same object for all calls of a gather. It aborts when the gather fails or is stopped, and never once
+ * the gather has resolved or the stream has ended. So it may abort after a mapper has settled: what that resolved with
+ * ends with the gather where it still hangs on `signal`, as the body of a `fetch` does that is yet to be read.
+ *
+ * Any number of mappers may listen to `signal` at once; Node has no warning for that. Each removes its listener when it
+ * settles: with `once` alone it stays, and all that it holds, until the gather is over.
+ */
 export type Mapper<I, T> = (item: I, index: number, signal: AbortSignal) => T | PromiseLike<T>;
 
 /** What `gather` takes: anything that `for await` takes. */
@@ -38,8 +47,8 @@ export interface GatherStreamOptions<T> extends GatherOptions {
  *
  * - `returnExceptions: true` resolves with a `PromiseSettledResult` an item. A mapper that is cancelled on its
  *   own is an outcome like any other.
- * - Otherwise it resolves with the values. The first rejection in time aborts the other mappers through their
- *   `signal`, waits until those in flight have settled, and rejects with that identical reason; later
+ * - Otherwise it resolves with the values. The first rejection in time aborts the other mappers through the
+ *   `signal` they share, waits until those in flight have settled, and rejects with that identical reason; later
  *   rejections are dropped. (CPython's gather lets the siblings run on; this is what its TaskGroup does.)
  * - When `options.signal` aborts, the mappers in flight get the abort, and once they have settled, gather
  *   rejects with the signal's reason, also with `returnExceptions: true` (bpo-32684).
@@ -83,9 +92,9 @@ export async function gather<I, T>(
  * grow with the number of items, and a consumer that is slow holds the mappers back.
  *
  * Ends, fails and cancels as `gather` does (without `returnExceptions` every outcome is `fulfilled`). A consumer
- * that stops early (`break`, `return()`) aborts the mappers in flight and waits until they have settled. As in any
- * async generator, a `return()` during a pending `next()` comes after it; abort `signal` to stop at once. Items
- * that never end need a window, or they are mapped ahead for ever.
+ * that stops early (`break`, `return()`) aborts the mappers in flight and waits until they have settled. A `return()`
+ * does so at once: a `next()` that is pending gives `done` then. A `throw()` waits for that `next()`, as in any async
+ * generator. Items that never end need a window, or they are mapped ahead for ever.
  *
  * Throws RangeError or TypeError at once when an option is out of range.
  */
@@ -103,19 +112,12 @@ export function gatherStream<I, T>(
   return stream(iterate(items), mapper, { ...options, concurrency, window, windowBytes });
 }
 
-/** A mapper that has been called and has not settled, and where it stands among them. */
-interface InFlight {
-  readonly index: number;
-  readonly controller: AbortController;
-  at: number;
-}
-
-/** To take them out one by one would move all the others each time. */
+/** To take outcomes out of `settled` one by one would move all the others each time. */
 const SETTLED_PER_SHIFT = 1_024;
 
 type Limits = Required<Pick<GatherStreamOptions<unknown>, 'concurrency' | 'window' | 'windowBytes'>>;
 
-async function* stream<I, T>(
+function stream<I, T>(
   source: Iterator<I> | AsyncIterator<I>,
   mapper: Mapper<I, T>,
   options: GatherStreamOptions<T> & Limits,
@@ -128,39 +130,41 @@ async function* stream<I, T>(
     signal,
     byteLength = () => 0,
   } = options;
-  // Arrays, as a Set or a Map keeps garbage alive: it moves to a new table every so often, and in V8 the old one leads
-  // to the new one, so that an old table in the old generation makes all that was ever in a later one survive.
-  const inFlight: InFlight[] = [];
-  /** What has settled and is not taken, from index `settledFrom` on; undefined where it has not. */
+  const stopping = new AbortController();
+  /**
+   * What has settled and is not taken, from index `settledFrom` on; undefined where it has not settled. A Map would
+   * keep garbage alive: it moves to a new table every so often, and in V8 the old table leads to the new one, so that
+   * an old table in the old generation makes all that was ever in a later one survive.
+   */
   const settled: ({ readonly outcome: PromiseSettledResult<T>; readonly bytes: number } | undefined)[] = [];
   let settledFrom = 0;
   let settledBytes = 0;
   let started = 0;
+  let inFlight = 0;
   let taken = 0;
   let pulling = false;
   let exhausted = false;
-  let failure: { readonly reason: unknown } | undefined;
+  let ending: { readonly reason: unknown; readonly isFailure: boolean } | undefined;
   let wake = (): void => {};
 
-  const stop = (reason: unknown): void => {
-    if (failure) return;
-    failure = { reason };
-    for (const { controller } of inFlight.toSorted((a, b) => a.index - b.index)) controller.abort(reason);
+  const stop = (reason: unknown, isFailure = true): void => {
+    if (ending) return;
+    ending = { reason, isFailure };
+    stopping.abort(reason);
     wake();
   };
 
-  const settle = (mapping: InFlight, outcome: PromiseSettledResult<T>): void => {
-    const { index } = mapping;
-    const last = inFlight.pop() as InFlight;
-    if (last !== mapping) {
-      inFlight[mapping.at] = last;
-      last.at = mapping.at;
-    }
-    if (failure === undefined) {
+  const stopEarly = (): void => {
+    if (!exhausted || inFlight > 0) stop(new DOMException('The consumer stopped early', 'AbortError'), false);
+  };
+
+  const settle = (index: number, outcome: PromiseSettledResult<T>): void => {
+    inFlight -= 1;
+    if (!ending) {
       if (outcome.status === 'rejected' && !returnExceptions) stop(outcome.reason);
       else hold(index, outcome);
     }
-    if (index === taken || failure) wake();
+    if (index === taken || ending) wake();
   };
 
   const hold = (index: number, outcome: PromiseSettledResult<T>): void => {
@@ -178,24 +182,22 @@ async function* stream<I, T>(
 
   const start = (item: I): void => {
     const index = started++;
-    const controller = new AbortController();
-    const mapping = { index, controller, at: inFlight.length };
-    inFlight.push(mapping);
+    inFlight += 1;
     settled.push(undefined);
     const fulfill = (value: T): void => {
-      settle(mapping, { status: 'fulfilled', value });
+      settle(index, { status: 'fulfilled', value });
       fill();
     };
     const reject = (reason: unknown): void => {
-      settle(mapping, { status: 'rejected', reason });
+      settle(index, { status: 'rejected', reason });
       fill();
     };
     try {
-      const result = mapper(item, index, controller.signal);
+      const result = mapper(item, index, stopping.signal);
       if (isThenable(result)) Promise.resolve(result).then(fulfill, reject);
-      else settle(mapping, { status: 'fulfilled', value: result });
+      else settle(index, { status: 'fulfilled', value: result });
     } catch (reason) {
-      settle(mapping, { status: 'rejected', reason });
+      settle(index, { status: 'rejected', reason });
     }
   };
 
@@ -208,7 +210,7 @@ async function* stream<I, T>(
     if (result.done) {
       exhausted = true;
       wake();
-    } else if (failure === undefined) start(result.value);
+    } else if (!ending) start(result.value);
   };
 
   const fail = (error: unknown): void => {
@@ -219,8 +221,8 @@ async function* stream<I, T>(
   const fill = (): void => {
     try {
       while (
-        !(pulling || exhausted || failure) &&
-        inFlight.length < concurrency &&
+        !(pulling || exhausted || ending) &&
+        inFlight < concurrency &&
         started - taken < window &&
         settledBytes < windowBytes
       ) {
@@ -237,39 +239,51 @@ async function* stream<I, T>(
   };
 
   const onAbort = (): void => stop(signal?.reason);
-  signal?.addEventListener('abort', onAbort, { once: true });
-  if (signal?.aborted) onAbort();
-  try {
-    while (failure === undefined) {
-      fill();
-      const head = settled[taken - settledFrom];
-      if (failure) break;
-      if (head) {
-        settled[taken - settledFrom] = undefined;
-        settledBytes -= head.bytes;
-        taken += 1;
-        if (taken - settledFrom === SETTLED_PER_SHIFT) {
-          settled.splice(0, SETTLED_PER_SHIFT);
-          settledFrom = taken;
-        }
-        yield head.outcome;
-      } else if (exhausted && taken === started) return;
-      else
+
+  async function* yieldInOrder(): AsyncGenerator<PromiseSettledResult<T>, void, undefined> {
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted) onAbort();
+    try {
+      while (!ending) {
+        fill();
+        const head = settled[taken - settledFrom];
+        if (ending) break;
+        if (head) {
+          settled[taken - settledFrom] = undefined;
+          settledBytes -= head.bytes;
+          taken += 1;
+          if (taken - settledFrom === SETTLED_PER_SHIFT) {
+            settled.splice(0, SETTLED_PER_SHIFT);
+            settledFrom = taken;
+          }
+          yield head.outcome;
+        } else if (exhausted && taken === started) return;
+        else
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+      }
+    } finally {
+      // Reached with mappers in flight after a failure, an abort, or a consumer that stopped early.
+      signal?.removeEventListener('abort', onAbort);
+      stopEarly();
+      while (inFlight > 0)
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
+      if (!exhausted) await close(source, pulling);
     }
-  } finally {
-    // Reached with mappers in flight after a failure, an abort, or a consumer that stopped early.
-    signal?.removeEventListener('abort', onAbort);
-    if (!exhausted || inFlight.length > 0) stop(new DOMException('The consumer stopped early', 'AbortError'));
-    while (inFlight.length > 0)
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    if (!exhausted) await close(source, pulling);
+    if (ending.isFailure) throw ending.reason;
   }
-  throw failure.reason;
+
+  const outcomes = yieldInOrder();
+  // By itself, a generator hears of a `return` after the `next` that is pending.
+  const finish = outcomes.return.bind(outcomes);
+  outcomes.return = (value) => {
+    stopEarly();
+    return finish(value);
+  };
+  return outcomes;
 }
 
 /** Lets the items clean up, as `for await` does; what that throws gives way to the reason for stopping. */

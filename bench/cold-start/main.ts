@@ -7,9 +7,10 @@ import { build } from 'esbuild';
 import { startPostsStub } from '../../local/world/posts.ts';
 import { startS3Store } from '../../local/world/s3.ts';
 import { bundling } from '../../scripts/build/build.ts';
+import { fillPlace } from '../../scripts/fill-place.ts';
 import { findRic, type Ric } from '../../test/system/runtime/ric.ts';
 import { startRuntimeApi } from '../../test/system/runtime/runtime-api.ts';
-import { median } from '../memory/function.ts';
+import { spread } from '../support/spread.ts';
 
 /*
  * What a cold start takes: importing the bundle, and the first invocation under AWS's runtime interface client, from
@@ -59,10 +60,7 @@ async function main(): Promise<void> {
     env: {
       RESULTS_BUCKET: BUCKET,
       POST_URL: `${posts.url}/posts/{id}`,
-      AWS_ENDPOINT_URL_S3: store.endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
+      ...store.environment,
     },
   };
 
@@ -72,7 +70,10 @@ async function main(): Promise<void> {
   const text = table(imports, firsts);
   console.log(text);
   if ('skipped' in world.ric) console.log(`Left out: the runtime interface client: ${world.ric.skipped}`);
-  if (values.write) await writeInto(join(projectDir, 'docs/benchmarks.md'), text);
+  if (values.write) {
+    const file = join(projectDir, 'docs/benchmarks.md');
+    await writeFile(file, fillPlace(await readFile(file, 'utf8'), START, END, text));
+  }
 }
 
 async function buildVariants(directory: string): Promise<void> {
@@ -130,9 +131,9 @@ async function firstInvocationMs(name: Variant, { directory, env, ric }: World):
 function table(imports: Record<Variant, number[]>, firsts: Record<Variant, number[]> | undefined): string {
   const cell = (measured: Record<Variant, number[]> | undefined, name: Variant): string => {
     if (!measured) return '–';
-    const [own, plain] = [median(measured[name]), median(measured.plain)];
-    const [least, most] = [Math.min(...measured[name]), Math.max(...measured[name])];
-    return `${own.toFixed(0)} ms (${least.toFixed(0)}–${most.toFixed(0)}), ${(own / plain).toFixed(2)} ×`;
+    const { median, least, most } = spread(measured[name]);
+    const toPlain = median / spread(measured.plain).median;
+    return `${median.toFixed(0)} ms (${least.toFixed(0)}–${most.toFixed(0)}), ${toPlain.toFixed(2)} ×`;
   };
   const [cpu] = cpus();
   return [
@@ -142,14 +143,6 @@ function table(imports: Record<Variant, number[]>, firsts: Record<Variant, numbe
     '|---|---|---|',
     ...names.map((name) => `| ${variants[name]} | ${cell(imports, name)} | ${cell(firsts, name)} |`),
   ].join('\n');
-}
-
-async function writeInto(file: string, text: string): Promise<void> {
-  const doc = await readFile(file, 'utf8');
-  const [before, rest] = doc.split(START);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`Expected ${file} to have a place for it`);
-  await writeFile(file, `${before}${START}\n${text}\n${END}${after}`);
 }
 
 await main();

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { startS3Store } from '../../local/world/s3.ts';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptions } from '../support/node-options.ts';
 
 /** What one invocation of the built function came to, in a process of its own. */
 export interface Invocation {
@@ -41,10 +41,7 @@ export async function startFunction(): Promise<BenchFunction> {
         PATH: process.env.PATH,
         NODE_OPTIONS: nodeOptions(memoryMb),
         POST_URL: `http://127.0.0.1:${await upstreamOf(postBytes)}/posts/{id}`,
-        AWS_ENDPOINT_URL_S3: store.endpoint,
-        AWS_REGION: 'us-east-1',
-        AWS_ACCESS_KEY_ID: 'local',
-        AWS_SECRET_ACCESS_KEY: 'local',
+        ...store.environment,
         RESULTS_BUCKET: 'bench-results',
         MAX_IDS: String(posts),
         POST_IDS: '1',
@@ -62,8 +59,4 @@ export async function startFunction(): Promise<BenchFunction> {
       await rm(directory, { recursive: true });
     },
   };
-}
-
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

@@ -1,5 +1,6 @@
-import { nodeOptions } from '../node-options.ts';
-import { type Invocation, median, startFunction } from './function.ts';
+import { nodeOptions } from '../support/node-options.ts';
+import { spread } from '../support/spread.ts';
+import { type Invocation, startFunction } from './function.ts';
 
 /*
  * Does memory grow with the batch? The peak RSS of the built function, with the heap that it has when deployed, for
@@ -16,9 +17,9 @@ try {
     for (const [size, invocations] of rounds) invocations.push(await benchFunction.invoke(size, POST_BYTES));
   const medians = [...rounds].map(([posts, invocations]) => ({
     posts,
-    peakRssMb: median(invocations.map(({ peakRssBytes }) => peakRssBytes)) / 1e6,
-    postsPerSecond: posts / median(invocations.map(({ seconds }) => seconds)),
-    cpuMicrosPerPost: (median(invocations.map(({ cpuSeconds }) => cpuSeconds)) / posts) * 1e6,
+    peakRssMb: spread(invocations.map(({ peakRssBytes }) => peakRssBytes)).median / 1e6,
+    postsPerSecond: posts / spread(invocations.map(({ seconds }) => seconds)).median,
+    cpuMicrosPerPost: (spread(invocations.map(({ cpuSeconds }) => cpuSeconds)).median / posts) * 1e6,
   }));
   const [base] = medians;
   console.table(

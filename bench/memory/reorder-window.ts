@@ -1,5 +1,6 @@
 import { gatherStream } from '../../src/gather.ts';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import { logNormal, seeded } from '../support/latency.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 
 /*
  * What does the reorder window cost when a post stalls? The makespan of gatherStream in virtual time, against the
@@ -14,27 +15,18 @@ const STALL_MS = 5_000;
 const STALLED = [0, 1 / 1_000, 1 / 100];
 const WINDOWS = [256, 1_024, 4_096, 8_192, Number.POSITIVE_INFINITY];
 
-/** Numbers from 0 to 1, the same for the same seed (the generator of Numerical Recipes). */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 function latencies(stalled: number): number[] {
   const random = seeded(7);
+  const draw = logNormal(MEDIAN_MS, SIGMA);
   return Array.from({ length: POSTS }, () => {
-    const normal = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-    const latencyMs = MEDIAN_MS * Math.exp(SIGMA * normal);
+    const latencyMs = draw(random);
     return random() < stalled ? STALL_MS + latencyMs : latencyMs;
   });
 }
 
 async function makespanMs(latenciesMs: readonly number[], window: number): Promise<number> {
-  const clock = new FakeClock();
-  const fetched = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
+  const clock = new VirtualClock();
+  const fetched = (ms: number) => new Promise<void>((resolve) => clock.afterExactly(ms, resolve));
   const outcomes = gatherStream(latenciesMs, fetched, { concurrency: CONCURRENCY, window });
   const taken = async () => {
     let posts = 0;

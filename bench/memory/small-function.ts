@@ -1,4 +1,5 @@
-import { type Invocation, median, startFunction } from './function.ts';
+import { spread } from '../support/spread.ts';
+import { type Invocation, startFunction } from './function.ts';
 
 /*
  * Do large batches fit into small functions? Each under the heap limit that Node gives itself in a function of that
@@ -19,7 +20,7 @@ try {
     for (let round = 0; round < ROUNDS; round++)
       invocations.push(await benchFunction.invoke(posts, postBytes, memoryMb));
     const peakRssMb = Math.max(...invocations.map(({ peakRssBytes }) => peakRssBytes)) / 2 ** 20;
-    const postsPerSecond = Math.round(posts / median(invocations.map(({ seconds }) => seconds)));
+    const postsPerSecond = Math.round(posts / spread(invocations.map(({ seconds }) => seconds)).median);
     if (peakRssMb > memoryMb) process.exitCode = 1;
     rows.push({
       posts,

@@ -1,13 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
+import { postOf } from '../support/post.ts';
 
 /* A posts API in a thread of its own: every id is a post of `workerData` bytes. Tells its port. */
-const post = (id: string): string => {
-  const head = `{"userId":1,"id":${id},"title":"`;
-  return `${head}${'x'.repeat(Number(workerData) - head.length - 2)}"}`;
-};
 const server = createServer(({ url = '' }, response) => {
-  response.setHeader('content-type', 'application/json').end(post(url.slice(url.lastIndexOf('/') + 1)));
+  const id = url.slice(url.lastIndexOf('/') + 1);
+  response.setHeader('content-type', 'application/json').end(postOf(id, Number(workerData)));
 });
 server.listen(0, '127.0.0.1', () => parentPort?.postMessage((server.address() as AddressInfo).port));

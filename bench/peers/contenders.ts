@@ -2,7 +2,8 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { nodeOptions } from '../node-options.ts';
+import type { S3Store } from '../../local/world/s3.ts';
+import { nodeOptions } from '../support/node-options.ts';
 import type { Task } from './contenders/contender.ts';
 import { runMeasured, runSelfMeasured } from './process.ts';
 
@@ -28,8 +29,7 @@ export interface Contender {
 
 /** What the contenders share. */
 export interface Surroundings {
-  /** The embedded S3. */
-  readonly endpoint: string;
+  readonly store: S3Store;
   readonly bucket: string;
   /** For files that live for as long as a run. */
   readonly directory: string;
@@ -86,12 +86,9 @@ export async function findContenders(surroundings: Surroundings): Promise<Found>
 export const OURS = 'our handler';
 export const OURS_HEDGED = `${OURS}, HEDGE=on`;
 
-function ours({ endpoint, bucket }: Surroundings): Contender[] {
+function ours({ store, bucket }: Surroundings): Contender[] {
   const env = {
-    AWS_ENDPOINT_URL_S3: endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
+    ...store.environment,
     RESULTS_BUCKET: bucket,
     POST_IDS: '1',
   };

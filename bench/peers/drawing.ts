@@ -1,6 +1,7 @@
-import { type Bar, type BarPanel, barChart } from '../bar-chart.ts';
+import { type Bar, type BarPanel, barChart } from '../support/bar-chart.ts';
+import { spread } from '../support/spread.ts';
 import type { Sample } from './contenders.ts';
-import { type Measurements, samples, spread } from './report.ts';
+import { type Measurements, samples } from './report.ts';
 import type { Results } from './rounds.ts';
 
 /** The figures of docs/benchmarks.md as bars. wrk is left out: it would make all others short. */

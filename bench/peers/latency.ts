@@ -1,4 +1,4 @@
-import { drawn, listSchedule, logNormal } from '../tail/latency.ts';
+import { drawLatencies, listSchedule, logNormal } from '../support/latency.ts';
 
 export const MEDIAN_MS = 50;
 export const SIGMA = 0.5;
@@ -9,7 +9,7 @@ export const STALLS = { share: 0.02, stallMs: 2_000 };
  * them. Only first requests stall: whoever asks again, or twice, is served.
  */
 export function latencyMs(seed: number, post: number, request: number, stalls: boolean): number {
-  const draw = drawn(seed, logNormal(MEDIAN_MS, SIGMA), stalls && request === 0 ? STALLS : undefined);
+  const draw = drawLatencies(seed, logNormal(MEDIAN_MS, SIGMA), stalls && request === 0 ? STALLS : undefined);
   return Math.round(draw(post, request));
 }
 

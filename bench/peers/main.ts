@@ -5,6 +5,7 @@ import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { startS3Store } from '../../local/world/s3.ts';
+import { fillPlace } from '../../scripts/fill-place.ts';
 import { type Contender, findContenders, PARTS, type Part } from './contenders.ts';
 import { drawPeers } from './drawing.ts';
 import { idealMs } from './latency.ts';
@@ -97,8 +98,7 @@ async function main(): Promise<void> {
   opened.defer(() => lateOrigin.close());
   const store = await startS3Store({ directory: join(directory, 's3'), buckets: [BUCKET] });
   opened.defer(() => store.close());
-  const { endpoint } = store;
-  const { contenders, missing, versions } = await findContenders({ endpoint, bucket: BUCKET, directory });
+  const { contenders, missing, versions } = await findContenders({ store, bucket: BUCKET, directory });
   for (const reason of missing) console.log(`Left out: ${reason}`);
 
   const chosen = contenders.filter(({ name }) => options.only.some((part) => name.includes(part)));
@@ -200,14 +200,9 @@ async function machine(): Promise<string> {
 /** Puts the figures between the marks of benchmarks.md, where its text stands around them, and draws them. */
 async function write(directory: string, measurements: Measurements): Promise<void> {
   const text = await readFile(join(projectDocs, 'benchmarks.md'), 'utf8');
-  const [before, after] = [text.split(START)[0], text.split(END)[1]];
-  if (before === undefined || after === undefined)
-    throw new Error(`Expected ${START} and ${END} in docs/benchmarks.md`);
+  const filled = fillPlace(text, START, END, `\n${report(measurements)}`);
   await mkdir(directory, { recursive: true });
-  await writeFile(
-    join(directory, 'benchmarks.md'),
-    `${before}${START}\n\n${report(measurements)}\n${END}${after}`,
-  );
+  await writeFile(join(directory, 'benchmarks.md'), filled);
   await writeFile(join(directory, 'benchmarks.svg'), drawPeers(measurements));
 }
 

@@ -1,13 +1,13 @@
 /**
  * A posts API in a process of its own, which tells its port to whoever forked it, and ends with it.
  *
- * `/<bytes>/posts/<id>` answers at once, `/late/<run>/<seed>/<stalls: 0 or 1>/posts/<id>` as peers-latency.ts says:
+ * `/<bytes>/posts/<id>` answers at once, `/late/<run>/<seed>/<stalls: 0 or 1>/posts/<id>` as latency.ts says:
  * each run meets the same latencies anew.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { postOf } from '../support/post.ts';
 import { latencyMs } from './latency.ts';
-import { postOf } from './upstream.ts';
 
 const LATE_BYTES = 300;
 const requests = new Map<string, number>();

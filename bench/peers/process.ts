@@ -1,8 +1,9 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
+import { readPeakRssBytes } from '../support/peak-rss.ts';
 import type { Report } from './contenders/contender.ts';
 
 export interface ProcessOptions {
@@ -86,9 +87,9 @@ export async function runMeasured(
       stderr += text;
     });
     let peakRssBytes = 0;
-    const watch = setInterval(async () => {
+    const watch = setInterval(() => {
       const [pid] = told.split('\n');
-      if (pid) peakRssBytes = Math.max(peakRssBytes, await peakRssBytesOf(pid));
+      if (pid) peakRssBytes = Math.max(peakRssBytes, readPeakRssBytes(pid));
     }, 5);
     const [code] = await once(child, 'close').finally(() => clearInterval(watch));
     if (code !== 0) throw new Error(lastWords(stderr) || `${command[0]} ended with ${code}`);
@@ -106,16 +107,6 @@ function cpuSeconds(times: string): number {
     .split(' ')
     .map((time) => /^(\d+)m([\d.]+)s$/.exec(time) ?? [])
     .reduce((sum, [, minutes, seconds]) => sum + Number(minutes) * 60 + Number(seconds), 0);
-}
-
-async function peakRssBytesOf(pid: string): Promise<number> {
-  try {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8');
-    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1_024;
-  } catch {
-    // It has ended.
-    return 0;
-  }
 }
 
 /** The line that names the error, where there is one, else the last. */

@@ -1,3 +1,4 @@
+import { type Spread, spread } from '../support/spread.ts';
 import { OURS, OURS_HEDGED, type Sample } from './contenders.ts';
 import type { Outcome, Results } from './rounds.ts';
 
@@ -210,24 +211,6 @@ function failure(outcomes: readonly Outcome[] | undefined): string {
   const failures = outcomes.flatMap((outcome) => ('failed' in outcome ? outcome.failed : []));
   const last = (failures[0] ?? '').trim().split('\n').at(-1) ?? '';
   return `failed in ${failures.length} of ${times(outcomes.length)}: ${last.replaceAll('|', '\\|').slice(0, 160)}`;
-}
-
-export interface Spread {
-  readonly median: number;
-  readonly least: number;
-  readonly most: number;
-}
-
-export function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = (sorted.length - 1) / 2;
-  const low = sorted[Math.floor(half)] ?? Number.NaN;
-  const high = sorted[Math.ceil(half)] ?? Number.NaN;
-  return {
-    median: (low + high) / 2,
-    least: sorted[0] ?? Number.NaN,
-    most: sorted.at(-1) ?? Number.NaN,
-  };
 }
 
 function show(values: Spread | undefined, format: (value: number) => string): string {

@@ -5,6 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { POST_TAIL, postHead } from '../support/post.ts';
 
 /** A posts API on 127.0.0.1, in a process of its own: `/<bytes>/posts/<id>`. */
 export interface Upstream {
@@ -19,15 +20,6 @@ const FILLER_BYTES = 1_000;
 /** A variable of nginx, in braces as text may follow it. */
 const FILLER = '$' + '{filler}';
 
-/** A post of so many bytes. nginx writes the same. */
-export function postOf(id: number, bytes: number): string {
-  const head = headOf(String(id));
-  return `${head}${'x'.repeat(bytes - head.length - TAIL.length)}${TAIL}`;
-}
-
-const headOf = (id: string): string => `{"userId":1,"id":${id},"title":"`;
-const TAIL = '"}';
-
 /** nginx where there is one, else Node. `sizes` are those that it serves; `directory` is for nginx's own files. */
 export async function startUpstream(directory: string, sizes: readonly number[]): Promise<Upstream> {
   for (const program of ['nginx', '/usr/sbin/nginx']) {
@@ -40,7 +32,7 @@ export async function startUpstream(directory: string, sizes: readonly number[])
   return startNodeOrigin();
 }
 
-/** The origin of peers-origin.ts, which can be late. */
+/** The origin of origin.ts, which can be late. */
 export async function startNodeOrigin(): Promise<Upstream> {
   const child = fork(join(import.meta.dirname, 'origin.ts'));
   const exited = once(child, 'exit');
@@ -102,6 +94,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** Has nginx answer with what `postOf` of support/post.ts makes. */
 function nginxConfig(directory: string, port: number, sizes: readonly number[]): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (kind) => `${kind}_temp_path ${join(directory, kind)};`,
@@ -111,9 +104,9 @@ function nginxConfig(directory: string, port: number, sizes: readonly number[]):
   // 4 KB, so that the longer part of a long one is a variable's value, several times.
   const locations = sizes.flatMap((bytes) =>
     digits.map((count) => {
-      const fill = bytes - headOf('').length - count - TAIL.length;
+      const fill = bytes - postHead('').length - count - POST_TAIL.length;
       const filler = FILLER.repeat(fill / FILLER_BYTES) + 'x'.repeat(fill % FILLER_BYTES);
-      return `location ~ "^/${bytes}/posts/(\\d{${count}})$" { return 200 '${headOf('$1')}${filler}${TAIL}'; }`;
+      return `location ~ "^/${bytes}/posts/(\\d{${count}})$" { return 200 '${postHead('$1')}${filler}${POST_TAIL}'; }`;
     }),
   );
   return `

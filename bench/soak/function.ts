@@ -1,10 +1,6 @@
 /** The built function in a process of its own, warm from run to run: tells its memory and sockets when asked. */
 import { readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
-
-const bundle: typeof import('../../src/lambda/fetch.ts') = await import(
-  join(import.meta.dirname, '../../dist/handler.js')
-);
+import { invokeBuilt } from '../support/built-function.ts';
 
 export interface Held {
   readonly heapBytes: number;
@@ -37,9 +33,7 @@ process.on('unhandledRejection', (error) => {
 process.on(
   'message',
   async ({ event, requestId }: { readonly event?: unknown; readonly requestId: string }) => {
-    // All that the function uses of its context.
-    const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => 900_000 } as never;
-    process.send?.(event === undefined ? held() : await bundle.handler(event, context));
+    process.send?.(event === undefined ? held() : await invokeBuilt(event, requestId));
   },
 );
 process.send?.('ready');

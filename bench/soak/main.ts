@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { startS3Store } from '../../local/world/s3.ts';
 import type { DirectReply } from '../../src/lambda/events/reply.ts';
 import { documentFaults } from '../../test/support/schemas.ts';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptions } from '../support/node-options.ts';
 import { faultOf, postOf, STRAYS_FROM_ID } from './faults.ts';
 import type { Held } from './function.ts';
 
@@ -36,10 +36,7 @@ const child = fork(join(import.meta.dirname, 'function.ts'), {
   env: {
     PATH: process.env.PATH,
     POST_URL: `${origin}/posts/{id}`,
-    AWS_ENDPOINT_URL_S3: store.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
+    ...store.environment,
     RESULTS_BUCKET: BUCKET,
     MAX_ATTEMPTS: String(MAX_ATTEMPTS),
     ATTEMPT_TIMEOUT_MS: '2000',

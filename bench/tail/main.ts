@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chart } from './chart.ts';
+import { type Spread, spread } from '../support/spread.ts';
+import { drawMakespan, drawThrottled } from './drawings.ts';
 import { CONCURRENCY, type Contender, type Simulated } from './run.ts';
 import {
   type Batch,
@@ -8,7 +9,6 @@ import {
   extraRequests,
   fetchBatch,
   fetchFrom,
-  idealCompletedMs,
   idealMs,
   OTHERS,
   perSecond,
@@ -23,6 +23,7 @@ import {
  * sockets: makespans against the ideal list schedule, with and without posts that stall, and what comes of origins
  * that throttle. The same seeded latencies for every contender. Exits with 1 when a target is missed.
  */
+
 /**
  * Of 2,000 posts every other batch has one whose second request stalls as well (1 in 2,500 does), and is late by a
  * stall, which is as long as the whole batch: shown, and not judged.
@@ -49,11 +50,6 @@ const CONTENDERS: Readonly<Record<string, Contender>> = {
   'RATE_LIMIT=95': { adaptive: true, ratePerSecond: 95 },
 };
 
-interface Spread {
-  readonly median: number;
-  readonly worst: number;
-}
-
 interface Verdict {
   readonly target: string;
   readonly limit: string;
@@ -69,12 +65,7 @@ function judge(target: string, values: readonly number[], limit: number, isMost:
   verdicts.push({ target, limit: `${isMost ? '≤' : '≥'} ${limit}`, measured: worst.toFixed(3), reached });
 }
 
-function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1] ?? Number.NaN, worst: sorted.at(-1) ?? Number.NaN };
-}
-
-const ratio = ({ median, worst }: Spread): string => `${median.toFixed(3)} / ${worst.toFixed(3)}`;
+const ratio = ({ median, most }: Spread): string => `${median.toFixed(3)} / ${most.toFixed(3)}`;
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 async function makespans(): Promise<void> {
@@ -114,7 +105,7 @@ async function makespans(): Promise<void> {
             HEDGE: hedge ? 'on' : 'off',
             '× ideal': ratio(spread(overIdeal)),
             '× without stalls': ratio(spread(overPlain)),
-            'more requests': percent(spread(extra).worst),
+            'more requests': percent(Math.max(...extra)),
           });
           if (!adaptive && !stalls && !hedge)
             judge(`${name}: makespan / ideal`, overIdeal, TARGETS.overIdeal, true);
@@ -182,109 +173,6 @@ async function others(): Promise<void> {
 function lost(runs: readonly Simulated[]): string {
   const rejected = Math.max(...runs.map((run) => run.rejected));
   return rejected === 0 ? '' : `, ${rejected} rejected`;
-}
-
-async function drawMakespan(): Promise<string> {
-  const batch: Batch = { posts: 10_000, distribution: 'log-normal', seed: 1 };
-  const curve = (completedMs: readonly number[]) =>
-    Array.from({ length: 201 }, (_, index) => {
-      const post = Math.round((index / 200) * (completedMs.length - 1));
-      return [(completedMs[post] as number) / 1_000, post + 1] as const;
-    });
-  const unhedged = await fetchBatch(batch, true, {});
-  const hedged = await fetchBatch(batch, true, { hedge: true });
-  return chart('Posts completed over time, with and without hedging', [
-    {
-      title: '10,000 posts at 50 in flight, log-normal around 50 ms; 2 % of the requests stall for 2 s',
-      yLabel: 'posts completed',
-      curves: [
-        {
-          name: 'ideal, nothing stalls',
-          colour: 'grey',
-          dashed: true,
-          points: curve(idealCompletedMs(batch, false)),
-        },
-        { name: 'stalls, HEDGE=on', colour: 'blue', points: curve(hedged.completedMs) },
-        { name: 'stalls, HEDGE=off', colour: 'orange', points: curve(unhedged.completedMs) },
-      ],
-    },
-  ]);
-}
-
-const BIN_MS = 500;
-
-/** A second's worth of what happened, every half second. */
-function perSecondOverTime(timesMs: readonly number[], endMs: number) {
-  const bins = new Array<number>(Math.ceil(endMs / BIN_MS)).fill(0);
-  for (const ms of timesMs) {
-    const bin = Math.floor(ms / BIN_MS);
-    bins[bin] = (bins[bin] ?? 0) + 1;
-  }
-  return bins.map((count, bin) => [((bin + 0.5) * BIN_MS) / 1_000, (count * 1_000) / BIN_MS] as const);
-}
-
-async function drawThrottled(): Promise<string> {
-  const batch = { posts: 2_000, medianMs: 50, seed: 1 };
-  const adaptive = await fetchFrom('token bucket', batch, { adaptive: true });
-  const fixed = await fetchFrom('token bucket', batch, {});
-  const sent = ({ requests, makespanMs }: Simulated) =>
-    perSecondOverTime(
-      requests.map(({ startMs }) => startMs),
-      makespanMs,
-    );
-  const throttled = ({ requests, makespanMs }: Simulated) =>
-    perSecondOverTime(
-      requests.filter((request) => request.throttled).map(({ startMs }) => startMs),
-      makespanMs,
-    );
-  const every = adaptive.allowed.filter((_, index) => index % 2 === 0);
-  const endS = adaptive.makespanMs / 1_000;
-  const outcome = ({ fulfilled, rejected }: Simulated) =>
-    `${fulfilled.toLocaleString('en-US')} posts came, ${rejected.toLocaleString('en-US')} rejected`;
-  return chart('Requests to an origin that throttles over 100 a second, adaptive and fixed', [
-    {
-      title: `ADAPTIVE=on, where the origin takes 100 a second: ${outcome(adaptive)}`,
-      yLabel: 'requests a second',
-      curves: [
-        { name: 'sent', colour: 'blue', points: sent(adaptive) },
-        { name: 'answered 429', colour: 'orange', points: throttled(adaptive) },
-        {
-          name: 'pace',
-          colour: 'green',
-          dashed: true,
-          points: every.map(({ atMs, perSecond }) => [atMs / 1_000, perSecond] as const),
-        },
-      ],
-    },
-    {
-      title: `ADAPTIVE=off: ${outcome(fixed)}`,
-      yLabel: 'requests a second',
-      curves: [
-        { name: 'sent', colour: 'blue', points: sent(fixed) },
-        { name: 'answered 429', colour: 'orange', points: throttled(fixed) },
-      ],
-    },
-    {
-      title: 'The limit of requests in flight',
-      yLabel: 'requests',
-      curves: [
-        {
-          name: 'ADAPTIVE=on',
-          colour: 'blue',
-          points: every.map(({ atMs, inFlight }) => [atMs / 1_000, inFlight] as const),
-        },
-        {
-          name: 'ADAPTIVE=off',
-          colour: 'grey',
-          dashed: true,
-          points: [
-            [0, CONCURRENCY],
-            [endS, CONCURRENCY],
-          ],
-        },
-      ],
-    },
-  ]);
 }
 
 const docs = join(import.meta.dirname, '../../docs');

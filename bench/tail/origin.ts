@@ -1,12 +1,9 @@
 import type { AttemptResult, RequestPost } from '../../src/fetch/origin/attempt.ts';
-import { type LatencyMs, seeded } from './latency.ts';
-import type { VirtualClock } from './virtual-clock.ts';
+import { type LatencyMs, seeded } from '../support/latency.ts';
+import type { VirtualClock } from '../support/virtual-clock.ts';
 
 /** What an origin does with a request that arrives: it answers with the post, or with a status, or never. */
-export type Verdict =
-  | 'post'
-  | 'hang'
-  | { readonly status: 429 | 503; readonly retryAfter?: string | undefined };
+type Verdict = 'post' | 'hang' | { readonly status: 429 | 503; readonly retryAfter?: string | undefined };
 
 /** Decides on a request that arrives, `inFlight` of them with it. Holds the state of one run. */
 export type Gate = (nowMs: number, inFlight: number) => Verdict;

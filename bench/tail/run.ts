@@ -1,10 +1,9 @@
-import { fetchPostWith } from '../../src/fetch/fetch-post.ts';
+import { startFetching, type TrafficSummary } from '../../src/fetch/fetching.ts';
 import { LearnedPace } from '../../src/fetch/politeness/pace.ts';
-import { startTraffic, type TrafficReport } from '../../src/fetch/politeness/politeness.ts';
 import { gatherStream } from '../../src/gather.ts';
-import { type LatencyMs, seeded } from './latency.ts';
+import { type LatencyMs, seeded } from '../support/latency.ts';
+import { VirtualClock } from '../support/virtual-clock.ts';
 import { type MakeGate, open, type Request, simulateOrigin } from './origin.ts';
-import { VirtualClock } from './virtual-clock.ts';
 
 export interface Contender {
   readonly adaptive?: boolean;
@@ -25,7 +24,7 @@ export interface Simulation {
 }
 
 /** What the limiter allowed at a time: requests in flight, and a second. */
-export interface Allowed {
+interface Allowed {
   readonly atMs: number;
   readonly inFlight: number;
   /** Infinity as long as none was learned. */
@@ -42,7 +41,7 @@ export interface Simulated {
   /** When posts were fulfilled, in time. */
   readonly completedMs: readonly number[];
   readonly allowed: readonly Allowed[];
-  readonly report: TrafficReport;
+  readonly report: TrafficSummary;
 }
 
 export const CONCURRENCY = 50;
@@ -60,9 +59,6 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
   const clock = new VirtualClock();
   const { requestPost, requests } = simulateOrigin(clock, latencyMs, gate());
   const settings = {
-    origin: { requestPost, unsolicited: () => 0 },
-    clock,
-    random: seeded(seed),
     concurrency: CONCURRENCY,
     adaptive,
     ratePerSecond,
@@ -71,12 +67,11 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
     maxAttempts: 4,
     attemptTimeoutMs: ATTEMPT_TIMEOUT_MS,
     maxBodyBytes: 1_048_576,
-    startMs: 0,
-    deadlineMs: DEADLINE_MS,
-    requested: posts,
   };
-  const traffic = startTraffic(settings);
-  const fetchPost = fetchPostWith({ ...settings, ...traffic });
+  const origin = { startRun: () => ({ requestPost, unsolicited: () => 0 }) };
+  const ports = { origin, clock, random: seeded(seed) };
+  const run = { startMs: 0, deadlineMs: DEADLINE_MS, requested: posts };
+  const { fetchPost, summary } = startFetching(settings, ports, run);
   const completedMs: number[] = [];
   const outcomes = gatherStream(
     Array.from({ length: posts }, (_, id) => id),
@@ -90,7 +85,7 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
   const allowed: Allowed[] = [];
   const pace = observePace(withoutPace);
   const sample = (): void => {
-    const inFlight = traffic.report().concurrency.final;
+    const inFlight = summary().concurrency.final;
     allowed.push({ atMs: clock.now(), inFlight, perSecond: pace.perSecond() });
     clock.afterExactly(SAMPLE_EVERY_MS, sample);
   };
@@ -105,7 +100,7 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
       throttled: requests.filter(({ throttled }) => throttled).length,
       completedMs,
       allowed,
-      report: traffic.report(),
+      report: summary(),
     };
   } finally {
     pace.stop();

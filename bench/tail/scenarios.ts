@@ -1,4 +1,4 @@
-import { drawn, listSchedule, logNormal, uniform } from './latency.ts';
+import { drawLatencies, listSchedule, logNormal, uniform } from '../support/latency.ts';
 import { atRandom, fixedWindow, hangsBeyond, mostInFlight, open, tokenBucket } from './origin.ts';
 import { CONCURRENCY, type Contender, type Simulated, simulate } from './run.ts';
 
@@ -30,7 +30,7 @@ export interface Batch {
 
 /** The latencies of a batch with 2 % stalls of 40 times the median, or of the same without. */
 function latencies({ distribution, seed }: Batch, stalls: boolean) {
-  return drawn(seed, DISTRIBUTIONS[distribution], stalls ? STALLS : undefined);
+  return drawLatencies(seed, DISTRIBUTIONS[distribution], stalls ? STALLS : undefined);
 }
 
 export function fetchBatch(batch: Batch, stalls: boolean, contender: Contender): Promise<Simulated> {
@@ -83,7 +83,7 @@ export function fetchFrom(
   contender: Contender,
 ): Promise<Simulated> {
   const gate = { ...THROTTLING, ...OTHERS }[origin];
-  return simulate(contender, { posts, latencyMs: drawn(seed, logNormal(medianMs, 0.3)), gate, seed });
+  return simulate(contender, { posts, latencyMs: drawLatencies(seed, logNormal(medianMs, 0.3)), gate, seed });
 }
 
 /** Posts that came, in a second. */

@@ -5,33 +5,58 @@ export interface Terminal {
   write(text: string): unknown;
 }
 
+/** Takes a line off the terminal, for another one in its place. */
+export const eraseLine = '\r\u001b[K';
+
+/** How many requests an origin has answered. */
+export interface Answers {
+  readonly count: number;
+  /** Milliseconds from the first one on. */
+  readonly sinceMs: number;
+  stop(): void;
+}
+
 // undici publishes it when a response has been read to its end, whichever copy of undici the bundle carries.
 const answeredChannel = 'undici:request:trailers';
-const eraseLine = '\r\u001b[K';
 
-/**
- * Keeps a line on the terminal that counts the requests to `origin` which were answered; a retry is a request
- * like any other. Returns a function that stops it and erases the line. It keeps no process alive.
- */
-export function showProgress(origin: string, terminal: Terminal): () => void {
-  let answered = 0;
-  let firstAt = 0;
-  const count = (message: unknown) => {
+/** Counts the requests of this process that `origin` answers; a retry is a request like any other. */
+export function countAnswers(origin: string | undefined): Answers {
+  let count = 0;
+  let firstAtMs = 0;
+  const onAnswer = (message: unknown): void => {
     const { request } = message as { request: { origin?: string | URL } }; // as undici documents it
     if (URL.parse(String(request.origin))?.origin !== origin) return;
-    if (answered === 0) firstAt = performance.now();
-    answered += 1;
+    if (count === 0) firstAtMs = performance.now();
+    count += 1;
   };
-  const draw = () => {
-    if (answered === 0) return;
-    const seconds = (performance.now() - firstAt) / 1000;
-    const rate = seconds < 0.5 ? '' : `, ${Math.round(answered / seconds).toLocaleString('en')} a second`;
-    terminal.write(`${eraseLine}${answered.toLocaleString('en')} requests answered${rate}`);
+  subscribe(answeredChannel, onAnswer);
+  return {
+    get count() {
+      return count;
+    },
+    get sinceMs() {
+      return count === 0 ? 0 : performance.now() - firstAtMs;
+    },
+    stop: () => unsubscribe(answeredChannel, onAnswer),
   };
-  subscribe(answeredChannel, count);
+}
+
+/**
+ * Keeps a line on the terminal that counts the requests which `origin` answered. Returns a function that stops it and
+ * erases the line. It keeps no process alive.
+ */
+export function showProgress(origin: string, terminal: Terminal): () => void {
+  const answers = countAnswers(origin);
+  const draw = (): void => {
+    if (answers.count === 0) return;
+    const seconds = answers.sinceMs / 1000;
+    const rate =
+      seconds < 0.5 ? '' : `, ${Math.round(answers.count / seconds).toLocaleString('en')} a second`;
+    terminal.write(`${eraseLine}${answers.count.toLocaleString('en')} requests answered${rate}`);
+  };
   const timer = setInterval(draw, 100).unref();
   return () => {
-    unsubscribe(answeredChannel, count);
+    answers.stop();
     clearInterval(timer);
     terminal.write(eraseLine);
   };

@@ -1,34 +1,33 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
+import type { ErrorSummary, RunSummary } from '../../src/document/tally.ts';
+import type { Reason } from '../../src/fetch/outcome.ts';
 
-/** As much of a stored document as the report shows. */
-export interface Report {
+/** As much of a run as is shown of it. */
+export interface ShownRun {
   readonly results: readonly Outcome[];
-  readonly errors: { readonly byCode: Readonly<Record<string, number>> };
-  readonly summary: {
-    readonly durationMs: number;
-    readonly requested: number;
-    readonly fulfilled: number;
-    readonly rejected: number;
-    readonly attempts: number;
-    readonly complete: boolean;
-  };
+  readonly errors: Pick<ErrorSummary, 'byCode'>;
+  readonly summary: Pick<
+    RunSummary,
+    'durationMs' | 'requested' | 'fulfilled' | 'rejected' | 'attempts' | 'complete'
+  >;
 }
 
+/** As much of a line of the results as is shown of it. */
 export type Outcome =
   | { readonly index: number; readonly status: 'fulfilled'; readonly value: unknown }
-  | { readonly index: number; readonly status: 'rejected'; readonly reason: { readonly message: string } };
+  | { readonly index: number; readonly status: 'rejected'; readonly reason: Pick<Reason, 'message'> };
 
 /** Of longer runs neither every post nor the document is for reading on a terminal. */
 export const shownWhole = 20;
 
 /** A line for each post (of a long run: the first ten and the last), and one that sums up. */
-export function reportOf({ results, errors, summary }: Report): string {
-  const lines = results.map(lineOf);
+export function describeRun({ results, errors, summary }: ShownRun): string {
+  const lines = results.map(describeOutcome);
   if (lines.length > shownWhole) {
     const left = lines.length - 11;
     lines.splice(10, left, styleText('dim', `… ${count(left)} more`));
   }
-  const byCode = Object.entries(errors.byCode).map(([code, times]) => `${code} ${count(times)}`);
+  const byCode = describeCodes(errors);
   const sum = [
     `${count(summary.requested, 'post')} in ${count(summary.durationMs)} ms: ${count(summary.fulfilled)} fulfilled`,
     `${count(summary.rejected)} rejected${byCode.length > 0 ? ` (${byCode.join(', ')})` : ''}`,
@@ -39,11 +38,16 @@ export function reportOf({ results, errors, summary }: Report): string {
 }
 
 /** `Post 1: …` or `Post 2 failed: …`, with its position from 1. */
-export function lineOf(outcome: Outcome): string {
+export function describeOutcome(outcome: Outcome): string {
   const position = outcome.index + 1;
   return outcome.status === 'fulfilled'
     ? `Post ${position}: ${onTerminal(titleOf(outcome.value))}`
     : styleText('red', `Post ${position} failed: ${onTerminal(outcome.reason.message)}`);
+}
+
+/** `NOT_FOUND 2`, for each code. */
+export function describeCodes({ byCode }: Pick<ErrorSummary, 'byCode'>): string[] {
+  return Object.entries(byCode).map(([code, times]) => `${code} ${count(times)}`);
 }
 
 function titleOf(value: unknown): string {
@@ -51,13 +55,14 @@ function titleOf(value: unknown): string {
   return hasTitle && typeof value.title === 'string' ? value.title : JSON.stringify(value);
 }
 
-// What a server sent may hold line breaks and commands to the terminal.
+/** In one line of at most 100 characters: what a server sent may hold line breaks and commands to the terminal. */
 function onTerminal(received: string): string {
   const line = stripVTControlCharacters(received).replace(/[\s\p{Cc}]+/gu, ' ');
   return line.length > 100 ? `${line.slice(0, 99)}…` : line;
 }
 
-function count(number: number, noun?: string): string {
+/** `1,000`, or `1,000 posts`. */
+export function count(number: number, noun?: string): string {
   const figure = number.toLocaleString('en');
   return noun === undefined ? figure : `${figure} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -1,41 +1,37 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { parseArgs } from 'node:util';
 import { BatchFetcherError } from '../../src/base/errors.ts';
-import { parseName } from '../../src/batch/ids.ts';
-import type { OutcomeLine } from '../../src/document/outcome-lines.ts';
-import type { RunManifest } from '../../src/run/parts/conclude.ts';
+import { parseName } from '../../src/batch/parse-ids.ts';
+import type { OutcomeLine } from '../../src/document/outcome-line.ts';
+import { VARIABLES } from '../../src/lambda/config.ts';
+import { parseEntries } from '../../src/run/parts/run-manifest.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';
-import { createPartsStore } from '../../src/store/plan-store.ts';
+import type { StoreOptions } from '../../src/store/keys.ts';
+import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
 import { createS3Client } from '../../src/store/s3.ts';
-import { localBucket, storeDirectory } from '../world/plugin.ts';
+import { useStore } from '../world/environment.ts';
+import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
-import { lineOf } from './report.ts';
-import { asUsageError, UsageError } from './usage.ts';
+import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
+import { describeOutcome } from './report.ts';
 
 const usage = 'npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]';
+const LINE_BREAK = Buffer.from('\n');
 
-interface Request {
-  readonly runId: string;
-  /** Only posts that were not fetched. */
-  readonly failed: boolean;
-  /** JSON Lines, on a terminal as well. */
-  readonly ndjson: boolean;
-  /** On AWS, by the credentials of the environment; undefined for local runs. */
-  readonly bucket: string | undefined;
-  readonly prefix: string;
-}
-
-async function results(args: readonly string[]): Promise<void> {
-  const { runId, failed, ndjson, bucket, prefix } = readArguments(args);
+await runCommand(usage, async () => {
+  const { runId, failed, ndjson, bucket, prefix } = parseRequest();
   await using world = new AsyncDisposableStack();
-  const client = createS3Client(bucket === undefined ? await startLocalStore(world) : {});
+  if (bucket === undefined) {
+    const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
+    world.defer(() => store.close());
+    useStore(store);
+  }
+  const client = createS3Client();
   world.defer(() => client.destroy());
-  const options = { client, bucket: bucket ?? localBucket, prefix };
   const stopping = new AbortController();
-  const lines = linesOf(runId, options, stopping.signal);
+  const lines = readLines(runId, { client, bucket: bucket ?? localBucket, prefix }, stopping.signal);
   const isForPeople = process.stdout.isTTY && !ndjson;
   const text = Readable.from(textOf(lines, failed, isForPeople), { objectMode: false });
   // Whoever reads may have enough: `| head` say.
@@ -44,75 +40,75 @@ async function results(args: readonly string[]): Promise<void> {
     await pipeline(text, process.stdout, { end: false });
     if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
   } catch (error) {
+    if (error instanceof BatchFetcherError) throw new CommandFailedError(error.message, { cause: error });
     if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
   }
+});
+
+interface Request {
+  readonly runId: string;
+  /** Whether only posts are shown that were not fetched. */
+  readonly failed: boolean;
+  /** Whether JSON Lines are shown on a terminal as well. */
+  readonly ndjson: boolean;
+  /** On AWS, by the credentials of the environment; undefined for local runs. */
+  readonly bucket: string | undefined;
+  readonly prefix: string;
 }
 
-function readArguments(args: readonly string[]): Request {
+function parseRequest(): Request {
   const options = {
     failed: { type: 'boolean', default: false },
     ndjson: { type: 'boolean', default: false },
     bucket: { type: 'string' },
-    prefix: { type: 'string', default: 'runs/' },
+    prefix: { type: 'string', default: VARIABLES.resultsPrefix.fallback },
   } as const;
+  const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
+  const [runId, ...more] = positionals;
+  if (runId === undefined || more.length > 0)
+    throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
   try {
-    const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
-    const [runId, ...more] = positionals;
-    if (runId === undefined || more.length > 0)
-      throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
     return { ...values, bucket: values.bucket, runId: parseName(runId, 'runId') };
   } catch (error) {
-    if (error instanceof BatchFetcherError) throw new UsageError(error.message);
-    throw asUsageError(error);
+    throw error instanceof BatchFetcherError ? new UsageError(error.message) : error;
   }
-}
-
-async function startLocalStore(world: AsyncDisposableStack) {
-  const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
-  world.defer(() => store.close());
-  return {
-    endpoint: store.endpoint,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-  };
 }
 
 /** The outcomes of a run, or of the parts of one in their order, each with its index in the whole run. */
-async function* linesOf(
+async function* readLines(
   runId: string,
-  options: Parameters<typeof createRunStore>[0],
+  options: StoreOptions,
   signal: AbortSignal,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
-  const store = createRunStore(options);
-  const parts = createPartsStore(options);
-  const linesOfRun = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
-    const stored = await store.find(id, signal);
+  const runs = createRunStore(options);
+  const plans = createPlanStore(options);
+  const readDocument = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
+    const stored = await runs.find(id, signal);
     if (!stored) return false;
-    yield* outcomesOf({ runId: id, stored }, store, signal);
+    yield* outcomesOf({ runId: id, stored }, runs, signal);
     return true;
   };
-  if (yield* linesOfRun(runId)) return;
-  const object = await parts.readManifest(runId, signal);
-  if (!object) {
-    const { bucket, manifestKey } = parts.placeOf(runId);
+  if (yield* readDocument(runId)) return;
+  const runManifest = await plans.readRunManifest(runId, signal);
+  if (!runManifest) {
+    const { bucket, runManifest: key } = plans.placeOf(runId);
     throw new UsageError(
-      `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${manifestKey}`,
+      `Expected the id of a run, got ${runId}: there is neither ${runs.location(runId)} nor s3://${bucket}/${key}`,
     );
   }
-  const manifest = JSON.parse(object.text) as RunManifest; // held to its schema by the tests of conclude
-  for (const part of manifest.parts) {
-    if (part.status === 'failed') {
-      const last = part.firstIndex + part.requested - 1;
-      console.error(`Posts ${part.firstIndex} to ${last} are missing: ${part.runId} has no document`);
+  for (const { status, runId: partRunId, firstIndex, requested } of parseEntries(runManifest.text, runId)) {
+    if (status === 'failed') {
+      const last = firstIndex + requested - 1;
+      console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
       process.exitCode = 1;
       continue;
     }
-    for await (const line of linesOfRun(part.runId)) yield moved(line, part.firstIndex);
+    for await (const line of readDocument(partRunId)) yield move(line, firstIndex);
   }
 }
 
 /** The same outcome, its index counted on from `firstIndex`; the rest of the line is left as it is. */
-function moved(outcome: OutcomeLine, firstIndex: number): OutcomeLine {
+function move(outcome: OutcomeLine, firstIndex: number): OutcomeLine {
   const index = firstIndex + outcome.index;
   const rest = outcome.line.subarray(`{"index":${outcome.index}`.length);
   return { ...outcome, index, line: Buffer.concat([Buffer.from(`{"index":${index}`), rest]) };
@@ -125,20 +121,8 @@ async function* textOf(
 ): AsyncGenerator<Buffer | string, void, undefined> {
   for await (const { line, reason } of lines) {
     if (failed && !reason) continue;
-    yield isForPeople ? `${lineOf(JSON.parse(line.toString()))}\n` : Buffer.concat([line, LINE_BREAK]);
+    yield isForPeople
+      ? `${describeOutcome(JSON.parse(line.toString()))}\n`
+      : Buffer.concat([line, LINE_BREAK]);
   }
-}
-
-const LINE_BREAK = Buffer.from('\n');
-
-try {
-  await results(process.argv.slice(2));
-} catch (error) {
-  if (error instanceof UsageError) {
-    console.error(`${error.message}. Usage: ${usage}`);
-    process.exitCode = 2;
-  } else if (error instanceof BatchFetcherError) {
-    console.error(error.message);
-    process.exitCode = 1;
-  } else throw error;
 }

@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ExecutionError, StateMachine } from 'aws-local-stepfunctions';
 import { parse } from 'yaml';
+import { projectDirectory } from './places.ts';
 
-/** A definition in the Amazon States Language, as far as the bridge below looks into it. */
+/** A definition in the Amazon States Language, as far as `bridge` looks into it. */
 export interface Definition {
   readonly StartAt: string;
   readonly States: Readonly<Record<string, State>>;
@@ -33,7 +34,7 @@ export class ExecutionFailedError extends Error {
   }
 }
 
-const definitionFile = join(import.meta.dirname, '../../deploy/fetch-at-scale.asl.yml');
+const definitionFile = join(projectDirectory, 'deploy/fetch-at-scale.asl.yml');
 /** What Step Functions takes as the input or the output of a state. */
 const maxPayloadBytes = 262_144;
 
@@ -48,21 +49,21 @@ export function readDefinition(substitutions: Readonly<Record<string, string>>):
  * Runs a definition to its end, and resolves with its output. Rejects with ExecutionFailedError where it fails.
  *
  * The interpreter runs the states, the choices, parameters and paths, retries and catches as they are defined. What it
- * does not do is bridged, see `bridged`.
+ * does not do, `bridge` puts in its own terms.
  */
 export async function execute(
   definition: Definition,
   { name, input, invoke, readLines, retryMs }: ExecutionOptions,
 ): Promise<unknown> {
-  const bridge = bridged(definition);
-  const tasks = taskNames(bridge);
+  const bridged = bridge(definition);
+  const tasks = taskNames(bridged);
   const handlers = Object.fromEntries(
     tasks.map((task) => [
       task,
       (parameters: unknown) => runTask(task, parameters as never, invoke, readLines),
     ]),
   );
-  const machine = new StateMachine(bridge as never, { validationOptions: { noValidate: true } });
+  const machine = new StateMachine(bridged as never, { validationOptions: { noValidate: true } });
   const { result } = machine.run(input as never, {
     overrides: {
       taskResourceLocalHandlers: handlers as never,
@@ -133,9 +134,9 @@ const TOLERATED_FAILURE = '.ToleratedFailure';
  * - has no ResultWriter: the results go into the state, and no further;
  * - knows no limit for payloads: what goes into a function and comes out of it is measured in `runTask`.
  *
- * All else of it, MaxConcurrencyPath, ItemSelector, the states of an item with their retries, is left to the interpreter.
+ * The interpreter does the rest: MaxConcurrencyPath, ItemSelector, the states of an item with their retries.
  */
-function bridged(definition: Definition): Definition {
+function bridge(definition: Definition): Definition {
   const states = Object.entries(definition.States).flatMap(([name, state]) => {
     if (state.Type !== 'Map' || state.ItemReader === undefined) return [[name, state] as const];
     const { ItemReader, ResultWriter, ToleratedFailurePercentagePath, Label, ItemProcessor, ...map } = state;
@@ -158,7 +159,7 @@ function bridged(definition: Definition): Definition {
         {
           ...map,
           ItemsPath: '$.items',
-          ItemProcessor: withFailuresAsValues(ItemProcessor as Definition),
+          ItemProcessor: keepFailuresAsValues(ItemProcessor as Definition),
           ResultPath: '$.results',
           Next: name + TOLERATED_FAILURE,
         },
@@ -169,7 +170,7 @@ function bridged(definition: Definition): Definition {
   return { ...definition, States: Object.fromEntries(states) };
 }
 
-function withFailuresAsValues(definition: Definition): Definition {
+function keepFailuresAsValues(definition: Definition): Definition {
   const states = Object.entries(definition.States).map(([name, state]) => [
     name,
     state.Type === 'Task'

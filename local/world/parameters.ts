@@ -1,9 +1,8 @@
-import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { listen } from './listen.ts';
 
 /** A running stand-in for SSM's Parameter Store. */
 export interface ParameterStore {
@@ -36,16 +35,8 @@ export async function startParameterStore({ directory }: ParameterStoreOptions):
     const { status, body } = await answerTo(request, directory);
     response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(body));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, // a TCP server has no other kind
-    close: async () => {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
-  };
+  const { origin, close } = await listen(server);
+  return { endpoint: origin, close };
 }
 
 async function answerTo(request: IncomingMessage, directory: string): Promise<Answer> {

@@ -59,6 +59,7 @@ export const PARAMS: readonly Param[] = [
   { name: 'metricsDisabled', variable: 'POWERTOOLS_METRICS_DISABLED' },
   { name: 'logLevel', variable: 'POWERTOOLS_LOG_LEVEL' },
   { name: 'logSampleRate', variable: 'POWERTOOLS_LOGGER_SAMPLE_RATE' },
+  { name: 'logEvent', variable: 'POWERTOOLS_LOGGER_LOG_EVENT' },
   { name: 's3Endpoint', variable: 'AWS_ENDPOINT_URL_S3' },
 
   {

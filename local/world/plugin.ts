@@ -1,6 +1,8 @@
 import { cpSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { VARIABLES } from '../../src/lambda/config.ts';
 import { showProgress } from '../commands/progress.ts';
+import { quiet, useStore } from './environment.ts';
 import {
   type Environments,
   listOf,
@@ -8,6 +10,7 @@ import {
   mistakesInValues,
   type Values,
 } from './params.ts';
+import { localBucket, parameterDirectory, storeDirectory } from './places.ts';
 
 /** What this plugin uses of the Serverless Framework. */
 interface Serverless {
@@ -32,39 +35,8 @@ interface VariableSource {
 }
 type Environment = Record<string, unknown>;
 
-/** Where the local store keeps its objects, as `<bucket>/<key>`. */
-export const storeDirectory: string = join(import.meta.dirname, '../../.local/s3');
-
-/** The bucket of the stage `local`. */
-export const localBucket = 'batch-fetcher-local';
-
-/** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
-const parameterDirectory = join(import.meta.dirname, '../../.local/parameters');
-
-// The function's settings, which the user's own environment may change for a local run.
-const settings = [
-  'RESULTS_BUCKET',
-  'RESULTS_PREFIX',
-  'POST_URL',
-  'POST_IDS',
-  'CONCURRENCY',
-  'MAX_IDS',
-  'MAX_ATTEMPTS',
-  'ATTEMPT_TIMEOUT_MS',
-  'MAX_BODY_BYTES',
-  'WRITE_RESERVE_MS',
-  'ADAPTIVE',
-  'RATE_LIMIT',
-  'RETRY_BUDGET',
-  'HEDGE',
-  'OUTPUT',
-  'POST_HEADERS_PARAMETER',
-  'POWERTOOLS_LOG_LEVEL',
-  'POWERTOOLS_METRICS_DISABLED',
-];
-
-// The output of a local run is for the reply alone.
-const quiet: Environment = { POWERTOOLS_LOG_LEVEL: 'SILENT', POWERTOOLS_METRICS_DISABLED: 'true' };
+/** The functions' settings, which the user's own environment may change for a local run. */
+const settings = Object.values(VARIABLES).map(({ name }) => name);
 
 /**
  * A Serverless plugin. `package` and `deploy` find the function built, of the sources as they are, and stop where a
@@ -84,7 +56,7 @@ export default class LocalWorld {
     'before:offline:start:end': () => this.#world.disposeAsync(),
   };
 
-  /** Variables for what `--param` can only give as text: `${strToNumber(3)}`, `${strToList(a,b)}`, as `${strToBool(…)}`. */
+  /** Sources of variables for what `--param` gives as text: `${strToNumber(3)}`, `${strToList(a,b)}`. */
   readonly configurationVariablesSources = {
     strToNumber: sourceOf((text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text)),
     strToList: sourceOf(listOf),
@@ -92,7 +64,7 @@ export default class LocalWorld {
 
   constructor(serverless: Serverless) {
     this.#serverless = serverless;
-    // Before the framework puts the values where they go, and then says where they do not fit, instead of which they are.
+    // The framework would say where a value does not fit, and not whose value it is.
     if (this.#isPackaging()) this.#refuse(mistakesInValues(this.#valuesOfParams()));
   }
 
@@ -115,7 +87,7 @@ export default class LocalWorld {
     }
   }
 
-  /** A parameter without a value is an unset variable: what it means by default is for src/ to say. */
+  /** A parameter without a value leaves its variable unset: src/ says what that means. */
   #dropEmptyVariables(): void {
     for (const environment of [this.#serverless.service.provider, ...this.#functions()].map(
       (it) => it.environment,
@@ -139,7 +111,7 @@ export default class LocalWorld {
     if (mistakes.length > 0) throw new this.#serverless.classes.Error(mistakes.join('\n'), 'BAD_PARAMS');
   }
 
-  /** Of the parameters that have one. */
+  /** The values of the parameters that have one. */
   #valuesOfParams(): Values {
     const { configurationInput, processedInput } = this.#serverless;
     const { params } = configurationInput;
@@ -204,30 +176,17 @@ export default class LocalWorld {
       process.env.AWS_ENDPOINT_URL_SSM = await this.#startParameters();
     }
 
-    // Those that the sample events name; what stands there already is the user's.
-    cpSync(
-      join(this.#serverless.serviceDir, 'events/manifests'),
-      join(storeDirectory, localBucket, 'manifests'),
-      {
-        recursive: true,
-        force: false,
-      },
-    );
+    // The sample events name these manifests. A file that is there already is the user's.
+    const manifests = join(this.#serverless.serviceDir, 'events/manifests');
+    cpSync(manifests, join(storeDirectory, localBucket, 'manifests'), { recursive: true, force: false });
     const { startS3Store } = await import('./s3.ts');
     const store = await startS3Store({
       directory: storeDirectory,
       buckets: [...new Set(buckets.map(String))],
     });
     this.#world.defer(() => store.close());
-    // Both commands hand these on. The user's own credentials have no business in a local run.
-    delete process.env.AWS_PROFILE;
-    delete process.env.AWS_SESSION_TOKEN;
-    Object.assign(process.env, {
-      AWS_ENDPOINT_URL_S3: store.endpoint,
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-      AWS_EC2_METADATA_DISABLED: 'true',
-    });
+    // Both commands hand the environment on.
+    useStore(store);
 
     const postsOrigin = URL.parse(String(own.POST_URL))?.origin;
     if (process.stderr.isTTY && postsOrigin !== undefined) {

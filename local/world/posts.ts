@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
+import { listen } from './listen.ts';
 
 /** A running stand-in for JSONPlaceholder. */
 export interface PostsStub {
@@ -44,18 +44,8 @@ export async function startPostsStub({
     if (id === undefined) answer(response, 404, {}, gzip);
     else answer(response, 200, post(Number(id)), gzip);
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject).listen(port, '127.0.0.1', resolve);
-  });
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, // a TCP server's address is no string
-    requests: () => requests,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  const { origin, close } = await listen(server, port);
+  return { url: origin, requests: () => requests, close };
 }
 
 function answer(response: ServerResponse, status: number, value: object, gzip: boolean): void {
@@ -70,7 +60,7 @@ function answer(response: ServerResponse, status: number, value: object, gzip: b
   response.end(body);
 }
 
-// Spread by a hash, so that posts finish in another order than they were asked for, the same one each time.
+/** Spread by a hash, so that posts finish in another order than they are asked for, the same one each time. */
 function steadyLatencyMs(path: string): number {
   let hash = 0;
   for (const character of path) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) % 9973;
@@ -105,7 +95,7 @@ const places = [
 function post(id: number): { userId: number; id: number; title: string; body: string } {
   const row = Math.floor((id - 1) / 10);
   const column = (id - 1) % 10;
-  // The place moves on with both, so neighbours differ in both words and no title comes twice.
+  // The place moves on with row and column, so that neighbours differ in both words and no title comes twice.
   const [scene, sentence] = scenes[column] ?? scenes[0];
   const place = places[(row + column) % 10] ?? '';
   return {

@@ -8,8 +8,10 @@ import { holdToS3 } from './strict-s3.ts';
 
 /** A running S3-compatible store. */
 export interface S3Store {
-  /** What `AWS_ENDPOINT_URL_S3` is to be: `http://127.0.0.1:<port>`. */
+  /** `http://127.0.0.1:<port>` */
   readonly endpoint: string;
+  /** The variables that have an AWS client use the store, its region and some credentials included. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Multipart uploads that were begun and neither completed nor aborted. */
   openUploads(): number;
   /** Resolves when the port is free again; connections are cut. Files in a given directory stay. */
@@ -56,8 +58,16 @@ export async function startS3Store({ directory, buckets }: S3StoreOptions): Prom
     }
   });
 
+  const endpoint = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
-    endpoint: await app.listen({ host: '127.0.0.1', port: 0 }),
+    endpoint,
+    environment: {
+      AWS_ENDPOINT_URL_S3: endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'local',
+      AWS_SECRET_ACCESS_KEY: 'local',
+      AWS_EC2_METADATA_DISABLED: 'true',
+    },
     openUploads: () => store.openUploads,
     close: async () => {
       await app.close();

@@ -45,8 +45,7 @@ const parameterKey: ActionTarget = {
   },
 };
 
-// Every action that a role may have, with the narrowest resource it works on. A new permission needs its
-// line here, so that it is looked at once.
+/** Every action that a role may have, with its narrowest resource: a new permission is looked at once, here. */
 const grantable: Readonly<Record<string, ActionTarget>> = {
   's3:GetObject': {
     ...s3Objects,
@@ -89,7 +88,7 @@ export const logDeliveryActions: readonly string[] = [
   'logs:DescribeLogGroups',
 ];
 
-// Actions for which AWS knows no narrower resource than `*`, with the reason to print.
+/** Actions for which AWS knows no narrower resource than `*`, with the reason to print. */
 const unscoped: Readonly<Record<string, string>> = {
   'xray:PutTraceSegments': 'X-Ray has no resource for traces',
   'xray:PutTelemetryRecords': 'X-Ray has no resource for traces',

@@ -33,12 +33,12 @@ interface Match {
 
 async function lint(template: object, directory: string): Promise<LintFinding[]> {
   const config = join(projectDir, '.cfnlintrc.yaml');
-  // The script by its path: the one in its first line is that of the draft.
+  // The script is run by Python, as its first line has the path of the draft.
   const script = [join(directory, 'bin/cfn-lint'), '--config-file', config, '--format', 'json'];
   const linting = run(join(directory, 'bin/python'), [...script, '--non-zero-exit-code', 'none'], {
     maxBuffer: 64 * 1024 * 1024,
   });
-  // A process that does not read all of it says itself why.
+  // A process that does not read all of the template says itself why.
   linting.child.stdin?.on('error', () => undefined).end(JSON.stringify(template));
   const matches: readonly Match[] = JSON.parse((await linting).stdout);
   return matches.map(({ Rule, Message, Location }) => ({

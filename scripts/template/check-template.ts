@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { checkAccess } from './access-policies.ts';
 import { findCfnLint } from './cfn-lint.ts';
 import { findCheckov } from './checkov.ts';
-import { withConditionsApplied } from './conditions.ts';
+import { applyConditions } from './conditions.ts';
 import { checkHouseRules } from './house-rules.ts';
 import { checkStateMachines } from './state-machines.ts';
 import type { Finding, Template } from './template.ts';
@@ -42,6 +42,7 @@ export const everyParameter = {
   metricsDisabled: 'true',
   logLevel: 'DEBUG',
   logSampleRate: '0.1',
+  logEvent: 'true',
   schedule: 'rate(1 hour)',
   scheduleEnabled: 'true',
   documentsExpireAfterDays: '60',
@@ -56,11 +57,11 @@ export const everyParameter = {
 } as const;
 
 /**
- * Checks a template by what this project asks of it: nothing is thrown for a faulty one, the faults are the findings.
- * Whether CloudFormation would take it is cfn-lint's.
+ * Checks a template by what this project asks of it. Throws nothing for a faulty template: its faults are the findings.
+ * cfn-lint says whether CloudFormation would take it.
  */
 export function checkTemplate(declared: Template): { findings: Finding[]; allowances: string[] } {
-  const template = withConditionsApplied(declared);
+  const template = applyConditions(declared);
   const { findings, allowances } = checkAccess(template);
   return {
     findings: [...findings, ...checkHouseRules(template), ...checkStateMachines(template)],
@@ -114,8 +115,8 @@ async function packagedTemplates(): Promise<Readonly<Record<string, Template>>> 
   }
 }
 
-/** Checks the template at `path`, or else those that packaging prod gives; true if nothing was found. */
-async function report(path: string | undefined): Promise<boolean> {
+/** Prints what is found in the template at `path`, or in those that packaging prod gives; true if that is nothing. */
+async function printFindings(path: string | undefined): Promise<boolean> {
   const templates: Readonly<Record<string, Template>> =
     path === undefined ? await packagedTemplates() : { [path]: JSON.parse(await readFile(path, 'utf8')) };
   const linters = [await findCfnLint(), await findCheckov()].filter((linter) => linter !== undefined);
@@ -123,7 +124,7 @@ async function report(path: string | undefined): Promise<boolean> {
   let found = 0;
   for (const [name, template] of Object.entries(templates)) {
     const { findings, allowances } = checkTemplate(template);
-    const deployed = withConditionsApplied(template);
+    const deployed = applyConditions(template);
     const linted = (await Promise.all(linters.map((linter) => linter(deployed)))).flat();
     for (const allowance of allowances) allowed.add(allowance);
     for (const { place, expected, got } of findings)
@@ -139,7 +140,7 @@ async function report(path: string | undefined): Promise<boolean> {
 
 if (import.meta.main) {
   try {
-    process.exitCode = (await report(process.argv[2])) ? 0 : 1;
+    process.exitCode = (await printFindings(process.argv[2])) ? 0 : 1;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -6,7 +6,7 @@ const dropped = Symbol('dropped');
  * The template as CloudFormation deploys it, where its conditions compare literals: without the resources and the
  * branches of `Fn::If` that they rule out. What depends on a parameter stays as it is.
  */
-export function withConditionsApplied(template: Template): Template {
+export function applyConditions(template: Template): Template {
   const resources = Object.entries(template.Resources).flatMap(([logicalId, resource]) => {
     const { Condition, ...others } = resource;
     if (Condition === undefined) return [[logicalId, resource]];
@@ -15,22 +15,22 @@ export function withConditionsApplied(template: Template): Template {
     return [[logicalId, isThere ? others : resource]];
   });
   // What is dropped stands deeper than what a resource has to have.
-  const Resources = applied(Object.fromEntries(resources), template) as Template['Resources'];
+  const Resources = apply(Object.fromEntries(resources), template) as Template['Resources'];
   return { ...template, Resources };
 }
 
-function applied(value: unknown, template: Template): unknown {
+function apply(value: unknown, template: Template): unknown {
   if (Array.isArray(value))
-    return value.map((item) => applied(item, template)).filter((item) => item !== dropped);
+    return value.map((item) => apply(item, template)).filter((item) => item !== dropped);
   if (!isObject(value)) return value;
   const [name, argument] = intrinsic(value) ?? [];
   if (name === 'Ref' && argument === 'AWS::NoValue') return dropped;
   if (name === 'Fn::If' && Array.isArray(argument)) {
     const [condition, then, otherwise] = argument;
     const isTaken = holds(template.Conditions?.[condition]);
-    return isTaken === undefined ? value : applied(isTaken ? then : otherwise, template);
+    return isTaken === undefined ? value : apply(isTaken ? then : otherwise, template);
   }
-  const entries = Object.entries(value).map(([key, item]) => [key, applied(item, template)]);
+  const entries = Object.entries(value).map(([key, item]) => [key, apply(item, template)]);
   return Object.fromEntries(entries.filter(([, item]) => item !== dropped));
 }
 

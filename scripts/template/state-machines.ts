@@ -66,7 +66,7 @@ function checkDefinition(machine: Properties, logicalId: string): Finding[] {
   ];
 }
 
-// The validator compiles its schemas anew each time: that of one definition is asked for only once.
+/** Faults by definition: the validator compiles its schemas anew each time. */
 const known = new Map<string, string>();
 
 function faultsOf(definition: string): string {

@@ -1,6 +1,8 @@
 import { BadInputError, badInput } from '../base/errors.ts';
-import { countIds, hashIds, type IdList, parseIds, parseName } from './ids.ts';
-import { type ManifestLocation, parseManifestLocation } from './manifest/read.ts';
+import { isRecord } from '../base/is-record.ts';
+import { countIds, hashIds, type IdList } from './ids.ts';
+import { type ManifestLocation, parseManifestLocation } from './manifest/location.ts';
+import { parseIds, parseName } from './parse-ids.ts';
 
 /** What is to be fetched, checked. */
 export interface Batch {
@@ -11,113 +13,76 @@ export interface Batch {
   readonly idsSha256: string;
   /** false: the first failure ends the run. */
   readonly returnExceptions: boolean;
-  /** The run id that the event itself asks for. */
-  readonly runId: string | undefined;
 }
 
 /** What an event asks for, checked as far as can be without reading more than the event. */
-export type BatchForm = IdsForm | ManifestForm | RedriveForm;
-
-interface IdsForm {
-  readonly kind: 'ids';
-  readonly batch: Batch;
-}
-
-/** The ids stand in an object in S3. */
-export interface ManifestForm {
-  readonly kind: 'manifest';
-  readonly location: ManifestLocation;
+export type BaseForm = {
+  /** false: the first failure ends the run. True of a redrive. */
   readonly returnExceptions: boolean;
+  /** The run id that the event itself asks for; none for a redrive. */
   readonly runId: string | undefined;
-}
+} & (
+  | { readonly kind: 'ids'; readonly ids: IdList }
+  /** The ids stand in an object in S3. */
+  | { readonly kind: 'manifest'; readonly location: ManifestLocation }
+  /** The ids are those that an earlier run leaves to be fetched. */
+  | { readonly kind: 'redrive'; readonly earlierRunId: string }
+);
 
-/** The ids are those that an earlier run leaves to be fetched. */
-interface RedriveForm {
-  readonly kind: 'redrive';
-  readonly sourceRunId: string;
-  readonly returnExceptions: true;
-  readonly runId: undefined;
-}
-
-/** What a batch is held to, and the ids of an event that may leave them out. */
-export interface BatchLimits {
+export interface BaseFormOptions {
+  /** What messages call the form: all that a function was invoked with, or a part of that. */
+  readonly place: 'event' | 'input' | 'detail' | 'body' | 'query';
+  /** Most ids, ranges counted out. */
   readonly maxIds: number;
+  /** The keys that the form may have. @default FETCH_KEYS */
+  readonly keys?: readonly string[];
+  /** Checks the ids of the form. @default parseIds */
+  readonly parseIds?: typeof parseIds;
+  /** The ids of a form that has neither ids, manifest nor redrive. @default none: such a form is refused */
   readonly defaultIds?: IdList;
 }
 
-/** The keys of the base form that say what to fetch; an event has one of them. */
-const SOURCE_KEYS = ['ids', 'manifest', 'redrive'] as const;
-
-/** The keys of the base form. */
-export const BATCH_KEYS: readonly string[] = [...SOURCE_KEYS, 'returnExceptions', 'runId'];
-
-/** The values of the base form; undefined is not given. */
-interface BatchFields {
-  readonly ids?: unknown;
-  readonly manifest?: unknown;
-  readonly redrive?: unknown;
-  readonly returnExceptions?: unknown;
-  readonly runId?: unknown;
-}
+/** The keys that say what to fetch; a form has one of them. */
+export const TARGET_KEYS = ['ids', 'manifest', 'redrive'] as const;
+/** The keys of the base form as the function that fetches takes it. */
+export const FETCH_KEYS: readonly string[] = [...TARGET_KEYS, 'returnExceptions', 'runId'];
 
 /**
- * Checks the base form `{"ids": …, "returnExceptions"?: boolean, "runId"?: string}`, the same with `"manifest"`
- * instead of `"ids"`, or `{"redrive": …}`.
+ * Checks the base form: `{"ids": …, "returnExceptions"?: boolean, "runId"?: string}`, the same with `"manifest"`
+ * instead of `"ids"`, or `{"redrive": …}`. Of another key in `keys`, its reader has to check the value.
  *
- * `path` is where the form stands in the event, for the messages: '' is the event itself.
  * Throws BadInputError or TooLargeError, which name the place, what was expected and what came.
  */
-export function parseBatch(form: unknown, path: string, { maxIds, defaultIds }: BatchLimits): BatchForm {
-  const root = rootOf(path);
-  if (typeof form !== 'object' || form === null || Array.isArray(form))
-    throw badInput(root, 'an object with "ids", "manifest" or "redrive"', form);
-  refuseOtherKeys(form, BATCH_KEYS, root);
-  return parseFields(form, path, (ids, idsPath) =>
-    ids === undefined && defaultIds ? defaultIds : parseIds(ids, idsPath, maxIds),
-  );
-}
-
-/** Throws BadInputError where an object has a key that is not one of `keys`. */
-export function refuseOtherKeys(form: object, keys: readonly string[], path: string): void {
+export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm {
+  const { place, maxIds, keys = FETCH_KEYS, parseIds: checkIds = parseIds, defaultIds } = options;
+  if (!isRecord(form)) throw badInput(place, 'an object with "ids", "manifest" or "redrive"', form);
   for (const [key, value] of Object.entries(form))
     if (!keys.includes(key))
-      throw badInput(path, `an object with no keys but ${keys.join(', ')}`, { [key]: value });
-}
+      throw badInput(place, `an object with no keys but ${keys.join(', ')}`, { [key]: value });
 
-/** Checks the values of a base form, whose ids `readIds` reads. Throws as `parseBatch` does. */
-export function parseFields(
-  fields: BatchFields,
-  path: string,
-  readIds: (ids: unknown, path: string) => IdList,
-): BatchForm {
-  const at = (key: string): string => (path === '' ? key : `${path}.${key}`);
-  const { ids, manifest, redrive, returnExceptions = true, runId } = fields;
-  const sources = SOURCE_KEYS.filter((key) => fields[key] !== undefined);
-  if (sources.length > 1)
+  const { ids, manifest, redrive, returnExceptions = true, runId } = form;
+  const at = (key: string): string => (place === 'event' || place === 'input' ? key : `${place}.${key}`);
+  const targets = TARGET_KEYS.filter((key) => form[key] !== undefined);
+  if (targets.length > 1)
     throw new BadInputError(
-      `Expected \`${rootOf(path)}\` to have one of ${SOURCE_KEYS.join(', ')}, got ${sources.join(' and ')}`,
+      `Expected \`${place}\` to have one of ${TARGET_KEYS.join(', ')}, got ${targets.join(' and ')}`,
     );
   if (redrive !== undefined) {
-    for (const key of ['returnExceptions', 'runId'] as const)
-      if (fields[key] !== undefined) throw badInput(at(key), 'left out of a redrive', fields[key]);
-    const sourceRunId = parseName(redrive, at('redrive'));
-    return { kind: 'redrive', sourceRunId, returnExceptions: true, runId: undefined };
+    for (const [key, value] of Object.entries(form))
+      if (key !== 'redrive') throw badInput(at(key), 'left out of a redrive', value);
+    const earlierRunId = parseName(redrive, at('redrive'));
+    return { kind: 'redrive', earlierRunId, returnExceptions: true, runId: undefined };
   }
   if (typeof returnExceptions !== 'boolean')
     throw badInput(at('returnExceptions'), 'true or false', returnExceptions);
-  const checkedRunId = runId === undefined ? undefined : parseName(runId, at('runId'));
-  if (manifest !== undefined) {
-    const location = parseManifestLocation(manifest, at('manifest'));
-    return { kind: 'manifest', location, returnExceptions, runId: checkedRunId };
-  }
-  return { kind: 'ids', batch: batchOf(readIds(ids, at('ids')), returnExceptions, checkedRunId) };
+  const rest = { returnExceptions, runId: runId === undefined ? undefined : parseName(runId, at('runId')) };
+  if (manifest !== undefined)
+    return { kind: 'manifest', location: parseManifestLocation(manifest, at('manifest')), ...rest };
+  if (ids === undefined && defaultIds) return { kind: 'ids', ids: defaultIds, ...rest };
+  return { kind: 'ids', ids: checkIds(ids, at('ids'), maxIds), ...rest };
 }
 
 /** A batch of ids that are checked already. */
-export function batchOf(ids: IdList, returnExceptions: boolean, runId: string | undefined): Batch {
-  return { ids, requested: countIds(ids), idsSha256: hashIds(ids), returnExceptions, runId };
-}
-
-function rootOf(path: string): string {
-  return path === '' ? 'event' : path;
+export function batchOf(ids: IdList, returnExceptions: boolean): Batch {
+  return { ids, requested: countIds(ids), idsSha256: hashIds(ids), returnExceptions };
 }

@@ -1,9 +1,12 @@
 import type { Id } from '../batch/ids.ts';
-import { outcomeHead, type Post, PostError } from '../fetch/outcome.ts';
+import { type Post, PostError } from '../fetch/outcome.ts';
 import { ChunkWriter } from './chunk-writer.ts';
-import type { OutcomeLine } from './outcome-lines.ts';
+import { type OutcomeLine, outcomeStart } from './outcome-line.ts';
 import type { OutcomesObject, RunHead, RunReport } from './run-head.ts';
 import type { Tally } from './tally.ts';
+
+/** What came of a post: fetched now, or a line of another document. */
+export type Outcome = PromiseSettledResult<Post> | OutcomeLine;
 
 /** What no result can hold, as each is one line. */
 const RESULTS_START = ',\n"results":[';
@@ -12,29 +15,29 @@ const ERRORS_START = ',\n"errors":';
 /**
  * The document of a run, as chunks of its text: one JSON object, one outcome a line. `outcomes` are those of
  * `ids`, in their order; one that is a line of another document is the same line in this one, to the byte. `tally`
- * counts them, and when the last has been written, `conclude` is asked for the rest.
+ * counts them, and when the last has been written, `report` is asked for the rest.
  *
  * Whatever `outcomes` throws, and a rejection that is no PostError, ends the document with that error.
  */
 export async function* writeDocument(
   run: RunHead,
   ids: Iterable<Id>,
-  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  outcomes: AsyncIterable<Outcome>,
   tally: Tally,
-  conclude: () => RunReport,
+  report: () => RunReport,
 ): AsyncGenerator<Buffer, void, undefined> {
   const writer = new ChunkWriter();
   writer.text(`${headText(run)}${RESULTS_START}`);
   yield* writeEach(writer, ids, outcomes, tally, { first: '\n', next: ',\n', end: '' });
   writer.text('\n]');
-  writer.text(reportText(conclude()));
+  writer.text(reportText(report()));
   yield* writer.take(true);
 }
 
 /** The outcomes by themselves: the same lines, each with a line break at its end. Ends as `writeDocument` does. */
 export async function* writeOutcomes(
   ids: Iterable<Id>,
-  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  outcomes: AsyncIterable<Outcome>,
   tally: Tally,
 ): AsyncGenerator<Buffer, void, undefined> {
   const writer = new ChunkWriter();
@@ -42,9 +45,9 @@ export async function* writeOutcomes(
   yield* writer.take(true);
 }
 
-/** The document whose outcomes are an object by themselves. */
-export function documentWithout(report: RunReport, outcomes: OutcomesObject): string {
-  return `${headText(report.run)},\n"outcomes":${JSON.stringify(outcomes)}${reportText(report)}`;
+/** The document of a run whose outcomes are an object by themselves. */
+export function documentWithout(report: RunReport & { readonly outcomes: OutcomesObject }): string {
+  return `${headText(report.run)},\n"outcomes":${JSON.stringify(report.outcomes)}${reportText(report)}`;
 }
 
 /**
@@ -75,7 +78,7 @@ function reportText({ errors, summary }: RunReport): string {
 async function* writeEach(
   writer: ChunkWriter,
   ids: Iterable<Id>,
-  outcomes: AsyncIterable<PromiseSettledResult<Post> | OutcomeLine>,
+  outcomes: AsyncIterable<Outcome>,
   tally: Tally,
   { first, next, end }: Readonly<Record<'first' | 'next' | 'end', string>>,
 ): AsyncGenerator<Buffer, void, undefined> {
@@ -111,7 +114,7 @@ function writeOutcome(
 ): void {
   if (outcome.status === 'fulfilled') {
     tally.addFulfilled(id, outcome.value);
-    writer.text(`${outcomeHead(index, id, 'fulfilled', outcome.value)}"value":`);
+    writer.text(`${outcomeStart(index, id, 'fulfilled', outcome.value)}"value":`);
     writer.bytes(outcome.value.value);
     writer.text('}');
     return;
@@ -119,5 +122,7 @@ function writeOutcome(
   const error: unknown = outcome.reason;
   if (!(error instanceof PostError)) throw error;
   tally.addRejected(index, error, id);
-  writer.text(`${outcomeHead(index, id, 'rejected', error.record)}"reason":${JSON.stringify(error.reason)}}`);
+  writer.text(
+    `${outcomeStart(index, id, 'rejected', error.record)}"reason":${JSON.stringify(error.reason)}}`,
+  );
 }

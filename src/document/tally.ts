@@ -1,8 +1,8 @@
 import { createHistogram } from 'node:perf_hooks';
 import { type Id, idKey } from '../batch/ids.ts';
 import type { CountOccurrences } from '../batch/repeats.ts';
+import type { TrafficSummary } from '../fetch/fetching.ts';
 import type { FetchRecord, Reason, ReasonCode } from '../fetch/outcome.ts';
-import type { TrafficReport } from '../fetch/politeness/politeness.ts';
 
 /** The errors of a run, as they stand in the document and in replies. */
 export interface ErrorSummary {
@@ -45,7 +45,7 @@ interface OutcomeSummary {
 }
 
 /** What a run came to, and what it did for that. */
-export type RunSummary = OutcomeSummary & TrafficReport;
+export type RunSummary = OutcomeSummary & TrafficSummary;
 
 /** What is counted of a post that failed. */
 interface Failure {

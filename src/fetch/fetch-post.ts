@@ -1,26 +1,23 @@
 import { type Clock, sleep } from '../base/clock.ts';
 import { keptText } from '../base/kept-text.ts';
 import type { Id } from '../batch/ids.ts';
-import { type AttemptResult, isSuccess, type Response } from './origin/attempt.ts';
+import { type AttemptResult, type AttemptSettings, isSuccess, type Response } from './origin/attempt.ts';
 import { type FetchRecord, type Post, PostError, type Reason, type ReasonCode } from './outcome.ts';
-import type { AttemptPost, Refusal } from './politeness/gate.ts';
-import { backoffMs } from './politeness/retry.ts';
-import type { RetryBudget } from './politeness/retry-budget.ts';
+import type { Gate, Refusal } from './politeness/gate.ts';
+import type { LimiterPorts } from './politeness/limiter.ts';
 import { verdictOf } from './politeness/verdict.ts';
 import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
+import { backoffMs, type RetryBudget, type RetrySettings } from './retries.ts';
 
-export interface FetchPostOptions {
-  readonly attemptPost: AttemptPost;
+export interface FetchPostPorts extends LimiterPorts {
+  readonly gate: Gate;
   readonly retryBudget: RetryBudget;
-  readonly clock: Clock;
-  /** 0 to 1, for the jitter. */
-  readonly random: () => number;
-  readonly maxAttempts: number;
-  readonly attemptTimeoutMs: number;
-  readonly maxBodyBytes: number;
-  /** When the run started, by the clock. */
+}
+
+/** By the clock. */
+export interface RunTimes {
   readonly startMs: number;
-  /** When posts must have an outcome, by the clock. */
+  /** When posts must have an outcome. */
   readonly deadlineMs: number;
 }
 
@@ -38,9 +35,11 @@ type Failure = Reason & { readonly ownMessage?: string };
  * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
  * before the deadline ends at once, so that no time is spent on waiting for nothing.
  */
-export function fetchPostWith(options: FetchPostOptions): FetchPost {
-  const { attemptPost, retryBudget, clock, random, maxAttempts, startMs, deadlineMs } = options;
-
+export function fetchPostWith(
+  settings: AttemptSettings & RetrySettings,
+  { gate, retryBudget, clock, random }: FetchPostPorts,
+  { startMs, deadlineMs }: RunTimes,
+): FetchPost {
   const fetchPost: FetchPost = async (id, signal) => {
     let firstMs = 0;
     let httpStatus: number | null = null;
@@ -58,35 +57,35 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
       const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
-      const made = await attemptPost.attempt(id, attempts > 1, signal);
-      if (typeof made === 'string') {
-        if (!failed) throw rejection(refused(id, made), NEVER_ATTEMPTED);
+      const attempted = await gate.attempt(id, attempts > 1, signal);
+      if (typeof attempted === 'string') {
+        if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
         retryBudget.putBack();
         attempts -= 1;
-        throw rejection(refused(id, made, failed));
+        throw rejection(refused(id, attempted, failed));
       }
-      const { attempt, startedMs, hedged, cutShort } = made;
+      const { result, startedMs, hedged, cutShort } = attempted;
       if (attempts === 1) firstMs = startedMs;
       isHedged ||= hedged;
-      httpStatus = 'status' in attempt ? attempt.status : null;
-      if (attempt.kind === 'timed-out' && cutShort) throw rejection(deadlineReason(id));
+      httpStatus = 'status' in result ? result.status : null;
+      if (result.kind === 'timed-out' && cutShort) throw rejection(deadlineReason(id));
 
-      const result = judge(id, attempt, options);
-      if (Buffer.isBuffer(result)) return { value: result, ...record() };
-      failed = result;
-      if (!result.retryable || attempts >= maxAttempts) throw rejection(result);
-      const refusal = attemptPost.refusal();
-      if (refusal) throw rejection(refused(id, refusal, result));
+      const judged = judge(id, result, settings, clock);
+      if (Buffer.isBuffer(judged)) return { value: judged, ...record() };
+      failed = judged;
+      if (!failed.retryable || attempts >= settings.maxAttempts) throw rejection(failed);
+      const refusal = gate.refusal();
+      if (refusal) throw rejection(refused(id, refusal, failed));
       const waitMs = backoffMs(attempts, random);
       if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
-      if (!retryBudget.take()) throw rejection(result);
+      if (!retryBudget.take()) throw rejection(failed);
       await sleep(clock, waitMs, signal);
     }
   };
 
   return (id, signal) => {
-    // Without a promise, which would be most of the cost of ninety thousand of them.
-    const refusal = attemptPost.refusal();
+    // Without a promise each: a run that ends early may have most of its posts left.
+    const refusal = gate.refusal();
     if (refusal) throw new PostError(id, refused(id, refusal), NEVER_ATTEMPTED);
     return fetchPost(id, signal);
   };
@@ -94,52 +93,36 @@ export function fetchPostWith(options: FetchPostOptions): FetchPost {
 
 const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
 
-/** Why a post failed that may not be asked for, or asked for again after it failed in that way. */
+/** Why a post failed for which no attempt is made, or no other after it has `failed`. */
 function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {
-  switch (refusal) {
-    case 'deadline':
-      return deadlineReason(id);
-    case 'rate-limited':
-      return (
-        failed ??
-        failure(
-          'RATE_LIMITED',
-          `Post ${id} was not asked for: the origin wants a longer wait than there is time`,
-          true,
-        )
-      );
-    case 'circuit-open':
-      return (
-        failed ?? {
-          ...failure('NETWORK', `Post ${id} was not asked for: the origin cannot be reached`, true),
-          cause: 'CIRCUIT_OPEN',
-        }
-      );
-  }
+  if (refusal === 'deadline') return deadlineReason(id);
+  if (failed) return failed;
+  const notAsked = `Post ${id} was not asked for: the origin`;
+  return refusal === 'rate-limited'
+    ? failure('RATE_LIMITED', `${notAsked} wants a longer wait than there is time`, true)
+    : { ...failure('NETWORK', `${notAsked} cannot be reached`, true), cause: 'CIRCUIT_OPEN' };
 }
 
 /** The value of a post that came, or why it counts as failed. */
-function judge(id: Id, attempt: AttemptResult, options: FetchPostOptions): Buffer | Failure {
-  switch (attempt.kind) {
+function judge(id: Id, result: AttemptResult, settings: AttemptSettings, clock: Clock): Buffer | Failure {
+  switch (result.kind) {
     case 'response':
-      return isSuccess(attempt.status)
-        ? judgeBody(id, attempt.body)
-        : judgeStatus(id, attempt, options.clock.date());
+      return isSuccess(result.status) ? judgeBody(id, result.body) : judgeStatus(id, result, clock.date());
     case 'too-large':
-      return failure('TOO_LARGE', `Post ${id} is larger than ${options.maxBodyBytes} bytes`, false);
+      return failure('TOO_LARGE', `Post ${id} is larger than ${settings.maxBodyBytes} bytes`, false);
     case 'unknown-coding':
       return failure(
         'BAD_JSON',
         `Post ${id} is in a content coding that is not known`,
         false,
-        `: ${attempt.coding}`,
+        `: ${result.coding}`,
       );
     case 'timed-out':
-      return failure('TIMEOUT', `Post ${id} did not come within ${options.attemptTimeoutMs} ms`, true);
+      return failure('TIMEOUT', `Post ${id} did not come within ${settings.attemptTimeoutMs} ms`, true);
     case 'failed':
       return {
-        ...failure('NETWORK', `Post ${id} could not be fetched: ${attempt.code}`, true),
-        cause: attempt.code,
+        ...failure('NETWORK', `Post ${id} could not be fetched: ${result.code}`, true),
+        cause: result.code,
       };
   }
 }

@@ -75,15 +75,3 @@ export class PostError extends Error {
     return this.#reason;
   }
 }
-
-/** One line of the document, before it is one: `value` is left out, as its bytes are not to be touched. */
-export function outcomeHead(
-  index: number,
-  id: Id,
-  status: 'fulfilled' | 'rejected',
-  record: FetchRecord,
-): string {
-  const { httpStatus, attempts, startedMs, durationMs, hedged } = record;
-  const idText = typeof id === 'number' ? id : `"${id}"`;
-  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},${hedged ? '"hedged":true,' : ''}`;
-}

@@ -49,11 +49,11 @@ const LOWER_E = 0x65;
 const LOWER_U = 0x75;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
-/** From an opening bracket or brace to that which closes it. */
+/** The difference between an opening bracket or brace and its closing one. */
 const TO_CLOSER = 2;
 
 /** By the first byte. */
-const LITERALS: readonly (Buffer | undefined)[] = literalsOf('true', 'false', 'null');
+const LITERALS = new Map(['true', 'false', 'null'].map((word) => [word.charCodeAt(0), Buffer.from(word)]));
 /** What may stand behind a backslash, but for `u`. */
 const isEscape = isOneOf('"\\/bfnrt');
 const isHexDigit = isOneOf('0123456789abcdefABCDEF');
@@ -61,10 +61,10 @@ const isHexDigit = isOneOf('0123456789abcdefABCDEF');
 const isPlain = new Uint8Array(256).fill(1, SPACE);
 isPlain[QUOTE] = 0;
 isPlain[BACKSLASH] = 0;
-/** From there on, a string is looked through by words, which is three times as fast; for short ones, it is not. */
+/** From there on, a string is looked through by words; for short strings, that would be slower. */
 const LONG_STRING = 64;
 
-/** What ends each array and object that is open: the outermost is at 1. Kept, as it is for one call at a time. */
+/** What ends each array and object that is open, the outermost at 1. Shared, as calls do not overlap. */
 const closers = new Uint8Array(MAX_NESTING + 1);
 
 /**
@@ -145,7 +145,7 @@ class Runs {
     if (!this.#left) return Buffer.from(this.#whole);
     this.#copy(this.#left, this.#whole.length);
     const text = this.#left.subarray(0, this.#length);
-    // It counts by its length: a few bytes of a body of blanks may not hold on to the memory of all of them.
+    // A few bytes of a body of blanks may not hold on to the memory of all of them.
     return 2 * text.length < this.#whole.length ? Buffer.from(text) : text;
   }
 
@@ -162,7 +162,7 @@ function endOfScalar(json: Buffer, from: number): number {
   const byte = json[from] as number;
   if (byte === QUOTE) return endOfString(json, from + 1);
   if (byte === MINUS || isDigit(byte)) return endOfNumber(json, from);
-  const literal = LITERALS[byte];
+  const literal = LITERALS.get(byte);
   if (!literal) throw notJson();
   for (let i = 1; i < literal.length; i++) if (json[from + i] !== literal[i]) throw notJson();
   return from + literal.length;
@@ -249,12 +249,6 @@ function isDigit(byte: number): boolean {
 
 function isBlank(byte: number): boolean {
   return byte <= SPACE && (byte === SPACE || byte === LINE_FEED || byte === CARRIAGE_RETURN || byte === TAB);
-}
-
-function literalsOf(...literals: string[]): Buffer[] {
-  const byFirst: Buffer[] = [];
-  for (const literal of literals) byFirst[literal.charCodeAt(0)] = Buffer.from(literal);
-  return byFirst;
 }
 
 /** Has a 1 for each of these characters, by its code. */

@@ -1,110 +1,169 @@
 import { ConfigError, expectation } from '../base/errors.ts';
-import { type IdList, parseIdsText } from '../batch/ids.ts';
-import type { Output } from '../document/run-head.ts';
-import { parseUrlTemplate, type UrlTemplate } from '../fetch/origin/url-template.ts';
+import { countIds, type IdList } from '../batch/ids.ts';
+import { parseIdsText } from '../batch/parse-ids.ts';
+import { parseUrlTemplate } from '../fetch/origin/url-template.ts';
+import type { RunSettings } from '../run/fetch-and-store.ts';
+import type { PlanSettings } from '../run/parts/plan.ts';
+import type { EventSettings } from './events/event.ts';
+import type { TelemetrySettings } from './telemetry.ts';
 
-/** The environment, checked. What each variable means, and its default, stands in the README. */
-export interface Config {
+/** The environment, checked. `VARIABLES` says what each setting is. */
+export interface Config extends RunSettings, PlanSettings, EventSettings, TelemetrySettings {
   readonly resultsBucket: string;
   readonly resultsPrefix: string;
-  readonly postUrl: UrlTemplate;
-  readonly postIds: IdList;
-  readonly concurrency: number;
-  readonly maxIds: number;
-  readonly maxAttempts: number;
-  readonly attemptTimeoutMs: number;
-  readonly maxBodyBytes: number;
-  readonly writeReserveMs: number;
-  readonly output: Output;
-  readonly adaptive: boolean;
-  /** Infinity where there is no such limit. */
-  readonly ratePerSecond: number;
-  readonly retryBudgetPercent: number;
-  readonly hedge: boolean;
-  readonly postHeadersParameter: string | undefined;
+  readonly postHeadersParameter: string;
+  readonly logLevel: string;
+  readonly logSampleRate: string;
+  readonly logEvent: string;
+  readonly metricsDisabled: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** A setting as it stands in the environment. */
+interface Variable<T> {
+  readonly name: string;
+  /** What an unset variable is read as; '' for none. */
+  readonly fallback: string;
+  /** What the variable has to be, in the words of the error. */
+  readonly expected: string;
+  /** The setting that a text stands for; undefined for a text that is none. */
+  readonly parse: (text: string) => T | undefined;
+}
+
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** The characters that S3 calls safe; a key that starts with a slash has an empty first folder. */
 const PREFIX = /^(?!\/)[A-Za-z0-9!_.*'()/-]{0,512}$/;
-
 /** Nothing, or a name, whose parts are set off by slashes. */
 const PARAMETER = /^(?:\/?[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*)?$/;
+const BOOLEAN = /^\s*(?:true|false)\s*$/i;
+const BOOLEAN_IN_OTHER_WORDS = /^\s*(?:1|y|yes|t|true|on|0|n|no|f|false|off)\s*$/i;
+const NUMBER = { test: (text: string): boolean => !Number.isNaN(Number(text)) };
+const ANYTHING = /(?:)/;
+
+/** Every variable that the functions read; the README lists them for users. */
+export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = {
+  /** Where documents go. Required. */
+  resultsBucket: matching('RESULTS_BUCKET', '', 'the name of an S3 bucket', BUCKET),
+  /** What the key of every object starts with. */
+  resultsPrefix: matching(
+    'RESULTS_PREFIX',
+    'runs/',
+    'a key prefix of up to 512 characters that are safe in S3',
+    PREFIX,
+  ),
+  /** Where a post is, by its id. */
+  postUrl: {
+    name: 'POST_URL',
+    fallback: 'https://jsonplaceholder.typicode.com/posts/{id}',
+    expected: 'an http(s) URL with {id} in its path or query, without credentials and fragment',
+    parse: parseUrlTemplate,
+  },
+  /** The ids of a scheduled run that names none; at most MAX_IDS. */
+  postIds: { name: 'POST_IDS', fallback: '1-100', expected: 'ids, as in 1,2,7-9', parse: tryParseIds },
+  /** Most posts, and most requests, in flight. */
+  concurrency: integer('CONCURRENCY', 50, 1, 500),
+  /** Most ids in a batch. */
+  maxIds: integer('MAX_IDS', 10_000, 1, 10_000_000_000),
+  /** Attempts per post, the first included. */
+  maxAttempts: integer('MAX_ATTEMPTS', 4, 1, 20),
+  /** Time for one attempt, connecting and body included. */
+  attemptTimeoutMs: integer('ATTEMPT_TIMEOUT_MS', 5_000, 1, 900_000),
+  /** Largest post, decompressed. */
+  maxBodyBytes: integer('MAX_BODY_BYTES', 1_048_576, 1, 104_857_600),
+  /** Kept back from the function's time for writing. */
+  writeReserveMs: integer('WRITE_RESERVE_MS', 3_000, 500, 60_000),
+  /** Whether the requests in flight follow what the origin takes. */
+  adaptive: oneOf('ADAPTIVE', 'on', { on: true, off: false }),
+  /** Most requests a second; Infinity where the variable is empty. */
+  ratePerSecond: {
+    name: 'RATE_LIMIT',
+    fallback: '',
+    expected: 'a number of posts a second from 0.001 to 100000, or empty',
+    parse: parseRate,
+  },
+  /** Retries of a run in per cent of its posts. */
+  retryBudgetPercent: integer('RETRY_BUDGET', 20, 0, 1_900),
+  /** Whether late attempts get a second request. */
+  hedge: oneOf('HEDGE', 'off', { on: true, off: false }),
+  /** One document, or outcomes by themselves and a document without them. */
+  output: oneOf('OUTPUT', 'json', { json: 'json', ndjson: 'ndjson' }),
+  /** Most requests in flight of all parts of a run; at least CONCURRENCY. */
+  originConcurrency: integer('ORIGIN_CONCURRENCY', 500, 1, 999_999_999),
+  /** The SSM parameter with headers for the origin; '' for none. */
+  postHeadersParameter: matching(
+    'POST_HEADERS_PARAMETER',
+    '',
+    'the name of an SSM parameter, or empty',
+    PARAMETER,
+  ),
+  /** `service` of the lines of the log and of the metrics. */
+  serviceName: name('POWERTOOLS_SERVICE_NAME', 'batch-fetcher'),
+  /** Namespace of the metrics. */
+  metricsNamespace: name('POWERTOOLS_METRICS_NAMESPACE', 'BatchFetcher'),
+
+  // Powertools reads the rest by itself. They are checked here so that one error names every bad variable.
+  /** What is logged from this level on. Powertools passes over one that it does not know. */
+  logLevel: matching('POWERTOOLS_LOG_LEVEL', 'INFO', 'a level', ANYTHING),
+  /** The share of runs that are logged at DEBUG. */
+  logSampleRate: matching('POWERTOOLS_LOGGER_SAMPLE_RATE', '0', 'a number', NUMBER),
+  /** Without effect: events are not logged. */
+  logEvent: matching('POWERTOOLS_LOGGER_LOG_EVENT', 'false', 'true or false', BOOLEAN),
+  /** Whether no metrics are written. */
+  metricsDisabled: matching('POWERTOOLS_METRICS_DISABLED', 'false', 'true or false', BOOLEAN_IN_OTHER_WORDS),
+};
 
 /** Reads and checks the environment. Throws one ConfigError that names every variable that is missing or wrong. */
 export function readConfig(env: Environment): Config {
   const mistakes: string[] = [];
-  const read = <T>(
-    name: string,
-    fallback: string,
-    expected: string,
-    parse: (text: string) => T | undefined,
-  ): T => {
-    const text = env[name] ?? fallback;
-    const value = parse(text);
-    if (value !== undefined) return value;
+  const textOf = ({ name, fallback }: Variable<unknown>): string => env[name] ?? fallback;
+  const refuse = (variable: Variable<unknown>, expected = variable.expected): void => {
     // A URL's credentials have no place in logs and replies.
-    const got = text.replace(/\/\/[^/]*@/, '//…@');
-    mistakes.push(expectation(name, expected, got === '' ? undefined : got));
-    // It ends in the error below; until then, other variables are judged by the default.
-    return parse(fallback) as T;
+    const got = textOf(variable).replace(/\/\/[^/]*@/, '//…@');
+    mistakes.push(expectation(variable.name, expected, got || undefined));
   };
-  const integer = (name: string, fallback: number, min: number, max: number): number =>
-    read(name, String(fallback), `an integer from ${min} to ${max}`, (text) => {
-      const value = Number(text);
-      return /^\d+$/.test(text) && value >= min && value <= max ? value : undefined;
-    });
+  const settings = Object.entries(VARIABLES).map(([key, variable]) => {
+    const value = variable.parse(textOf(variable));
+    if (value === undefined) refuse(variable);
+    return [key, value];
+  });
+  // Each value is of its own parser.
+  const config = Object.fromEntries(settings) as { readonly [K in keyof Config]: Config[K] | undefined };
 
-  const onOff = (name: string, fallback: 'on' | 'off'): boolean =>
-    read(name, fallback, 'on or off', (text) => match(/^(on|off)$/, text)) === 'on';
-
-  const maxIds = integer('MAX_IDS', 10_000, 1, 10_000_000_000);
-  const config: Config = {
-    resultsBucket: read('RESULTS_BUCKET', '', 'the name of an S3 bucket', (text) => match(BUCKET, text)),
-    resultsPrefix: read(
-      'RESULTS_PREFIX',
-      'runs/',
-      'a key prefix of up to 512 characters that are safe in S3',
-      (text) => match(PREFIX, text),
-    ),
-    postUrl: read(
-      'POST_URL',
-      'https://jsonplaceholder.typicode.com/posts/{id}',
-      'an http(s) URL with {id} in its path or query, without credentials and fragment',
-      parseUrlTemplate,
-    ),
-    postIds: read('POST_IDS', '1-100', `at most ${maxIds} ids, as in 1,2,7-9`, (text) =>
-      tryParseIds(text, maxIds),
-    ),
-    concurrency: integer('CONCURRENCY', 50, 1, 500),
-    maxIds,
-    maxAttempts: integer('MAX_ATTEMPTS', 4, 1, 20),
-    attemptTimeoutMs: integer('ATTEMPT_TIMEOUT_MS', 5_000, 1, 900_000),
-    maxBodyBytes: integer('MAX_BODY_BYTES', 1_048_576, 1, 104_857_600),
-    writeReserveMs: integer('WRITE_RESERVE_MS', 3_000, 500, 60_000),
-    output: read('OUTPUT', 'json', 'json or ndjson', parseOutput),
-    adaptive: onOff('ADAPTIVE', 'on'),
-    ratePerSecond: read(
-      'RATE_LIMIT',
-      '',
-      'a number of posts a second from 0.001 to 100000, or empty',
-      parseRate,
-    ),
-    retryBudgetPercent: integer('RETRY_BUDGET', 20, 0, 1_900),
-    hedge: onOff('HEDGE', 'off'),
-    postHeadersParameter:
-      read('POST_HEADERS_PARAMETER', '', 'the name of an SSM parameter, or empty', (text) =>
-        match(PARAMETER, text),
-      ) || undefined,
-  };
+  // A variable that is wrong by itself is not held against another.
+  const { maxIds = Infinity, postIds = [], concurrency = 0, originConcurrency = Infinity } = config;
+  if (countIds(postIds) > maxIds) refuse(VARIABLES.postIds, `at most ${maxIds} ids, as in 1,2,7-9`);
+  if (originConcurrency < concurrency)
+    refuse(VARIABLES.originConcurrency, `an integer of at least CONCURRENCY, ${concurrency}`);
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
-  return config;
+  return config as Config;
 }
 
-function parseOutput(text: string): Output | undefined {
-  return text === 'json' || text === 'ndjson' ? text : undefined;
+function matching(
+  name: string,
+  fallback: string,
+  expected: string,
+  pattern: Pick<RegExp, 'test'>,
+): Variable<string> {
+  return { name, fallback, expected, parse: (text) => (pattern.test(text) ? text : undefined) };
+}
+
+/** A name without white space around it; the fallback where it is empty. */
+function name(name: string, fallback: string): Variable<string> {
+  return { name, fallback, expected: 'a name', parse: (text) => text.trim() || fallback };
+}
+
+function integer(name: string, fallback: number, min: number, max: number): Variable<number> {
+  const parse = (text: string): number | undefined => {
+    const value = Number(text);
+    return /^\d+$/.test(text) && value >= min && value <= max ? value : undefined;
+  };
+  return { name, fallback: String(fallback), expected: `an integer from ${min} to ${max}`, parse };
+}
+
+function oneOf<T>(name: string, fallback: string, settings: Readonly<Record<string, T>>): Variable<T> {
+  const parse = (text: string): T | undefined => (Object.hasOwn(settings, text) ? settings[text] : undefined);
+  return { name, fallback, expected: Object.keys(settings).join(' or '), parse };
 }
 
 function parseRate(text: string): number | undefined {
@@ -113,13 +172,10 @@ function parseRate(text: string): number | undefined {
   return /^\d+(\.\d+)?$/.test(text) && rate >= 0.001 && rate <= 100_000 ? rate : undefined;
 }
 
-function match(pattern: RegExp, text: string): string | undefined {
-  return pattern.test(text) ? text : undefined;
-}
-
-function tryParseIds(text: string, maxIds: number): IdList | undefined {
+/** As many ids as can be told apart. */
+function tryParseIds(text: string): IdList | undefined {
   try {
-    return parseIdsText(text, 'POST_IDS', maxIds);
+    return parseIdsText(text, 'POST_IDS', Infinity);
   } catch {
     return undefined;
   }

@@ -1,14 +1,18 @@
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { endInTime } from '../base/time-limit.ts';
+import { batchOf } from '../batch/base-form.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
-import { loadBatch } from '../run/load-ids.ts';
+import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
+import { loadIds } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
-import { type Run, type RunPorts, type RunTime, runBatch } from '../run/run-batch.ts';
-import { createManifestStore, type ManifestStore } from '../store/id-source.ts';
+import type { Run } from '../run/replay.ts';
+import { runBatch } from '../run/run-batch.ts';
+import { copyDocument } from '../store/document-copy.ts';
+import { createIdSource } from '../store/id-source.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
-import { type Config, readConfig } from './config.ts';
+import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
@@ -16,14 +20,24 @@ import { createTelemetry } from './telemetry.ts';
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
-  const source = recognizeEvent(event);
+  const recognized = recognizeEvent(event);
   try {
-    const composition = await compose();
-    const request = parseEvent(source, composition.config, context.awsRequestId);
-    const run = await runForm(request, composition, context, maxReplyBytes(source));
-    return replyTo(source, run);
+    const composition = await composeOnce();
+    const request = parseEvent(recognized, composition.config, context.awsRequestId);
+    if (recognized.trigger !== 'api')
+      return replyTo(recognized, await runForm(request, composition, context));
+    const { ports } = composition;
+    const copy = copyDocument(ports.store, maxReplyBytes(recognized));
+    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
+    const document = await endInTime(
+      `${run.location} could not be read`,
+      timeOf(context),
+      ports,
+      (outOfTime) => copy.document(run.runId, outOfTime),
+    );
+    return replyTo(recognized, run, document);
   } catch (error) {
-    const reply = replyToError(source, error);
+    const reply = replyToError(recognized, error);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
     if (Number(reply.statusCode) >= 500) console.error(error);
     return reply;
@@ -32,68 +46,55 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
 
 async function runForm(
   request: EventRequest,
-  composition: Composition,
+  { config, ports, idSource }: Composition,
   context: Context,
-  maxReplyBytes: number,
 ): Promise<Run> {
-  const { config, ports, manifests } = composition;
   const { form } = request;
-  const timeOf = (): RunTime => ({ remainingMs: context.getRemainingTimeInMillis(), maxReplyBytes });
-  switch (form.kind) {
-    case 'ids':
-      return runBatch({ ...request, batch: form.batch }, config, ports, timeOf());
-    case 'manifest': {
-      const failure = `${form.location.url} could not be read`;
-      const batch = await endInTime(failure, timeOf(), ports, (outOfTime) =>
-        loadBatch(form, manifests, config.maxIds, outOfTime),
-      );
-      return runBatch({ ...request, batch }, config, ports, timeOf());
-    }
-    case 'redrive':
-      return redriveBatch({ ...request, sourceRunId: form.sourceRunId }, config, ports, timeOf());
-  }
+  if (form.kind === 'redrive')
+    return redriveBatch({ ...request, sourceRunId: form.earlierRunId }, config, ports, timeOf(context));
+  const ids =
+    form.kind === 'ids'
+      ? form.ids
+      : await endInTime(`${form.location.url} could not be read`, timeOf(context), ports, (outOfTime) =>
+          loadIds(form.location, idSource, config.maxIds, outOfTime),
+        );
+  const batch = batchOf(ids, form.returnExceptions);
+  return runBatch({ ...request, batch }, config, ports, timeOf(context));
 }
 
-interface Composition {
-  readonly config: Config;
-  readonly ports: RunPorts;
-  readonly manifests: ManifestStore;
+function timeOf(context: Context): RunTime {
+  return { remainingMs: context.getRemainingTimeInMillis() };
 }
+
+type Composition = Awaited<ReturnType<typeof compose>>;
 
 let composed: Promise<Composition> | undefined;
 
-/** Everything that outlives an invocation: the configuration, and the connections to the origin and to S3. */
-async function compose(): Promise<Composition> {
-  composed ??= composeOnce();
-  try {
-    return await composed;
-  } catch (error) {
-    // The next invocation tries again: a parameter may be there by then.
+/** What outlives an invocation. One that fails is tried again: a parameter may be there by then. */
+function composeOnce(): Promise<Composition> {
+  composed ??= compose().catch((error: unknown) => {
     composed = undefined;
     throw error;
-  }
+  });
+  return composed;
 }
 
-async function composeOnce(): Promise<Composition> {
+/** The configuration, and the connections to the origin and to S3. */
+async function compose() {
   const config = readConfig(process.env);
+  const { resultsBucket: bucket, resultsPrefix: prefix, postHeadersParameter: parameter } = config;
   const clock = systemClock;
-  const headers = config.postHeadersParameter && (await readPostHeaders(config.postHeadersParameter));
-  const origin = openOrigin({
-    ...config,
-    connections: config.concurrency,
-    clock,
-    ...(headers && { headers }),
-  });
+  const headers = parameter && (await readPostHeaders(parameter));
   const client = createS3Client();
-  const store = createRunStore({
-    client,
-    bucket: config.resultsBucket,
-    prefix: config.resultsPrefix,
-  });
-  const observer = createTelemetry(process.env);
-  return {
-    config,
-    ports: { store, origin, clock, random: Math.random, observer },
-    manifests: createManifestStore(client),
+  const ports: RunPorts = {
+    store: createRunStore({ client, bucket, prefix }),
+    origin: openOrigin(
+      { ...config, connections: config.concurrency, ...(headers && { headers }) },
+      { clock },
+    ),
+    clock,
+    random: Math.random,
+    observer: createTelemetry(config),
   };
+  return { config, ports, idSource: createIdSource(client) };
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from '../base/errors.ts';
+import { isRecord } from '../base/is-record.ts';
 
 const MAX_HEADERS = 32;
 /** SSM's own limit, that of its advanced tier. */
@@ -10,7 +11,7 @@ const CLIENT_CONFIG = {
   requestHandler: {
     connectionTimeout: 1_000,
     requestTimeout: 2_000,
-    // A body that stalls: the other two end with the answer's head.
+    // Ends a body that stalls: the other two timeouts end where the body begins.
     socketTimeout: 2_000,
     throwOnRequestTimeout: true,
   },
@@ -26,7 +27,7 @@ const GOVERNED =
 /**
  * Reads the headers for the origin from an SSM parameter, a JSON object of strings. Resolves with them, checked, under
  * lower-case names. Rejects with ConfigError where SSM does not give them or where they are not fit to be sent: its
- * message names the parameter, and headers at most; neither it nor anything behind it holds a value. Nothing is kept:
+ * message names the parameter, and headers at most; neither the message nor its causes hold a value. Nothing is kept:
  * the next call asks SSM again.
  */
 export async function readPostHeaders(parameter: string): Promise<Readonly<Record<string, string>>> {
@@ -34,7 +35,7 @@ export async function readPostHeaders(parameter: string): Promise<Readonly<Recor
   const entries = entriesOf(await readSecret(parameter, place), place);
   const mistakes = mistakesIn(entries, place);
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
-  // Each is a string, as there is no mistake.
+  // Each value is a string, as there is no mistake.
   return Object.fromEntries(entries.map(([name, value]) => [name.toLowerCase(), value as string]));
 }
 
@@ -75,7 +76,7 @@ function entriesOf(text: string | undefined, place: string): [name: string, valu
   } catch {
     return fail('no JSON'); // the parser's error quotes the text
   }
-  if (typeof headers !== 'object' || headers === null || Array.isArray(headers)) return fail(kindOf(headers));
+  if (!isRecord(headers)) return fail(kindOf(headers));
   const entries = Object.entries(headers);
   return entries.length === 0 || entries.length > MAX_HEADERS ? fail(`${entries.length} headers`) : entries;
 }

@@ -1,9 +1,15 @@
 import { Logger, LogLevelThreshold } from '@aws-lambda-powertools/logger';
 import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
-import { BatchFetcherError, ConfigError } from '../base/errors.ts';
+import { BatchFetcherError } from '../base/errors.ts';
 import type { RunHead } from '../document/run-head.ts';
 import { PostError } from '../fetch/outcome.ts';
 import type { RunObserver } from '../run/observer.ts';
+
+export interface TelemetrySettings {
+  /** `service` of each line, and the dimension of the metrics. */
+  readonly serviceName: string;
+  readonly metricsNamespace: string;
+}
 
 /**
  * Tells of runs on standard output and standard error: one JSON object a line, for CloudWatch Logs, and those in
@@ -13,11 +19,12 @@ import type { RunObserver } from '../run/observer.ts';
  * numbers, and the messages of our own errors: never a body, a header, the URL of a post, or the message of an
  * error that another library made.
  *
- * `env` names the metrics' namespace and service; for all else, Powertools reads the POWERTOOLS_* variables and
- * AWS_LAMBDA_LOG_LEVEL of the process itself. Throws ConfigError where one of them is wrong.
+ * For all but the two names, Powertools reads the POWERTOOLS_* variables and AWS_LAMBDA_LOG_LEVEL of the process
+ * itself, and throws where one of them is wrong; `readConfig` checks those before.
  */
-export function createTelemetry(env: Readonly<Record<string, string | undefined>>): RunObserver {
-  const { logger, metrics } = openPowertools(env);
+export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySettings): RunObserver {
+  const logger = new Logger({ serviceName });
+  const metrics = new Metrics({ namespace: metricsNamespace, serviceName });
   // Node forgives a broken pipe the first line, and ends the process at the second.
   for (const stream of [process.stdout, process.stderr]) stream.off('error', ignore).on('error', ignore);
   let isDebug = false;
@@ -73,21 +80,6 @@ export function createTelemetry(env: Readonly<Record<string, string | undefined>
       logger.error('Run failed', { ...labels(run), error: describeError(error) });
     },
   };
-}
-
-const NAMESPACE = 'BatchFetcher';
-const SERVICE = 'batch-fetcher';
-
-function openPowertools(env: Readonly<Record<string, string | undefined>>) {
-  // An option outranks Powertools' own look at the variable, so a default has to be chosen here.
-  const namespace = env.POWERTOOLS_METRICS_NAMESPACE?.trim() || NAMESPACE;
-  const serviceName = env.POWERTOOLS_SERVICE_NAME?.trim() || SERVICE;
-  try {
-    return { logger: new Logger({ serviceName }), metrics: new Metrics({ namespace, serviceName }) };
-  } catch (error) {
-    // The constructors reject nothing but variables, with an Error that names the variable.
-    throw new ConfigError((error as Error).message, { cause: error });
-  }
 }
 
 function ignore(): void {}

@@ -1,6 +1,7 @@
 import type { Id } from '../batch/ids.ts';
-import type { RunHead, RunReport } from '../document/run-head.ts';
+import type { RunHead } from '../document/run-head.ts';
 import type { ReasonCode } from '../fetch/outcome.ts';
+import type { Run } from './replay.ts';
 
 /** What a run tells of itself while it runs. */
 export interface RunObserver {
@@ -8,13 +9,27 @@ export interface RunObserver {
   /** A post of the run that started last is rejected. Called for each one, so it has to be cheap. */
   postRejected(index: number, id: Id, code: ReasonCode): void;
   /** The run's document is stored. */
-  runEnded(run: StoredRun): void;
+  runEnded(run: Run): void;
   /** An earlier delivery had stored the document: `run` is what it did, and is not to be counted again. */
-  runReplayed(run: StoredRun): void;
+  runReplayed(run: Run): void;
   /** The run ends without a document. */
   runFailed(run: RunHead, error: unknown): void;
 }
 
-interface StoredRun extends RunReport {
-  readonly location: string;
+/** Settles as `work` does, and lets `observer` hear of its start and its end. */
+export async function observeRun(
+  head: RunHead,
+  observer: RunObserver,
+  work: () => Promise<Run>,
+): Promise<Run> {
+  observer.runStarted(head);
+  try {
+    const run = await work();
+    if (run.replayed) observer.runReplayed(run);
+    else observer.runEnded(run);
+    return run;
+  } catch (error) {
+    observer.runFailed(head, error);
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 import { RunConflictError } from '../base/errors.ts';
-import { type OutcomeLine, readOutcomeLines } from '../document/outcome-lines.ts';
+import { type OutcomeLine, readOutcomeLines } from '../document/outcome-line.ts';
 import type { RunStore, StoredRun } from '../store/run-store.ts';
 
 /** A run that is in the store, and under which id. */

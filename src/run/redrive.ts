@@ -1,25 +1,26 @@
 import { BadInputError, RunConflictError, TooLargeError } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { CompactIds } from '../batch/compact-ids.ts';
-import { hashIds, type IdList, parseName } from '../batch/ids.ts';
-import type { OutcomeLine } from '../document/outcome-lines.ts';
+import { hashIds, type IdList } from '../batch/ids.ts';
+import { parseName } from '../batch/parse-ids.ts';
+import type { Outcome } from '../document/document.ts';
+import type { OutcomeLine } from '../document/outcome-line.ts';
 import type { RunHead } from '../document/run-head.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
 import type { RunStore } from '../store/run-store.ts';
-import { type NamedRun, nextRedriveId, outcomesLocation, outcomesOf, redrivesOf } from './redrive-chain.ts';
 import {
   type FetchedPosts,
   fetchAndStore,
-  observed,
-  type Run,
-  type RunName,
   type RunPorts,
   type RunSettings,
   type RunTime,
-  replayOf,
-} from './run-batch.ts';
+} from './fetch-and-store.ts';
+import { observeRun } from './observer.ts';
+import { type NamedRun, nextRedriveId, outcomesLocation, outcomesOf, redrivesOf } from './redrive-chain.ts';
+import { type Run, replayOf } from './replay.ts';
+import type { RunName } from './run-batch.ts';
 
-/** A run that is to be made whole. */
+/** A run that is to be redriven. */
 export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
   /** The run, or any redrive of it. */
   readonly sourceRunId: string;
@@ -28,7 +29,7 @@ export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
 /** `maxIds`: the most outcomes of a run that is taken up again. */
 type RedriveSettings = RunSettings & { readonly maxIds: number };
 
-/** What copying a document takes, at most, of the time that reading it took. */
+/** Copying a document takes at most so many times as long as reading it. */
 const COPY_FACTOR = 3;
 
 /**
@@ -63,7 +64,7 @@ export async function redriveBatch(
     async (outOfTime) => {
       const latest = await findLatest(request, store, outOfTime);
       if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
-        const run = await replayOf(latest.runId, latest.stored, store, time.maxReplyBytes, outOfTime);
+        const run = replayOf(latest.runId, latest.stored, store);
         observer.runReplayed(run);
         return run;
       }
@@ -75,7 +76,7 @@ export async function redriveBatch(
         settings,
         startedAt,
       );
-      return observed(run, observer, async () => {
+      return observeRun(run, observer, async () => {
         const readingMs = clock.now();
         const { ids, retryable } = await readIds(latest, store, outOfTime);
         const copyMs = COPY_FACTOR * (clock.now() - readingMs);
@@ -85,9 +86,9 @@ export async function redriveBatch(
           outOfTime,
           ids,
           toFetch: retryable,
-          place: (fetched: FetchedPosts, stopping: AbortController) =>
-            placed(outcomesOf(latest, store, stopping.signal), fetched, stopping),
-          findStored: () => findRedrive(run, store, time.maxReplyBytes, outOfTime),
+          place: (fetched: FetchedPosts, signal: AbortSignal) =>
+            placeAmong(outcomesOf(latest, store, signal), fetched),
+          findStored: () => findRedrive(run, store, outOfTime),
         };
         // What is left when the time for fetching is over has yet to be copied.
         const writeReserveMs = settings.writeReserveMs + copyMs;
@@ -97,7 +98,7 @@ export async function redriveBatch(
   );
 }
 
-/** The latest of a run and its redrives, or that which this very request wrote. */
+/** The latest of a run and its redrives, or the one that this very request wrote. */
 async function findLatest(request: RedriveRequest, store: RunStore, signal: AbortSignal): Promise<NamedRun> {
   const { sourceRunId } = request;
   const stored = await store.find(sourceRunId, signal);
@@ -114,7 +115,7 @@ async function findLatest(request: RedriveRequest, store: RunStore, signal: Abor
   return latest;
 }
 
-/** Whether an earlier delivery of a request wrote this. */
+/** Whether an earlier delivery of the request wrote this run. */
 function isOf({ requestId }: RedriveRequest, { stored: { run } }: NamedRun): boolean {
   return run.redriveOf !== undefined && run.requestId === requestId;
 }
@@ -175,35 +176,27 @@ async function readIds(
  * The outcomes of an earlier run with what was fetched in the places of those that are retryable. Lines are read no
  * faster than they are taken; posts are fetched ahead of them, however far apart they stand.
  */
-async function* placed(
+async function* placeAmong(
   lines: AsyncIterable<OutcomeLine>,
   fetched: FetchedPosts,
-  stopping: AbortController,
-): AsyncGenerator<PromiseSettledResult<Post> | OutcomeLine, void, undefined> {
+): AsyncGenerator<Outcome, void, undefined> {
   const ask = (): ReturnType<FetchedPosts['next']> => {
     const next = fetched.next();
-    // It may fail before it is waited for.
+    // A rejection may come before anybody waits for it.
     next.catch(() => {});
     return next;
   };
-  // Asked for before it is needed: that is what starts the fetching.
+  // The first outcome is asked for before it is needed: that is what starts the fetching.
   let next = ask();
-  try {
-    for await (const line of lines) {
-      if (!line.reason?.retryable) {
-        yield line;
-        continue;
-      }
-      // There are as many as the document, which is written once, has retryable outcomes.
-      const outcome = (await next).value as PromiseSettledResult<Post>;
-      next = ask();
-      yield isUnfetched(outcome) ? line : outcome;
+  for await (const line of lines) {
+    if (!line.reason?.retryable) {
+      yield line;
+      continue;
     }
-  } catch (error) {
-    stopping.abort(error);
-    throw error;
-  } finally {
-    await fetched.return();
+    // There are as many as the document, which is written once, has retryable outcomes.
+    const outcome = (await next).value as PromiseSettledResult<Post>;
+    next = ask();
+    yield isUnfetched(outcome) ? line : outcome;
   }
 }
 
@@ -219,12 +212,11 @@ function isUnfetched(outcome: PromiseSettledResult<Post>): boolean {
 async function findRedrive(
   { id, redriveOf }: RunHead,
   store: RunStore,
-  maxReplyBytes: number,
   signal: AbortSignal,
 ): Promise<Run | undefined> {
   const stored = await store.find(id, signal);
   if (!stored) return undefined;
   if (stored.run.redriveOf !== redriveOf)
     throw new RunConflictError(`The runId ${id} names a run that is no redrive of ${redriveOf}`);
-  return replayOf(id, stored, store, maxReplyBytes, signal);
+  return replayOf(id, stored, store);
 }

@@ -1,133 +1,69 @@
 import { createHash } from 'node:crypto';
-import { addAbortSignal, type Readable } from 'node:stream';
-import { GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
-import { follow } from '../base/abort.ts';
 import { RunConflictError } from '../base/errors.ts';
+import { eachLine } from '../base/lines.ts';
 import { ChunkWriter } from '../document/chunk-writer.ts';
-import { isAlreadyThere, s3ErrorName, storeFailure } from './s3.ts';
-import { upload } from './upload.ts';
+import { keysOf, type RunKeys, type StoreOptions } from './keys.ts';
+import { createObjects } from './objects.ts';
+import { ifThere } from './s3.ts';
 
 /** Where the parts of a run, and what became of them, are kept, by the run's id. */
-export interface PartsStore {
-  placeOf(runId: string): PartsPlace;
+export interface PlanStore {
+  placeOf(runId: string): RunKeys & { readonly bucket: string };
   /**
-   * Writes the parts, a line each, once. Where the same are there, does nothing. Rejects with RunConflictError where
-   * others are, with StoreError where S3 fails, and with the signal's reason when that aborts.
+   * Writes the parts, a line each, once: where the same are there, which takes `lines` a second time, does nothing.
+   * Rejects with RunConflictError where others are, with StoreError where S3 fails, and with the signal's reason when
+   * that aborts.
    */
-  writeParts(runId: string, lines: () => Iterable<string>, signal: AbortSignal): Promise<void>;
-  /** The lines that `writeParts` wrote, with their ends; undefined where it did not. Rejects as it does. */
-  readParts(runId: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined>;
-  /** The manifest of a run; undefined where there is none. */
-  readManifest(
+  writePlan(runId: string, lines: () => Iterable<string>, signal: AbortSignal): Promise<void>;
+  /** The lines that `writePlan` wrote, without their ends; undefined where it did not. Rejects as it does. */
+  readPlan(runId: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined>;
+  /** The run manifest; undefined where there is none. */
+  readRunManifest(
     runId: string,
     signal: AbortSignal,
   ): Promise<{ readonly text: string; readonly etag: string } | undefined>;
   /** Writes it in the place of the one with this ETag, or of none. Resolves with whether that was still so. */
-  writeManifest(runId: string, text: string, etag: string | undefined, signal: AbortSignal): Promise<boolean>;
-}
-
-/** Object keys, but for the bucket. */
-interface PartsPlace {
-  readonly bucket: string;
-  /** Of the parts. */
-  readonly key: string;
-  readonly mapResultsPrefix: string;
-  readonly manifestKey: string;
-  /** That of a run that is no larger than one function takes: of a part, say. */
-  readonly documentKey: string;
-}
-
-export interface PartsStoreOptions {
-  readonly client: S3Client;
-  readonly bucket: string;
-  readonly prefix: string;
-}
-
-/** A store in the bucket of the documents. No run id holds a slash: what stands in folders is no document's. */
-export function createPartsStore({ client, bucket, prefix }: PartsStoreOptions): PartsStore {
-  const placeOf = (runId: string): PartsPlace => ({
-    bucket,
-    key: `${prefix}plans/${runId}.jsonl`,
-    mapResultsPrefix: `${prefix}map-results/${runId}`,
-    manifestKey: `${prefix}${runId}.manifest.json`,
-    documentKey: `${prefix}${runId}.json`,
-  });
-  const failed = (verb: 'read' | 'written', key: string, error: unknown, signal: AbortSignal): unknown =>
-    storeFailure(`s3://${bucket}/${key}`, verb, error, signal);
-
-  const open = async (key: string, abortSignal: AbortSignal) => {
-    try {
-      const command = new GetObjectCommand({ Bucket: bucket, Key: key });
-      // In Node, every answer to GetObject has both.
-      const { Body, ETag } = await client.send(command, { abortSignal });
-      return { body: addAbortSignal(abortSignal, Body as Readable), etag: ETag as string };
-    } catch (error) {
-      if (s3ErrorName(error) === 'NoSuchKey') return undefined;
-      throw failed('read', key, error, abortSignal);
-    }
-  };
-
-  async function* linesOf(key: string, body: Readable, signal: AbortSignal): AsyncGenerator<string> {
-    try {
-      yield* eachLine(body);
-    } catch (error) {
-      throw failed('read', key, error, signal);
-    }
-  }
-
-  const writeParts = async (
+  writeRunManifest(
     runId: string,
-    lines: () => Iterable<string>,
+    text: string,
+    etag: string | undefined,
     signal: AbortSignal,
-  ): Promise<void> => {
-    const { key } = placeOf(runId);
-    const target = { Bucket: bucket, Key: key, ContentType: 'application/x-ndjson', IfNoneMatch: '*' };
-    if ((await upload(client, target, bytesOf(lines()), follow(signal))) !== undefined) return;
-    const stored = await open(key, signal);
-    const hash = stored && (await sha256(linesOf(key, stored.body, signal)));
-    if (hash !== (await sha256(lines())))
-      throw new RunConflictError(
-        `The runId ${runId} names an earlier run of other ids, or in parts of another size`,
-      );
-  };
+  ): Promise<boolean>;
+}
 
+/** A store in the bucket of the documents. */
+export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore {
+  const objects = createObjects(options);
+  const keys = (runId: string) => keysOf(prefix, runId);
   return {
-    placeOf,
-    writeParts,
-    async readParts(runId, signal) {
-      const { key } = placeOf(runId);
-      const object = await open(key, signal);
-      return object && linesOf(key, object.body, signal);
+    placeOf: (runId) => ({ bucket: options.bucket, ...keys(runId) }),
+    async writePlan(runId, lines, signal) {
+      const { plan } = keys(runId);
+      const attributes = { ContentType: 'application/x-ndjson', IfNoneMatch: '*' };
+      if (await objects.upload(plan, attributes, bytesOf(lines()), signal)) return;
+      const stored = await ifThere(objects.stream(plan, signal));
+      if (!stored || (await sha256(stored)) !== (await sha256(bytesOf(lines()))))
+        throw new RunConflictError(
+          `The runId ${runId} names an earlier run of other ids, or in parts of another size`,
+        );
     },
-    async readManifest(runId, signal) {
-      const { manifestKey } = placeOf(runId);
-      const object = await open(manifestKey, signal);
-      if (!object) return undefined;
-      let text = '';
-      for await (const line of linesOf(manifestKey, object.body, signal)) text += line;
-      return { text, etag: object.etag };
+    async readPlan(runId, signal) {
+      const stored = await ifThere(objects.stream(keys(runId).plan, signal));
+      return stored && textOf(eachLine(stored));
     },
-    async writeManifest(runId, text, etag, abortSignal) {
-      const { manifestKey } = placeOf(runId);
-      try {
-        const command = new PutObjectCommand({
-          Bucket: bucket,
-          Key: manifestKey,
-          Body: text,
-          ContentType: 'application/json',
-          ...(etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag }),
-        });
-        await client.send(command, { abortSignal });
-        return true;
-      } catch (error) {
-        if (!abortSignal.aborted && isAlreadyThere(error)) return false;
-        throw failed('written', manifestKey, error, abortSignal);
-      }
+    async readRunManifest(runId, signal) {
+      const stored = await ifThere(objects.get(keys(runId).runManifest, signal));
+      return stored && { text: stored.bytes.toString(), etag: stored.etag };
+    },
+    async writeRunManifest(runId, text, etag, signal) {
+      const condition = etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag };
+      const attributes = { ContentType: 'application/json', ...condition };
+      return Boolean(await objects.upload(keys(runId).runManifest, attributes, [Buffer.from(text)], signal));
     },
   };
 }
 
-async function* bytesOf(lines: Iterable<string>): AsyncGenerator<Buffer, void, undefined> {
+function* bytesOf(lines: Iterable<string>): Generator<Buffer, void, undefined> {
   const writer = new ChunkWriter();
   for (const line of lines) {
     writer.text(line);
@@ -136,23 +72,12 @@ async function* bytesOf(lines: Iterable<string>): AsyncGenerator<Buffer, void, u
   yield* writer.take(true);
 }
 
-/** Each line with its end. */
-async function* eachLine(body: Readable): AsyncGenerator<string, void, undefined> {
-  let text = '';
-  for await (const chunk of body.setEncoding('utf8')) {
-    text += chunk;
-    let start = 0;
-    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-      yield text.slice(start, end + 1);
-      start = end + 1;
-    }
-    text = text.slice(start);
-  }
-  if (text !== '') yield text;
+async function* textOf(lines: AsyncIterable<Buffer>): AsyncGenerator<string, void, undefined> {
+  for await (const line of lines) yield line.toString();
 }
 
-async function sha256(lines: Iterable<string> | AsyncIterable<string>): Promise<string> {
+async function sha256(chunks: Iterable<Buffer> | AsyncIterable<Buffer>): Promise<string> {
   const hash = createHash('sha256');
-  for await (const line of lines) hash.update(line);
+  for await (const chunk of chunks) hash.update(chunk);
   return hash.digest('hex');
 }

@@ -1,17 +1,9 @@
-import { addAbortSignal, type Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
-import {
-  GetObjectCommand,
-  type GetObjectCommandInput,
-  type GetObjectCommandOutput,
-  HeadObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
 import { RunConflictError } from '../base/errors.ts';
 import { readReport } from '../document/document.ts';
 import type { OutcomesObject, RunReport } from '../document/run-head.ts';
-import { s3ErrorName, storeFailure } from './s3.ts';
-import { type UploadTarget, upload } from './upload.ts';
+import { keysOf, type StoreOptions } from './keys.ts';
+import { createObjects } from './objects.ts';
+import { ifThere } from './s3.ts';
 
 /** A run whose document is in the store. */
 export interface StoredRun extends RunReport {
@@ -42,11 +34,11 @@ export interface RunStore {
     signal: AbortSignal,
   ): AsyncGenerator<Buffer, void, undefined>;
   /**
-   * Writes a document as it comes, unless there is one already: resolves with whether it did. When `chunks` throws,
-   * rejects with that very error. When S3 fails, aborts `stopping`, and rejects with StoreError once `chunks` has
-   * ended. When `stopping` is aborted, gives up and rejects with its reason. Leaves no parts behind.
+   * Writes a document as it comes, unless there is one already: resolves with whether it did. Rejects with the very
+   * error that `chunks` throws, with StoreError when S3 fails, and with the signal's reason when that aborts: once
+   * nothing of the document is left on its way. `chunks` is told to return, but is not waited for.
    */
-  write(runId: string, chunks: AsyncIterable<Buffer>, stopping: AbortController): Promise<boolean>;
+  write(runId: string, chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<boolean>;
   /** Outcomes without a document: a run that began to write, and has not ended, or never will. Rejects as `find`. */
   findOutcomes(runId: string, signal: AbortSignal): Promise<UnfinishedOutcomes | undefined>;
   /**
@@ -58,7 +50,7 @@ export interface RunStore {
     unfinished: UnfinishedOutcomes | undefined,
     writer: string,
     chunks: AsyncIterable<Buffer>,
-    stopping: AbortController,
+    signal: AbortSignal,
   ): Promise<OutcomesObject | undefined>;
 }
 
@@ -67,157 +59,65 @@ interface UnfinishedOutcomes {
   readonly etag: string;
 }
 
-export interface RunStoreOptions {
-  readonly client: S3Client;
-  readonly bucket: string;
-  readonly prefix: string;
-}
-
-/** For a look at what stands there once everything else is over. */
-const LAST_LOOK_TIMEOUT_MS = 2_000;
-/** Each is a request; small enough for two in the memory of a small function. */
-const BLOCK_BYTES = 4 * 1024 * 1024;
-/** The client's own timeout ends where the body begins. */
-const BLOCK_TIMEOUT_MS = 20_000;
-const BLOCK_TRIES = 3;
 /** Metadata of outcomes: who wrote them. */
 const WRITER = 'writer';
-const HEAD_BYTES = 16_384;
-const TAIL_BYTES = 65_536;
+/** The first bytes of a document that `find` reads, and the last; more of these where they do not do. */
+const START_BYTES = 16_384;
+export const FIND_TAIL_BYTES = 65_536;
 
-/** A store in an S3 bucket: the document of a run is `<prefix><runId>.json`. */
-export function createRunStore({ client, bucket, prefix }: RunStoreOptions): RunStore {
-  const keyOf = (runId: string): string => `${prefix}${runId}.json`;
-  const outcomesKeyOf = (runId: string): string => `${prefix}${runId}.ndjson`;
-  const locationOf = (key: string): string => `s3://${bucket}/${key}`;
-  const failed = (verb: 'read' | 'written', key: string, error: unknown, signal: AbortSignal): unknown =>
-    storeFailure(locationOf(key), verb, error, signal);
+/** A store in an S3 bucket. */
+export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
+  const objects = createObjects(options);
+  const keys = (runId: string) => keysOf(prefix, runId);
+  const location = (runId: string): string => objects.location(keys(runId).document);
 
-  const get = async (
-    runId: string,
-    abortSignal: AbortSignal,
-    range?: string,
-  ): Promise<{ text: string; totalBytes: number; etag: string }> => {
-    const command = new GetObjectCommand({ Bucket: bucket, Key: keyOf(runId), Range: range });
-    const output = await client.send(command, { abortSignal });
-    const text = (await output.Body?.transformToString()) ?? '';
-    // Every object has one.
-    return { text, totalBytes: totalBytes(output), etag: output.ETag as string };
-  };
-
-  const find = async (runId: string, signal: AbortSignal): Promise<StoredRun | undefined> => {
-    try {
-      for (let bytes = TAIL_BYTES; ; bytes *= 8) {
-        const { text: tail, totalBytes, etag } = await get(runId, signal, `bytes=-${bytes}`);
-        const isWhole = totalBytes <= bytes;
-        const head = isWhole ? tail : (await get(runId, signal, `bytes=0-${HEAD_BYTES - 1}`)).text;
-        const report = readReport(head, tail);
+  return {
+    location,
+    async find(runId, signal) {
+      const { document } = keys(runId);
+      for (let tailBytes = FIND_TAIL_BYTES; ; tailBytes *= 8) {
+        const object = await ifThere(objects.get(document, signal, { Range: `bytes=-${tailBytes}` }));
+        if (!object) return undefined;
+        const { bytes: tail, totalBytes, etag } = object;
+        const isWhole = totalBytes <= tailBytes;
+        const start = isWhole
+          ? tail
+          : (await objects.get(document, signal, { Range: `bytes=0-${START_BYTES - 1}` })).bytes;
+        const report = readReport(start.toString(), tail.toString());
         if (report) return { ...report, documentBytes: totalBytes, etag };
-        if (isWhole) break;
+        if (isWhole) throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
       }
-    } catch (error) {
-      if (s3ErrorName(error) === 'NoSuchKey') return undefined;
-      // S3 has no last bytes of an object that is empty.
-      if (s3ErrorName(error) !== 'InvalidRange') throw failed('read', keyOf(runId), error, signal);
-    }
-    throw new RunConflictError(`${locationOf(keyOf(runId))} exists, and is no document of a run`);
+    },
+    async read(runId, signal) {
+      return (await objects.get(keys(runId).document, signal)).bytes.toString();
+    },
+    async *stream(runId, outcomes, signal) {
+      const { document, outcomes: apart } = keys(runId);
+      yield* await objects.stream(outcomes ? apart : document, signal, outcomes?.etag);
+    },
+    async write(runId, chunks, signal) {
+      const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };
+      return (await objects.upload(keys(runId).document, attributes, chunks, signal)) !== undefined;
+    },
+    async findOutcomes(runId, signal) {
+      const found = await ifThere(objects.head(keys(runId).outcomes, signal));
+      return found && { etag: found.etag };
+    },
+    async writeOutcomes(runId, unfinished, writer, chunks, signal) {
+      const { outcomes } = keys(runId);
+      const attributes = {
+        ContentType: 'application/x-ndjson',
+        Metadata: { [WRITER]: writer },
+        ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
+      };
+      const where = { location: objects.location(outcomes) };
+      const uploaded = await objects.upload(outcomes, attributes, chunks, signal);
+      if (uploaded) return { ...where, ...uploaded };
+      // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again.
+      const found = await ifThere(objects.head(outcomes, signal));
+      if (found?.metadata[WRITER] !== writer) return undefined;
+      const { etag, bytes } = found;
+      return { ...where, etag, bytes };
+    },
   };
-
-  const put = (
-    Key: string,
-    attributes: Omit<UploadTarget, 'Bucket' | 'Key'>,
-    chunks: AsyncIterable<Buffer>,
-    stopping: AbortController,
-  ) => upload(client, { Bucket: bucket, Key, ...attributes }, chunks, stopping);
-
-  const write: RunStore['write'] = async (runId, chunks, stopping) => {
-    const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };
-    return (await put(keyOf(runId), attributes, chunks, stopping)) !== undefined;
-  };
-
-  const headOutcomes = async (runId: string, signal: AbortSignal) => {
-    const Key = outcomesKeyOf(runId);
-    try {
-      return await client.send(new HeadObjectCommand({ Bucket: bucket, Key }), { abortSignal: signal });
-    } catch (error) {
-      if (s3ErrorName(error) === 'NotFound') return undefined;
-      throw failed('read', Key, error, signal);
-    }
-  };
-
-  const findOutcomes: RunStore['findOutcomes'] = async (runId, signal) => {
-    const head = await headOutcomes(runId, signal);
-    return head && { etag: head.ETag as string };
-  };
-
-  const writeOutcomes: RunStore['writeOutcomes'] = async (runId, unfinished, writer, chunks, stopping) => {
-    let bytes = 0;
-    const counted = async function* (): AsyncGenerator<Buffer> {
-      for await (const chunk of chunks) {
-        bytes += chunk.length;
-        yield chunk;
-      }
-    };
-    const Key = outcomesKeyOf(runId);
-    const attributes = {
-      ContentType: 'application/x-ndjson',
-      Metadata: { [WRITER]: writer },
-      ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
-    };
-    const location = locationOf(Key);
-    const etag = await put(Key, attributes, counted(), stopping);
-    if (etag !== undefined) return { location, bytes, etag };
-    // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again. The signal has
-    // been aborted by then.
-    const head = await headOutcomes(runId, AbortSignal.timeout(LAST_LOOK_TIMEOUT_MS));
-    return head?.Metadata?.[WRITER] === writer ? { location, bytes, etag: head.ETag as string } : undefined;
-  };
-
-  const read = async (runId: string, signal: AbortSignal): Promise<string> => {
-    try {
-      return (await get(runId, signal)).text;
-    } catch (error) {
-      throw failed('read', keyOf(runId), error, signal);
-    }
-  };
-
-  const getBlock = async (input: GetObjectCommandInput, abortSignal: AbortSignal) => {
-    for (let tries = 1; ; tries++) {
-      const output = await client.send(new GetObjectCommand(input), { abortSignal });
-      const timeout = AbortSignal.timeout(BLOCK_TIMEOUT_MS);
-      try {
-        // In Node, every answer to GetObject has one. The SDK does not try again what breaks off in it.
-        const body = addAbortSignal(AbortSignal.any([abortSignal, timeout]), output.Body as Readable);
-        return { output, bytes: await buffer(body) };
-      } catch (error) {
-        if (abortSignal.aborted || tries === BLOCK_TRIES) throw timeout.aborted ? timeout.reason : error;
-      }
-    }
-  };
-
-  const stream: RunStore['stream'] = async function* (runId, outcomes, signal) {
-    const Key = outcomes ? outcomesKeyOf(runId) : keyOf(runId);
-    let etag = outcomes?.etag;
-    // S3 has no first bytes of an object that is empty.
-    for (let from = 0, total = outcomes?.bytes ?? Infinity; from < total; ) {
-      const Range = `bytes=${from}-${from + BLOCK_BYTES - 1}`;
-      let block: Awaited<ReturnType<typeof getBlock>>;
-      try {
-        block = await getBlock({ Bucket: bucket, Key, Range, IfMatch: etag }, signal);
-      } catch (error) {
-        throw failed('read', Key, error, signal);
-      }
-      yield block.bytes;
-      etag = block.output.ETag;
-      total = totalBytes(block.output);
-      from += block.bytes.length;
-    }
-  };
-
-  const location = (runId: string): string => locationOf(keyOf(runId));
-  return { location, find, read, stream, write, findOutcomes, writeOutcomes };
-}
-
-function totalBytes({ ContentRange, ContentLength }: GetObjectCommandOutput): number {
-  return Number(ContentRange?.slice(ContentRange.indexOf('/') + 1) ?? ContentLength);
 }

@@ -16,12 +16,10 @@ export function createS3Client(config: S3ClientConfig = {}): S3Client {
   return client;
 }
 
-/**
- * Whether a conditional write failed because of what stands there already: another's object, or our own, whose answer
- * was lost and which was sent again.
- */
-export function isAlreadyThere(error: unknown): boolean {
-  return ['PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload'].includes(s3ErrorName(error));
+/** A read that took too long. Its message says what S3 did. */
+export class ReadTimeout extends Error {
+  override readonly name = 'ReadTimeout';
+  readonly code = 'ETIMEDOUT';
 }
 
 /**
@@ -34,13 +32,40 @@ export function storeFailure(
   error: unknown,
   signal: AbortSignal,
 ): unknown {
-  return signal.aborted
-    ? signal.reason
-    : new StoreError(`${location} could not be ${verb}: ${s3ErrorName(error)}`, { cause: error });
+  if (signal.aborted) return signal.reason;
+  const why = error instanceof ReadTimeout ? error.message : s3ErrorName(error);
+  return new StoreError(`${location} could not be ${verb}: ${why}`, { cause: error });
+}
+
+/** Whether an error is what `storeFailure` makes of an error that S3 gave one of these names. */
+export function failedWith(error: unknown, ...names: readonly string[]): boolean {
+  return error instanceof StoreError && names.includes(s3ErrorName(error.cause));
+}
+
+/** Settles as `read` does, with undefined where there is no such object. */
+export function ifThere<T>(read: Promise<T>): Promise<T | undefined> {
+  return undefinedOn(read, 'NoSuchKey', 'NotFound');
+}
+
+/**
+ * Settles as `write` does, with undefined where its condition failed because of what stands there already: another's
+ * object, or our own, whose answer was lost and which was sent again.
+ */
+export function unlessThere<T>(write: Promise<T>): Promise<T | undefined> {
+  return undefinedOn(write, 'PreconditionFailed', 'ConditionalRequestConflict', 'NoSuchUpload');
+}
+
+async function undefinedOn<T>(request: Promise<T>, ...names: readonly string[]): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (failedWith(error, ...names)) return undefined;
+    throw error;
+  }
 }
 
 /** The name that S3 gave its error, or the system's code where S3 did not answer: the SDK calls a reset a timeout. */
-export function s3ErrorName(error: unknown): string {
+function s3ErrorName(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'code' in error && typeof error.code === 'string' ? error.code : error.name;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { chart } from '../../bench/tail/chart.ts';
-import { listSchedule } from '../../bench/tail/latency.ts';
+import { listSchedule } from '../../bench/support/latency.ts';
+import { lineChart } from '../../bench/support/line-chart.ts';
+import { VirtualClock } from '../../bench/support/virtual-clock.ts';
 import {
   type Batch,
   extraRequests,
@@ -12,7 +13,6 @@ import {
   TARGETS,
   throttledShare,
 } from '../../bench/tail/scenarios.ts';
-import { VirtualClock } from '../../bench/tail/virtual-clock.ts';
 
 describe('the tail, in virtual time', () => {
   test.each(['uniform', 'log-normal'] as const)(
@@ -74,7 +74,7 @@ describe('what the bench rests on', () => {
   });
 
   test('a chart has a path a curve and names its axes', () => {
-    const svg = chart('Nothing much', [
+    const svg = lineChart('Nothing much', [
       {
         title: 'A line',
         yLabel: 'posts',

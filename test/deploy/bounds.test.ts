@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { everyParameter } from '../../scripts/template/check-template.ts';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import type { Properties, Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, placesIn, type ServiceCopy, seeded } from './packaging.ts';
 
@@ -20,13 +20,13 @@ afterAll(() => service[Symbol.asyncDispose]());
 
 /** Of a resource, as it is deployed. */
 function propertiesOf(logicalId: string, template: Template): Properties | undefined {
-  return withConditionsApplied(template).Resources[logicalId]?.Properties;
+  return applyConditions(template).Resources[logicalId]?.Properties;
 }
 
 const routes = ['DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT'].map((method) => `${method} /batches`);
 
 function routesOf(template: Template): unknown[] {
-  return Object.values(withConditionsApplied(template).Resources)
+  return Object.values(applyConditions(template).Resources)
     .filter(({ Type }) => Type === 'AWS::ApiGatewayV2::Route')
     .map(({ Properties }) => Properties?.RouteKey)
     .sort();
@@ -96,7 +96,7 @@ it('reserves instances for the functions that are called from outside, unless th
 
 it('tells every topic that is named, and none by default', () => {
   const topicsOf = (template: Template) =>
-    Object.entries(withConditionsApplied(template).Resources)
+    Object.entries(applyConditions(template).Resources)
       .filter(([, { Type }]) => Type === 'AWS::CloudWatch::Alarm')
       .map(([logicalId, { Properties }]) => [logicalId, Properties?.AlarmActions]);
   const alarms = ['UndeliveredEventsAlarm', 'FailedRunsAlarm', 'FetchAtScaleAlarm'];

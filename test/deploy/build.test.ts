@@ -5,7 +5,8 @@ import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
 import type { Metafile } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { assertDeployable, buildFunction } from '../../scripts/build/build.ts';
+import { buildFunction } from '../../scripts/build/build.ts';
+import { assertDeployable } from '../../scripts/build/deployable.ts';
 
 const run = promisify(execFile);
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { findCfnLint } from '../../scripts/template/cfn-lint.ts';
 import { everyParameter } from '../../scripts/template/check-template.ts';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import type { Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, type ServiceCopy, seeded } from './packaging.ts';
 
@@ -260,7 +260,7 @@ describe.skipIf(lint === undefined)('cfn-lint', () => {
   let packaged: readonly (readonly string[])[];
   let found: readonly string[];
   const findingsIn = async (template: Template): Promise<string[]> => {
-    const findings = (await lint?.(withConditionsApplied(template))) ?? [];
+    const findings = (await lint?.(applyConditions(template))) ?? [];
     return findings.map(({ place, rule }) => `${place} ${rule}`).sort();
   };
   beforeAll(async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { everyParameter } from '../../scripts/template/check-template.ts';
 import { findCheckov } from '../../scripts/template/checkov.ts';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import type { Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, type ServiceCopy, seeded } from './packaging.ts';
 
@@ -89,7 +89,7 @@ describe.skipIf(checkov === undefined)('checkov', () => {
   let found: readonly string[];
   let unfiltered: readonly string[];
   const findingsIn = async (template: Template, config?: string): Promise<string[]> => {
-    const findings = (await checkov?.(withConditionsApplied(template), config)) ?? [];
+    const findings = (await checkov?.(applyConditions(template), config)) ?? [];
     return findings.map(({ place, rule }) => `${place} ${rule}`).sort();
   };
   beforeAll(async () => {

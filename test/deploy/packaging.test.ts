@@ -2,7 +2,7 @@ import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { everyParameter } from '../../scripts/template/check-template.ts';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import { at, type Template } from '../../scripts/template/template.ts';
 import { copyService, type ServiceCopy } from './packaging.ts';
 
@@ -17,7 +17,7 @@ afterAll(() => service[Symbol.asyncDispose]());
 function variablesOf(template: Template): unknown[] {
   return ['Fetch', 'Api', 'Plan', 'Conclude'].map((name) =>
     at(
-      withConditionsApplied(template).Resources[`${name}LambdaFunction`],
+      applyConditions(template).Resources[`${name}LambdaFunction`],
       'Properties',
       'Environment',
       'Variables',
@@ -77,6 +77,7 @@ describe('packaging', { timeout: 60_000 }, () => {
       POWERTOOLS_METRICS_DISABLED: 'true',
       POWERTOOLS_LOG_LEVEL: 'DEBUG',
       POWERTOOLS_LOGGER_SAMPLE_RATE: '0.1',
+      POWERTOOLS_LOGGER_LOG_EVENT: 'true',
       NODE_OPTIONS: '--max-semi-space-size=4',
     };
     const runs = { ...shared, RESULTS_PREFIX: 'posts/' };
@@ -114,6 +115,10 @@ describe('packaging', { timeout: 60_000 }, () => {
     [
       { maxIds: '5' },
       'Expected --param=postIds, `POST_IDS`, to be at most 5 ids, as in 1,2,7-9, got "1-100"',
+    ],
+    [
+      { originConcurrency: '49' },
+      'Expected --param=originConcurrency, `ORIGIN_CONCURRENCY`, to be an integer of at least CONCURRENCY, 50, got "49" (of plan)',
     ],
   ] as const)('stops at %o, and says why', async (params, message) => {
     await expect(service.packaged('prod', params, 'refused')).rejects.toThrow(message);

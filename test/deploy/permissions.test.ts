@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import { asText, isObject, type Properties, type Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, placesIn, type ServiceCopy, seeded } from './packaging.ts';
 
@@ -39,7 +39,7 @@ const upload: S3Request = { action: 's3:PutObject', keys: { 's3:ObjectCreationOp
 
 /** Whether IAM and the bucket's policy let a role do this to the object with that key. */
 function isAllowed(roleId: string, { action, keys }: S3Request, key: string, template: Template): boolean {
-  const { Resources } = withConditionsApplied(template);
+  const { Resources } = applyConditions(template);
   const arn = `arn:\${AWS::Partition}:s3:::\${ResultsBucket}/${key}`;
   const meets = (statement: Properties): boolean => {
     const isOfAction = [statement.Action].flat().some((it) => matches(it, action));
@@ -169,7 +169,7 @@ describe('a bucket that exists', () => {
   it('is used by every role as its own would be, and the stack makes none', () => {
     const resourcesOf = (template: Template) =>
       // The key of the zip has the time in it.
-      JSON.stringify(withConditionsApplied(template).Resources).replaceAll(/"S3Key":"[^"]*"/g, '"S3Key":""');
+      JSON.stringify(applyConditions(template).Resources).replaceAll(/"S3Key":"[^"]*"/g, '"S3Key":""');
     const text = resourcesOf(elsewhere);
     expect(text).not.toContain('ResultsBucket');
     const { ResultsBucket, ResultsBucketPolicy, ...others } = JSON.parse(resourcesOf(prod));

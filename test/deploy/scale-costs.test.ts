@@ -3,27 +3,25 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import {
-  assumed,
-  deployed,
   executionsOf,
-  expressHttpTasks,
-  expressParts,
   historyEvents,
-  limits,
-  measured,
   mostIdsOfPart,
   mostPostsToConclude,
-  oneContainer,
   planMb,
-  prices,
-  rendered,
   type ScaleInputs,
   scaleOf,
+} from '../../scripts/scale-costs/costs.ts';
+import { assumed, deployed, limits, measured, prices } from '../../scripts/scale-costs/facts.ts';
+import { render } from '../../scripts/scale-costs/main.ts';
+import {
+  expressHttpTasks,
+  expressParts,
+  oneContainer,
   standardHttpTasks,
-} from '../../scripts/scale-costs.ts';
+} from '../../scripts/scale-costs/peers.ts';
+import { VARIABLES } from '../../src/lambda/config.ts';
 import { cutIntoParts, type Part, partLine } from '../../src/run/parts/parts.ts';
-import { readPartsInFlight } from '../../src/run/parts/parts-in-flight.ts';
-import { parsePlanRequest } from '../../src/run/parts/plan.ts';
+import { mostPartsInFlight } from '../../src/run/parts/plan.ts';
 
 const project = join(import.meta.dirname, '../..');
 const read = (name: string): string => readFileSync(join(project, name), 'utf8');
@@ -41,14 +39,16 @@ const million: ScaleInputs = {
 const billion: ScaleInputs = { ...million, posts: 1_000_000_000, partSize: 15_000 };
 
 test('docs/scale.md has the tables that its script computes', () => {
-  expect(rendered(doc)).toBe(doc);
+  expect(render(doc)).toBe(doc);
 });
 
 test('a table that was changed by hand is made anew, and one without its place is an error', () => {
   const changed = doc.replace('| 1,000,000 |', '| 1,000,001 |');
   expect(changed).not.toBe(doc);
-  expect(rendered(changed)).toBe(doc);
-  expect(() => rendered(doc.replace('scale-costs:begin costs', ''))).toThrow('a place for the table costs');
+  expect(render(changed)).toBe(doc);
+  expect(() => render(doc.replace('scale-costs:begin costs', ''))).toThrow(
+    '<!-- scale-costs:begin costs -->',
+  );
 });
 
 test('a million posts from an origin that takes 10,000 a second', () => {
@@ -129,9 +129,7 @@ test('parts at once are as many as plan allows, and no more than functions of th
   const atOnce = (originConcurrency: number, lambdaConcurrency = 20_000): number =>
     scaleOf({ ...billion, originConcurrency, lambdaConcurrency }).partsInFlight;
   for (const originConcurrency of [50, 99, 5_000, 2_000_000])
-    expect(atOnce(originConcurrency)).toBe(
-      readPartsInFlight({ ORIGIN_CONCURRENCY: String(originConcurrency) }, 50),
-    );
+    expect(atOnce(originConcurrency)).toBe(mostPartsInFlight({ originConcurrency, concurrency: 50 }));
   expect(atOnce(2_000_000, 1_000)).toBe(1_000);
 });
 
@@ -254,14 +252,10 @@ test('what is taken as deployed is what serverless.yml says', () => {
 });
 
 test('what is taken from the source is what stands there', () => {
-  expect(parsePlanRequest({ ids: [1] }, 'run', 1).partSize).toBe(deployed.defaultPartSize);
-  expect(read('src/run/parts/conclude.ts')).toContain(`READS_IN_FLIGHT = ${deployed.readsInFlight};`);
-  expect(read('src/store/run-store.ts')).toContain('TAIL_BYTES = 65_536;');
-  expect(read('src/store/upload.ts')).toContain('PART_BYTES = 5 * 1024 * 1024;');
-  expect(read('src/batch/manifest/read.ts')).toContain('MAX_ENTRIES = 10_000_000;');
-  expect(read('src/lambda/config.ts')).toContain(
-    `integer('CONCURRENCY', ${deployed.concurrency}, 1, ${deployed.maxConcurrency})`,
-  );
+  expect(VARIABLES.concurrency).toMatchObject({
+    fallback: String(deployed.concurrency),
+    expected: `an integer from 1 to ${deployed.maxConcurrency}`,
+  });
   expect(assumed.expressBatch / limits.inlineConcurrency.value).toBeLessThan(limits.httpTaskSeconds.value);
 });
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkTemplate, everyParameter } from '../../scripts/template/check-template.ts';
-import { withConditionsApplied } from '../../scripts/template/conditions.ts';
+import { applyConditions } from '../../scripts/template/conditions.ts';
 import { asText, type Template } from '../../scripts/template/template.ts';
 import { copyService, type Fault, logDeliveries, placesIn, type ServiceCopy, seeded } from './packaging.ts';
 
@@ -400,7 +400,7 @@ interface Policy {
 
 /** What a role may do once it is deployed. */
 function grants(roleId: string, template: Template): string[] {
-  const policies = withConditionsApplied(template).Resources[roleId]?.Properties?.Policies;
+  const policies = applyConditions(template).Resources[roleId]?.Properties?.Policies;
   return (policies as readonly Policy[])
     .flatMap(({ PolicyDocument }) => PolicyDocument.Statement)
     .map(({ Action, Resource }) => `${String(Action)} on ${[Resource].flat().map(asText)}`);

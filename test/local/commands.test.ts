@@ -1,14 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
+import { fileOf, localBucket, projectDirectory } from '../../local/world/places.ts';
+import { anyMs, anyTime } from '../support/any.ts';
+import { removeObject } from '../support/local-objects.ts';
 import { anyTraffic } from '../support/plain-traffic.ts';
-
-const project = join(import.meta.dirname, '../..');
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 interface Reply {
   readonly runId: string;
@@ -21,7 +19,7 @@ async function invokeLocal(functionName: 'fetch' | 'api', event: string) {
     'npx',
     ['serverless', 'invoke', 'local', '-f', functionName, '--stage', 'local', '-p', `events/${event}.json`],
     {
-      cwd: project,
+      cwd: projectDirectory,
       // None of the settings that the environment of the tests may have.
       env: { PATH: process.env.PATH, HOME: process.env.HOME, NO_COLOR: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -37,10 +35,9 @@ async function invokeLocal(functionName: 'fetch' | 'api', event: string) {
 
 /** The document of a run, by its id, and its folder if it has one; it is then removed. */
 async function takeDocument(runId: string): Promise<{ results: { id: number; status: string }[] }> {
-  const name = `batch-fetcher-local/runs/${runId}.json`;
-  const document = JSON.parse(await readFile(join(project, '.local/s3', name), 'utf8'));
-  await rm(join(project, '.local/s3', name));
-  await rm(join(project, '.local/s3/.headers', `${name}.json`));
+  const location = `s3://${localBucket}/runs/${runId}.json`;
+  const document = JSON.parse(await readFile(fileOf(location), 'utf8'));
+  removeObject(location);
   return document;
 }
 

@@ -6,7 +6,7 @@ export interface Certificate {
   readonly cert: string;
 }
 
-export interface CertificateOptions {
+interface CertificateOptions {
   /** @default '127.0.0.1', as an IP address */
   readonly dnsName?: string;
   /** @default a day ago */

@@ -2,54 +2,68 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { inspect } from 'node:util';
+import { contextOf, type Handler } from '../../local/world/functions.ts';
 
 interface Invocation {
   readonly event: unknown;
   readonly requestId: string;
+  readonly remainingMs: number;
 }
 
-/** What an invocation came to: `thrown` is the error as it is printed, with all that it has. */
-type Answer = { readonly returned: unknown } | { readonly thrown: string };
+/** What an invocation came to. */
+type Answer =
+  | { readonly returned: unknown }
+  | { readonly thrown: { readonly name: string; readonly message: string }; readonly printed: string };
 
-/** The handler of src/ in a process of its own, all that it prints kept. */
+/** What a process came to that ended by itself: its exit code, and all that it printed. */
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A handler in a process of its own. */
 export interface HandlerProcess {
-  /** One at a time, as Lambda does it. */
-  invoke(event: unknown, requestId: string): Promise<Answer>;
-  /** Lets the process go, waits until it has ended by itself, and gives what it has printed. */
-  leave(): Promise<string>;
+  /**
+   * One at a time, as Lambda does it. `printed` is an error as it is printed with all that it has.
+   *
+   * `remainingMs` is the time that the function has. @default 60_000
+   */
+  invoke(event: unknown, requestId: string, remainingMs?: number): Promise<Answer>;
+  /** Lets the process go, and waits until it has ended by itself. */
+  leave(): Promise<Ended>;
   /** Ends the process, if it has not ended. */
   kill(): void;
 }
 
-export function startHandler(env: Readonly<Record<string, string>>): HandlerProcess {
-  const child = fork(import.meta.filename, {
-    env: {
-      PATH: process.env.PATH,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-      ...env,
-    },
+/** Starts the module at `file`, which exports a `handler`, with this environment and no other. */
+export function startHandler(file: string, env: Readonly<Record<string, string>>): HandlerProcess {
+  const child = fork(import.meta.filename, [file], {
+    env: { PATH: process.env.PATH, ...env },
+    execArgv: ['--trace-warnings'],
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   // They are piped.
   const printed = Promise.all([child.stdout, child.stderr].map((out) => text(out as NodeJS.ReadableStream)));
-  const exit = once(child, 'exit');
+  const exit = once(child, 'exit') as Promise<[number | null]>;
+  const ended = async (): Promise<Ended> => {
+    const [[code], [stdout = '', stderr = '']] = await Promise.all([exit, printed]);
+    return { code, stdout, stderr };
+  };
   return {
-    invoke: async (event, requestId) => {
-      child.send({ event, requestId } satisfies Invocation);
+    async invoke(event, requestId, remainingMs = 60_000) {
+      child.send({ event, requestId, remainingMs } satisfies Invocation);
       const [answer] = await Promise.race([
         once(child, 'message'),
-        exit.then(async () => {
-          throw new Error(`The process has ended: ${(await printed).join('')}`);
+        ended().then(({ code, stdout, stderr }) => {
+          throw new Error(`The process has ended with code ${code}: ${stdout}${stderr}`);
         }),
       ]);
       return answer as Answer;
     },
-    leave: async () => {
+    leave() {
       child.disconnect();
-      await exit;
-      return (await printed).join('');
+      return ended();
     },
     kill: () => {
       child.kill('SIGKILL');
@@ -58,14 +72,14 @@ export function startHandler(env: Readonly<Record<string, string>>): HandlerProc
 }
 
 if (import.meta.main) {
-  const { handler } = await import('../../src/lambda/fetch.ts');
-  process.on('message', async ({ event, requestId }: Invocation) => {
-    const context = { awsRequestId: requestId, getRemainingTimeInMillis: () => 60_000 };
+  const { handler }: { readonly handler: Handler } = await import(process.argv[2] ?? '');
+  process.on('message', async ({ event, requestId, remainingMs }: Invocation) => {
     let answer: Answer;
     try {
-      answer = { returned: await handler(event, context as Parameters<typeof handler>[1]) };
+      answer = { returned: await handler(event, contextOf(requestId, remainingMs)) };
     } catch (error) {
-      answer = { thrown: inspect(error, { depth: 10, showHidden: true }) };
+      const { name, message } = error as Error;
+      answer = { thrown: { name, message }, printed: inspect(error, { depth: 10, showHidden: true }) };
     }
     process.send?.(answer);
   });

@@ -9,13 +9,13 @@ import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Certificate } from './certificate.ts';
 
-export interface Http2Server {
+interface Http2Server {
   readonly origin: string;
   readonly port: number;
   stop(): Promise<void>;
 }
 
-export interface ObservedHttp2Server extends Http2Server {
+interface ObservedHttp2Server extends Http2Server {
   readonly requests: readonly IncomingHttpHeaders[];
   readonly sessions: readonly Http2Session[];
 }

@@ -84,3 +84,22 @@ export async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
   for await (const each of stream) all.push(each);
   return all;
 }
+
+/** Items that a generator makes. */
+export function* generate<I>(items: readonly I[]): Generator<I> {
+  yield* items;
+}
+
+/** Items that an async generator makes, each in a turn of its own. */
+export async function* generateAsync<I>(items: readonly I[]): AsyncGenerator<I> {
+  for (const item of items) {
+    await quiet();
+    yield item;
+  }
+}
+
+/** Both modes of gather. */
+export const modes = [{ returnExceptions: false }, { returnExceptions: true }] as const;
+
+export const fulfilled = <T>(value: T): PromiseSettledResult<T> => ({ status: 'fulfilled', value });
+export const rejected = (reason: unknown): PromiseRejectedResult => ({ status: 'rejected', reason });

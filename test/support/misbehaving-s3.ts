@@ -20,12 +20,14 @@ interface S3Exchange {
   /** Asks the store behind. Undefined where the client has gone in the meantime: then nobody asked. */
   forward(): Promise<S3Answer | undefined>;
   answer(answer: S3Answer): void;
-  /** Sends half of the answer's body, and nothing more. */
-  answerHalf(answer: S3Answer): Promise<void>;
+  /** Sends the answer up to so many bytes of its body, of which more may be sent later. */
+  answerUpTo(bytes: number, answer: S3Answer): Promise<void>;
   /** Resolves when the client has gone. */
   readonly gone: Promise<unknown>;
   /** Ends the connection with a reset. */
   reset(): void;
+  /** Ends the connection as if there were no more to send. */
+  end(): void;
 }
 
 interface S3Answer {
@@ -42,6 +44,8 @@ export interface MisbehavingS3 {
   readonly endpoint: string;
   /** The operations that were asked for since the last `behave`, each try by itself; ranges as `GetObject bytes=-5`. */
   readonly operations: readonly string[];
+  /** How many requests have neither their whole answer nor been left by the client. */
+  readonly open: number;
   /** Does these with the next requests of an operation, one each. */
   next(operation: S3Operation, ...faults: readonly S3Fault[]): void;
   /** Does this with every request of an operation from now on. */
@@ -81,24 +85,38 @@ export const loseAnswer: S3Fault = async (exchange) => {
 
 /** The connection breaks in the middle of the answer's body. */
 export const cutShort: S3Fault = async (exchange) => {
-  const answer = await exchange.forward();
-  if (answer) await exchange.answerHalf(answer);
+  await answerHalf(exchange);
   exchange.reset();
+};
+
+/** The connection ends in the middle of the answer's body. */
+export const endEarly: S3Fault = async (exchange) => {
+  await answerHalf(exchange);
+  exchange.end();
 };
 
 /** Nothing comes any more in the middle of the answer's body. */
 export const stall: S3Fault = async (exchange) => {
-  const answer = await exchange.forward();
-  if (answer) await exchange.answerHalf(answer);
+  await answerHalf(exchange);
   await exchange.gone;
+};
+
+async function answerHalf({ forward, answerUpTo }: S3Exchange): Promise<void> {
+  const answer = await forward();
+  if (answer) await answerUpTo(answer.body.length / 2, answer);
+}
+
+/** No fault at all. */
+export const passOn: S3Fault = async ({ forward, answer }) => {
+  const answered = await forward();
+  if (answered) answer(answered);
 };
 
 /** Waits for `released` before it asks the store; not longer than the client waits. */
 export function hold(released: Promise<unknown>): S3Fault {
   return async (exchange) => {
     await Promise.race([released, exchange.gone]);
-    const answer = await exchange.forward();
-    if (answer) exchange.answer(answer);
+    await passOn(exchange);
   };
 }
 
@@ -110,12 +128,18 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
   const asked = new Map<S3Operation, number>();
   let operations: string[] = [];
 
-  const passOn = hold(Promise.resolve());
+  let open = 0;
+
   const server = createServer((incoming, response) => {
     void serve(incoming, response);
   });
   const serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const operation = operationOf(incoming);
+    open += 1;
+    response.once('close', () => {
+      open -= 1;
+    });
+    let sent = 0;
     operations.push(incoming.headers.range ? `${operation} ${incoming.headers.range}` : operation);
     asked.set(operation, (asked.get(operation) ?? 0) + 1);
     const fault = faults.get(operation)?.shift() ?? constant.get(operation) ?? passOn;
@@ -126,14 +150,19 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
         headers: incoming.headers,
         forward: async () => (response.destroyed ? undefined : forward(storeEndpoint, incoming, body)),
         answer: ({ status, headers, body }) => {
-          response.writeHead(status, { ...headers, 'content-length': body.length }).end(body);
+          // A HEAD has the length of what it does not send.
+          const length = operation === 'HeadObject' ? {} : { 'content-length': body.length };
+          response.writeHead(status, { ...headers, ...length }).end(body);
         },
-        answerHalf: ({ status, headers, body }) => {
-          response.writeHead(status, { ...headers, 'content-length': body.length });
-          return new Promise((resolve) => response.write(body.subarray(0, body.length / 2), () => resolve()));
+        answerUpTo: (bytes, { status, headers, body }) => {
+          if (sent === 0) response.writeHead(status, { ...headers, 'content-length': body.length });
+          const more = body.subarray(sent, bytes);
+          sent += more.length;
+          return new Promise((resolve) => response.write(more, () => resolve()));
         },
         gone: new Promise((resolve) => response.once('close', resolve)),
         reset: () => incoming.socket.resetAndDestroy(),
+        end: () => incoming.socket.end(),
       });
     } catch {
       // The client went away while its request was read, or the store was stopped.
@@ -148,6 +177,9 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     get operations() {
       return operations;
+    },
+    get open() {
+      return open;
     },
     next: (operation, ...more) => faults.set(operation, [...(faults.get(operation) ?? []), ...more]),
     always: (operation, fault) => constant.set(operation, fault),

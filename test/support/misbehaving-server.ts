@@ -37,7 +37,7 @@ export interface MisbehavingServer {
   stop(): Promise<void>;
 }
 
-export interface MisbehavingServerOptions {
+interface MisbehavingServerOptions {
   /** Speaks HTTPS, without HTTP/2. */
   readonly tls?: Certificate;
   /** Called for each connection. */

@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import type { TrafficReport } from '../../src/fetch/politeness/politeness.ts';
+import type { TrafficSummary } from '../../src/fetch/fetching.ts';
 
 /** Settings for tests of something else: the origin takes all that `concurrency` lets through, retries never end, and what comes of it is one document. */
 export const plainTraffic = {
@@ -11,7 +11,7 @@ export const plainTraffic = {
 } as const;
 
 /** What a run reports of traffic that met no obstacle: most at once, of so many allowed, and the retries that it may make. */
-export function plainReport(peakInFlight: number, concurrency: number, retryBudget: number): TrafficReport {
+export function plainReport(peakInFlight: number, concurrency: number, retryBudget: number): TrafficSummary {
   return {
     throttledMs: 0,
     peakInFlight,

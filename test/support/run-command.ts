@@ -1,15 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-
-/** The project's folder. */
-export const project = join(import.meta.dirname, '../..');
+import { projectDirectory } from '../../local/world/places.ts';
 
 /** Runs one of the project's commands, `local/commands/start.ts` say, without npm and the build around it. */
 export async function runCommand(file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   const child = spawn(process.execPath, [file, ...args], {
-    cwd: project,
+    cwd: projectDirectory,
     env: { ...process.env, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

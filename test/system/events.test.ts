@@ -6,6 +6,7 @@ import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../local/world/s3.ts';
+import { anyMs, anyTime } from '../support/any.ts';
 import { anyTraffic } from '../support/plain-traffic.ts';
 import { sampleEvent, sampleNames } from '../support/sample-events.ts';
 import { documentFaults, eventFaults } from '../support/schemas.ts';
@@ -201,8 +202,6 @@ const bad: Readonly<Record<string, unknown>> = {
 };
 
 const bucket = 'results';
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 let home: string;
 let stub: PostsStub;
@@ -218,10 +217,7 @@ beforeAll(async () => {
   const env = {
     RESULTS_BUCKET: bucket,
     POST_URL: `${stub.url}/posts/{id}`,
-    AWS_ENDPOINT_URL_S3: store.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test',
-    AWS_SECRET_ACCESS_KEY: 'test',
+    ...store.environment,
   };
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
   ({ handler } = await import('../../src/lambda/fetch.ts'));

@@ -2,14 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { BadInputError } from '../../src/base/errors.ts';
-import { parseBatch } from '../../src/batch/base-form.ts';
-import { parseIds } from '../../src/batch/ids.ts';
+import { batchOf, parseBaseForm } from '../../src/batch/base-form.ts';
+import { parseIds } from '../../src/batch/parse-ids.ts';
 import type { Trigger } from '../../src/document/run-head.ts';
 import type { AttemptResult } from '../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../src/fetch/origin/url-template.ts';
 import type { ReasonCode } from '../../src/fetch/outcome.ts';
 import { parseEvent } from '../../src/lambda/events/event.ts';
-import { type RunSettings, runBatch } from '../../src/run/run-batch.ts';
+import type { RunSettings } from '../../src/run/fetch-and-store.ts';
+import { runBatch } from '../../src/run/run-batch.ts';
 import { silentObserver } from '../support/observer.ts';
 import { plainTraffic } from '../support/plain-traffic.ts';
 import { documentFaults, documentSchema, eventFaults, eventSchema } from '../support/schemas.ts';
@@ -347,7 +348,7 @@ describe('the schema of the event', () => {
       fc.property(fc.oneof(forms, sourceForms, junk), (form) => {
         const event = JSON.parse(JSON.stringify(form));
         expect(eventFaults(event).length === 0).toBe(
-          accepts(() => parseBatch(event, '', { maxIds: 10_000 })),
+          accepts(() => parseBaseForm(event, { place: 'event', maxIds: 10_000 })),
         );
       }),
       { numRuns: 2_000 },
@@ -375,7 +376,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
   const request = parseEvent({ trigger: 'direct', form }, { maxIds: 10_000, postIds: [] }, 'request-1');
   if (request.form.kind !== 'ids') expect.fail('The event has no ids');
   await runBatch(
-    { ...request, batch: request.form.batch },
+    { ...request, batch: batchOf(request.form.ids, request.form.returnExceptions) },
     {
       ...plainTraffic,
       postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
@@ -404,7 +405,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       random: () => 0,
       observer: silentObserver,
     },
-    { remainingMs: 30_000, maxReplyBytes: 0 },
+    { remainingMs: 30_000 },
   );
   return JSON.parse(Buffer.concat(chunks).toString());
 }

@@ -1,9 +1,8 @@
 /** `gather` and `fetchPost` of src/, as the function puts them together, with neither event nor document nor S3. */
 import { systemClock } from '../../../src/base/clock.ts';
-import { fetchPostWith } from '../../../src/fetch/fetch-post.ts';
+import { startFetching } from '../../../src/fetch/fetching.ts';
 import { openOrigin } from '../../../src/fetch/origin/origin.ts';
 import type { Post } from '../../../src/fetch/outcome.ts';
-import { startTraffic } from '../../../src/fetch/politeness/politeness.ts';
 import { gather } from '../../../src/gather.ts';
 import { readConfig } from '../../../src/lambda/config.ts';
 import { type FetchAll, type FetchedPost, ids } from './contender.ts';
@@ -16,19 +15,17 @@ export const fetchAll: FetchAll = async (task) => {
     CONCURRENCY: String(concurrency),
   });
   const startMs = systemClock.now();
-  const settings = {
-    ...config,
-    origin: openOrigin({ ...config, connections: concurrency, clock: systemClock }).startRun(),
+  const ports = {
+    origin: openOrigin({ ...config, connections: concurrency }, { clock: systemClock }),
     clock: systemClock,
     random: Math.random,
+  };
+  const { fetchPost } = startFetching(config, ports, {
     startMs,
     deadlineMs: startMs + 900_000,
     requested: posts,
-  };
-  const fetchPost = fetchPostWith({ ...settings, ...startTraffic(settings) });
-  // One signal for all, as in a run.
-  const { signal } = new AbortController();
-  const outcomes = await gather(ids(task), (id) => fetchPost(id, signal), {
+  });
+  const outcomes = await gather(ids(task), (id, _index, signal) => fetchPost(id, signal), {
     concurrency,
     returnExceptions: true,
   });

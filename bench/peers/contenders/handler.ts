@@ -1,17 +1,10 @@
 /** The built function, from the event to the stored document. Its environment is the process's. */
 import type { DirectReply } from '../../../src/lambda/events/reply.ts';
+import { invokeBuilt } from '../../support/built-function.ts';
 import type { FetchAll, FetchedPost } from './contender.ts';
 
-const { handler }: typeof import('../../../src/lambda/fetch.ts') = await import(
-  new URL('../../../dist/handler.js', import.meta.url).href
-);
-
 export const fetchAll: FetchAll = async ({ posts }) => {
-  const reply = await handler(
-    { ids: [{ from: 1, to: posts }] },
-    // All that the function uses of its context.
-    { awsRequestId: crypto.randomUUID(), getRemainingTimeInMillis: () => 900_000 } as never,
-  );
+  const reply = await invokeBuilt({ ids: [{ from: 1, to: posts }] });
   const { location, summary } = reply as DirectReply;
   if (summary.fulfilled !== posts) throw new Error(`Expected ${posts} posts, got ${JSON.stringify(reply)}`);
   return storedPosts(location);

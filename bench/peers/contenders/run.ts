@@ -1,7 +1,7 @@
 /** Has one contender fetch one task, in a process of its own: run.ts <module> <task as JSON>. Prints a Report. */
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { readPeakRssBytes } from '../../support/peak-rss.ts';
 import type { FetchAll, Report, Task } from './contender.ts';
 
 const [, , module = '', taskJson = ''] = process.argv;
@@ -32,9 +32,3 @@ const report: Report = {
 };
 // The last line: those before are the function's own log. Idle connections would keep the process for a while.
 process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit());
-
-/** By Linux's own count: `maxRSS` begins with what the parent had when it forked this process. */
-function readPeakRssBytes(): number {
-  const [, kilobytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  return Number(kilobytes) * 1_024;
-}

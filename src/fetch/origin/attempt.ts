@@ -1,7 +1,8 @@
 import type { Id } from '../../batch/ids.ts';
 
-/** The header fields that ask to wait. */
-interface Waits {
+/** The status of an answer, and the header fields that ask to wait. */
+export interface AnswerHead {
+  readonly status: number;
   /** `Retry-After`, as it came; several lines are one list. */
   readonly retryAfter?: string | undefined;
   /** Left out where the response has none of them, or comes from a cache. */
@@ -10,21 +11,28 @@ interface Waits {
   readonly date?: string;
 }
 
-/** What came of one request. */
+/** What an attempt is held to. */
+export interface AttemptSettings {
+  /** Milliseconds for one attempt, connecting and body included: an integer from 1 to 900,000. @default 5_000 */
+  readonly attemptTimeoutMs: number;
+  /** Most bytes of a body after decompression: an integer from 1 to 104,857,600. @default 1_048_576 */
+  readonly maxBodyBytes: number;
+}
+
+/** What came of an attempt. */
 export type AttemptResult =
   | ({
       readonly kind: 'response';
-      readonly status: number;
       /** Empty unless the status is 2xx. */
       readonly body: Buffer;
       /** Why a redirect was not followed. */
       readonly redirect?: string | undefined;
       /** Whether the origin said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
-    } & Waits)
-  | ({ readonly kind: 'too-large'; readonly status: number } & Waits)
+    } & AnswerHead)
+  | ({ readonly kind: 'too-large' } & AnswerHead)
   /** `coding` is what its Content-Encoding says that we do not know. */
-  | ({ readonly kind: 'unknown-coding'; readonly status: number; readonly coding: string } & Waits)
+  | ({ readonly kind: 'unknown-coding'; readonly coding: string } & AnswerHead)
   | { readonly kind: 'timed-out' }
   | {
       readonly kind: 'failed';
@@ -35,7 +43,7 @@ export type AttemptResult =
        * of an answer, told once a connection; undefined where it says nothing of whether the origin can be reached.
        */
       readonly isReachable?: boolean | undefined;
-      /** As above. */
+      /** Whether the server said, in the way of HTTP/2, that it is asked too much. */
       readonly isThrottled?: true;
     };
 
@@ -70,7 +78,7 @@ export interface RunOrigin {
   startRun(): OriginRun;
 }
 
-export interface OriginRun {
+interface OriginRun {
   readonly requestPost: RequestPost;
   /** How many answers that nobody asked for have come since the run started. */
   unsolicited(): number;

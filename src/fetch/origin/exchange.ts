@@ -1,58 +1,58 @@
 import type { buildConnector, Dispatcher } from 'undici';
 import symbols from 'undici/lib/core/symbols.js';
 import type { Clock } from '../../base/clock.ts';
-import type { AttemptResult } from './attempt.ts';
-import { Body } from './body.ts';
-import type { Connections, LeastLatency, RequestHandler, Transport } from './connections.ts';
-import { type Connector, EXPIRED } from './connector.ts';
-import { codingsOf, type Decoded, decode, mostCodedBytes } from './decoders.ts';
-import { asksForCalm, causeOf, isRefused } from './network-cause.ts';
-import { waitFieldsOf } from './wait-fields.ts';
+import { Incoming } from './answer/incoming.ts';
+import type { Headers } from './answer/wait-fields.ts';
+import type { AttemptResult, AttemptSettings } from './attempt.ts';
+import type { RequestHandler, Transport } from './connecting/connection.ts';
+import type { Connections } from './connecting/connections.ts';
+import { type Connector, EXPIRED } from './connecting/connector.ts';
+import type { LeastLatency } from './connecting/least-latency.ts';
+import { asksForCalm, causeOf, isRefused } from './connecting/network-cause.ts';
 
 type QueuedRequest = Dispatcher.DispatchOptions & {
   /** Called each time the request has to wait, with what takes it out of the queue. */
   readonly [symbols.kQueuedAbort]: (leaveQueue: (reason: Error) => void) => void;
 };
 
-export interface ExchangeOptions {
-  readonly maxBodyBytes: number;
+/** What the requests of a run share on their way to the origin. */
+export interface Way extends Pick<AttemptSettings, 'maxBodyBytes'> {
   readonly connector: Connector<buildConnector.Options>;
   readonly connections: Connections;
   /** Whether connections may still take more than one request, as far as the run knows by now. */
   readonly mayReuse: () => boolean;
   readonly leastLatency: LeastLatency;
   readonly clock: Clock;
-  /** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
-  readonly onEnd: (attempt: AttemptResult, location?: string) => void;
 }
 
-const REDIRECTS = new Set([301, 302, 303, 307, 308]);
-/** An error's body is of no use; a longer one costs more to read than its connection is worth. */
-const MAX_ERROR_BODY_BYTES = 65_536;
+/** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
+type OnEnd = (result: AttemptResult, location?: string) => void;
+
 /** What a server may send on a connection that it closes, as no request came (RFC 9110, 15.5.9). */
 const REQUEST_TIMEOUT = 408;
-const NO_BODY = Buffer.alloc(0);
-/** How often a request goes to another session, where none looks at it. */
+/** How often a request goes to another session of HTTP/2: one may be full, or go away, more than once. */
 const MOST_RESENT_SHARED = 32;
-/** More lines than any server has a use for: each costs as much as a post. */
+/** More lines than any server has a use for: each of them takes time. */
 const MOST_HEADER_LINES = 1_000;
 const ENDED = new Error('The attempt has ended');
 
 /**
- * One request and its response, by undici's lowest interface: a promise and a stream a post cost a third of the speed.
+ * One request and its response, by undici's lowest interface. docs/adr/0004-undici-dispatch.md says why.
  *
  * Over HTTP/1.1 an answer counts once the event loop has polled behind it, and its connection takes no request sooner.
- * On a connection that had been used before, it is sent again on a new one, once, at no cost to anyone, where
+ * A request on a connection that had been used before is sent again on a new one, once, where
  *
  * - it fails before the first byte of an answer, as the connection has ended meanwhile (RFC 9112, 9.3.1; over HTTP/2 as
  *   well),
- * - the answer is a 408, which the server sent because no request came, or
- * - by then the origin has been seen to send what nobody asked for: the answer may be another request's.
+ * - the answer is a 408, which the server sent because no request came,
+ * - the answer came too soon to be this request's, or
+ * - by then the origin has been seen to send what nobody asked for.
  */
 export class Exchange implements RequestHandler {
   client: RequestHandler['client'];
   readonly #request: QueuedRequest;
-  readonly #options: ExchangeOptions;
+  readonly #way: Way;
+  readonly #onEnd: OnEnd;
   #controller: Dispatcher.DispatchController | undefined;
   /** Takes the request out of undici's queue, if it is in one. */
   #leaveQueue: ((reason: Error) => void) | undefined;
@@ -66,28 +66,25 @@ export class Exchange implements RequestHandler {
   #ended = false;
   #hasBegun = false;
   #isThrottled = false;
-  #status = 0;
-  #headers: Record<string, string | string[] | undefined> = {};
-  #body = new Body();
-  #codings: readonly string[] | undefined;
-  #mostBytes = 0;
-  #errorBytes = 0;
+  #incoming: Incoming;
   /** The answer, where it has come in full. */
   #complete: AttemptResult | undefined;
 
-  constructor(request: Dispatcher.DispatchOptions, options: ExchangeOptions) {
+  constructor(request: Dispatcher.DispatchOptions, way: Way, onEnd: OnEnd) {
     this.#request = {
       ...request,
       [symbols.kQueuedAbort]: (leaveQueue) => {
         this.#leaveQueue = leaveQueue;
       },
     };
-    this.#options = options;
+    this.#way = way;
+    this.#onEnd = onEnd;
+    this.#incoming = new Incoming(way.maxBodyBytes);
   }
 
   /** To be called once. */
   start(): void {
-    this.#send(!this.#options.mayReuse());
+    this.#send(!this.#way.mayReuse());
   }
 
   /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
@@ -105,8 +102,9 @@ export class Exchange implements RequestHandler {
 
   /** The answer, where it has come, or where its status is all of it: an error that is still sending its body. */
   answered(): AttemptResult | undefined {
-    if (this.#redirect() !== undefined || this.#isDoubtful()) return undefined;
-    return this.#complete ?? (this.#status >= 300 ? this.#response(NO_BODY) : undefined);
+    if (this.#incoming.location !== undefined || this.#isDoubtful()) return undefined;
+    const result = this.#complete ?? (this.#incoming.isError ? this.#incoming.response() : undefined);
+    return result && this.#tell(result);
   }
 
   /** Called again where undici sends again what an HTTP/2 server said it has not looked at. */
@@ -115,11 +113,11 @@ export class Exchange implements RequestHandler {
     this.#controller = controller;
     this.#transport = this.client?.transport;
     this.#isReuse = this.#on.hasAnswered;
-    this.#sentMs = this.#options.clock.now();
+    this.#sentMs = this.#way.clock.now();
   }
 
   onResponseStarted(): void {
-    const { leastLatency, clock } = this.#options;
+    const { leastLatency, clock } = this.#way;
     const latencyMs = clock.now() - this.#sentMs;
     this.#hasBegun = true;
     this.#on.hasAnswered = true;
@@ -127,36 +125,22 @@ export class Exchange implements RequestHandler {
     else leastLatency.add(latencyMs);
   }
 
-  onResponseStart(
-    controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     // 1xx: the response proper is still to come.
     if (status >= 100 && status < 200) return;
     // Not sooner: until then undici may send the request again, on another connection.
     this.#stopWaiting();
-    this.#status = status;
-    this.#headers = headers;
+    this.#incoming.begin(status, headers);
     const { rawHeaders } = controller;
-    if (Array.isArray(rawHeaders) && rawHeaders.length > 2 * MOST_HEADER_LINES) {
+    if (Array.isArray(rawHeaders) && rawHeaders.length > 2 * MOST_HEADER_LINES)
       this.#end({ kind: 'failed', code: 'HPE_HEADER_OVERFLOW', isReachable: true }, true);
-      return;
-    }
-    const { maxBodyBytes } = this.#options;
-    this.#codings = codingsOf(headers['content-encoding']);
-    this.#mostBytes = this.#codings ? mostCodedBytes(maxBodyBytes) : maxBodyBytes;
     // No status of HTTP, for which undici's parser would fail in its own way: what it begins is not read.
-    if (status < 100) this.#end(this.#response(NO_BODY), true);
+    else if (status < 100) this.#end(this.#incoming.response(), true);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#status >= 300) {
-      // Read all the same: an unread body holds its connection.
-      this.#errorBytes += chunk.length;
-      if (this.#errorBytes > MAX_ERROR_BODY_BYTES) this.#end(this.#response(NO_BODY), true);
-    } else if (this.#body.length + chunk.length > this.#mostBytes) this.#end(this.#tooLarge(), true);
-    else this.#body.add(chunk);
+    const result = this.#incoming.add(chunk);
+    if (result) this.#end(result, true);
   }
 
   onResponseEnd(): void {
@@ -168,63 +152,57 @@ export class Exchange implements RequestHandler {
         this.#fail(errored);
         return;
       }
-      this.client?.rest(transport, this.#options.clock.now() - this.#sentMs);
+      this.client?.rest(transport, this.#way.clock.now() - this.#sentMs);
     }
-    const body = this.#body.bytes();
-    // A body without a byte is empty, whatever coding it is said to have.
-    if (!this.#codings || body.length === 0) this.#receive(this.#response(body));
+    const result = this.#incoming.end(() => !this.#ended);
+    if (!(result instanceof Promise)) this.#receive(result);
     else
-      void decode(body, this.#codings, this.#options.maxBodyBytes, () => !this.#ended).then((decoded) => {
-        if (decoded) this.#receiveDecoded(decoded);
-      });
+      result.then(
+        (decoded) => decoded && this.#receive(decoded),
+        (error: Error) => this.#fail(error),
+      );
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    // What we have ended ourselves.
+    // The exchange has ended the request itself.
     if (this.#ended || this.#resending) return;
-    // It waited for a connect that was not made for it. Its own time is that of the attempt.
+    // The request waited for a connect that was made for another. Its own time is that of the attempt.
     if ('code' in error && error.code === EXPIRED) {
       this.#resend(false);
       return;
     }
     const transport = this.#transport ?? this.client?.transport;
-    const isReachable = this.#isReachable(transport);
+    // That the origin cannot be reached is told once a connection.
+    const isReachable = transport?.hasAnswered || transport?.hasFailed ? undefined : false;
     if (transport) transport.hasFailed = true;
-    if (transport && !this.#hasBegun && this.#mayResend(transport) && isUnanswered(transport, error))
-      this.#resendAlone();
+    const mostResent = transport?.isShared ? MOST_RESENT_SHARED : 1;
+    const mayResend = !this.#hasBegun && this.#resent < mostResent && isUnanswered(transport, error);
+    if (mayResend) this.#resendAlone();
     else this.#fail(error, isReachable);
   }
 
-  /** The connection that it is on: undici starts a request on one alone. */
+  /** The connection that the request is on: undici starts a request on one alone. */
   get #on(): Transport {
     return this.#transport as Transport;
   }
 
   #send(isAlone: boolean): void {
-    const { connector, connections } = this.#options;
+    const { connector, connections } = this.#way;
     if (!this.#isWaiting) connector.startWaiting();
     this.#isWaiting = true;
     connections.dispatch(this.#request, this, isAlone);
   }
 
-  /** Over HTTP/2, a session may be full, or go away, more than once. */
-  #mayResend({ isShared }: Transport): boolean {
-    return this.#resent < (isShared ? MOST_RESENT_SHARED : 1);
-  }
-
   #resendAlone(): void {
     this.#resent += 1;
     // Over HTTP/2, which tells answers apart, all that wait are to share the new connection.
-    this.#resend(!this.#options.connector.mayShare);
+    this.#resend(!this.#way.connector.mayShare);
   }
 
   /** Not within undici's own callback, where a session that fails is still being taken down. */
   #resend(isAlone: boolean): void {
     this.#hasBegun = false;
-    this.#status = 0;
-    this.#headers = {};
-    this.#body = new Body();
-    this.#errorBytes = 0;
+    this.#incoming = new Incoming(this.#way.maxBodyBytes);
     this.#complete = undefined;
     this.#controller = undefined;
     this.#isReuse = false;
@@ -238,57 +216,24 @@ export class Exchange implements RequestHandler {
     });
   }
 
-  #receiveDecoded(decoded: Decoded): void {
-    switch (decoded.kind) {
-      case 'decoded':
-        this.#receive(this.#response(decoded.body));
-        break;
-      case 'too-large':
-        this.#receive(this.#tooLarge());
-        break;
-      case 'unknown-coding':
-        this.#receive({ ...decoded, status: this.#status, ...waitFieldsOf(this.#headers) });
-        break;
-      case 'broken':
-        this.#fail(decoded.error);
-    }
-  }
-
   /** Takes the answer, which is whole. */
   #receive(complete: AttemptResult): void {
     if (this.#on.isShared) this.#end(complete);
     else {
       this.#complete = complete;
-      this.#options.connections.afterPoll(() => this.#end(complete));
+      this.#way.connections.afterPoll(() => this.#end(complete));
     }
   }
 
   #fail(error: Error, isReachable?: boolean): void {
-    if (this.#status >= 300) {
-      this.#end(this.#response(NO_BODY), true);
-      return;
+    const { isError, status } = this.#incoming;
+    if (isError) this.#end(this.#incoming.response(), true);
+    else {
+      this.#noteCalm();
+      this.#isThrottled ||= asksForCalm(error);
+      const code = causeOf(error, status > 0);
+      this.#end({ kind: 'failed', code, isReachable: status > 0 || isReachable }, true);
     }
-    const hasStatus = this.#status > 0;
-    this.#noteCalm();
-    const isThrottled = this.#isThrottled || asksForCalm(error);
-    this.#end(
-      {
-        kind: 'failed',
-        code: causeOf(error, hasStatus),
-        isReachable: hasStatus || isReachable,
-        ...(isThrottled && { isThrottled }),
-      },
-      true,
-    );
-  }
-
-  /**
-   * Whether a failure shows that the origin can be reached, or cannot: for a connection that brought no answer, once;
-   * undefined where it shows nothing.
-   */
-  #isReachable(transport: Transport | undefined): boolean | undefined {
-    if (!transport) return false;
-    return transport.hasAnswered || transport.hasFailed ? undefined : false;
   }
 
   #noteCalm(): void {
@@ -298,10 +243,11 @@ export class Exchange implements RequestHandler {
   /** Whether what came on a connection that had been used before may be the answer to another request. */
   #isDoubtful(): boolean {
     if (!this.#isReuse || this.#on.isShared) return false;
-    return this.#isTooSoon || this.#status === REQUEST_TIMEOUT || !this.#options.mayReuse();
+    return this.#isTooSoon || this.#incoming.status === REQUEST_TIMEOUT || !this.#way.mayReuse();
   }
 
-  #end(attempt: AttemptResult, abort = false): void {
+  /** With `abort`, whatever stands behind the result is not read. */
+  #end(result: AttemptResult, abort = false): void {
     if (this.#ended) return;
     if (this.#isDoubtful()) {
       const { socket } = this.#on;
@@ -315,37 +261,19 @@ export class Exchange implements RequestHandler {
     this.#ended = true;
     if (abort) this.abort();
     this.#stopWaiting();
-    this.#options.onEnd(attempt, this.#redirect());
+    this.#onEnd(this.#tell(result), this.#incoming.location);
+  }
+
+  /** A result, which tells as well of what HTTP/2 has said. */
+  #tell(result: AttemptResult): AttemptResult {
+    const tells = this.#isThrottled && (result.kind === 'response' || result.kind === 'failed');
+    return tells ? { ...result, isThrottled: true } : result;
   }
 
   #stopWaiting(): void {
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
-    this.#options.connector.stopWaiting();
-  }
-
-  /** Where the response sends us, if it does; an empty Location sends nowhere. */
-  #redirect(): string | undefined {
-    return REDIRECTS.has(this.#status) ? this.#header('location') || undefined : undefined;
-  }
-
-  #response(body: Buffer): AttemptResult {
-    return {
-      kind: 'response',
-      status: this.#status,
-      body,
-      ...waitFieldsOf(this.#headers),
-      ...(this.#isThrottled && { isThrottled: true }),
-    };
-  }
-
-  #tooLarge(): AttemptResult {
-    return { kind: 'too-large', status: this.#status, ...waitFieldsOf(this.#headers) };
-  }
-
-  #header(name: string): string | undefined {
-    const value = this.#headers[name];
-    return Array.isArray(value) ? value[0] : value;
+    this.#way.connector.stopWaiting();
   }
 }
 
@@ -353,8 +281,8 @@ export class Exchange implements RequestHandler {
  * Whether a request that failed was not looked at, as the server says, or failed with a connection that had been used
  * before, and not by itself on one that is shared.
  */
-function isUnanswered(transport: Transport, error: Error & { code?: unknown }): boolean {
-  if (asksForCalm(error)) return false;
+function isUnanswered(transport: Transport | undefined, error: Error & { code?: unknown }): boolean {
+  if (!transport || asksForCalm(error)) return false;
   if (transport.isShared && isRefused(error)) return true;
   const { hasAnswered, isGone, socket } = transport;
   return hasAnswered && (isGone || socket.destroyed || error.code !== 'ERR_HTTP2_STREAM_ERROR');

@@ -1,25 +1,20 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
 import connectorOf from 'undici/lib/core/connect.js';
-import { onAbort } from '../../base/abort.ts';
 import { sharedAfter } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
-import { type Lookup, resolveAddresses } from './addresses.ts';
-import type { AttemptResult, RequestPost, RunOrigin } from './attempt.ts';
-import { Connections, LeastLatency } from './connections.ts';
-import { Connector } from './connector.ts';
-import { Exchange } from './exchange.ts';
-import { redirectTarget } from './redirect.ts';
+import type { AttemptSettings, RunOrigin } from './attempt.ts';
+import { type Lookup, resolveAddresses } from './connecting/addresses.ts';
+import { Connections } from './connecting/connections.ts';
+import { Connector } from './connecting/connector.ts';
+import { LeastLatency } from './connecting/least-latency.ts';
+import { fieldsWith, request } from './request.ts';
 import type { UrlTemplate } from './url-template.ts';
 
-export interface OriginOptions {
+export interface OriginSettings extends AttemptSettings {
   readonly postUrl: UrlTemplate;
-  /** Most connections, and so most requests in flight over HTTP/1.1. */
+  /** Most connections, and so most requests in flight over HTTP/1.1: an integer ≥ 1. */
   readonly connections: number;
-  readonly attemptTimeoutMs: number;
-  /** Most bytes of a body after decompression. */
-  readonly maxBodyBytes: number;
-  readonly clock: Clock;
   /** More options for the TLS sockets: a CA, say. @default {} */
   readonly tls?: { readonly ca?: string };
   /**
@@ -28,6 +23,10 @@ export interface OriginOptions {
    * @default {}
    */
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface OriginPorts {
+  readonly clock: Clock;
   /** Finds the addresses of the origin's host. @default dns.lookup */
   readonly lookup?: Lookup;
 }
@@ -38,9 +37,6 @@ export interface Origin extends RunOrigin {
   close(): Promise<void>;
 }
 
-/** The project and its version in package.json. */
-export const USER_AGENT = 'batch-fetcher/0.1.0';
-const MAX_REDIRECTS = 3;
 /** How long an origin that was seen to send what nobody asked for gets a connection for each request, at least. */
 const DISTRUST_MS = 300_000;
 
@@ -48,23 +44,15 @@ const DISTRUST_MS = 300_000;
  * Opens connections to the origin of `postUrl` as they are needed: HTTP/2 where TLS offers it, else HTTP/1.1 with
  * keep-alive. Bodies are decompressed. Redirects are followed, at most 3, within the origin alone.
  */
-export function openOrigin(options: OriginOptions): Origin {
-  const {
-    postUrl: url,
-    connections,
-    attemptTimeoutMs,
-    maxBodyBytes,
-    clock,
-    tls = {},
-    headers = {},
-    lookup,
-  } = options;
+export function openOrigin(settings: OriginSettings, { clock, lookup }: OriginPorts): Origin {
+  const { postUrl, connections, attemptTimeoutMs, maxBodyBytes, tls = {}, headers = {} } = settings;
+  const { origin } = postUrl;
   // It returns its socket, though its type does not say so. Its own timeout is left out: it is a second late.
   const openSocket = connectorOf({ ...tls, timeout: 0 }) as OpenSocket;
   const connector = new Connector<buildConnector.Options>({
     resolve: ({ hostname }, onResolved) => resolveAddresses(hostname, onResolved, lookup),
     open: (target, address, callback) => openSocket({ ...target, hostname: address }, callback),
-    isTls: url.origin.startsWith('https:'),
+    isTls: origin.startsWith('https:'),
     // Later than the attempt that asks for the connection: that has then timed out, and has not failed.
     timeoutMs: attemptTimeoutMs + 1,
     clock,
@@ -77,7 +65,7 @@ export function openOrigin(options: OriginOptions): Origin {
     for (const connections of [shared, unshared]) connections.renew();
   };
   const open = (connections: number, streams: { maxConcurrentStreams?: number } = {}): Connections =>
-    new Connections(url.origin, {
+    new Connections(origin, {
       connections,
       connect: connector.connect,
       clock,
@@ -92,66 +80,22 @@ export function openOrigin(options: OriginOptions): Origin {
   /** For the requests that share no connection where the others do. */
   const unshared = open(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
   const leastLatency = new LeastLatency();
-  const firstFields = fieldsWith(headers);
+  const fields = fieldsWith(headers);
   const after = sharedAfter(clock);
-
-  const requestPost = (
-    mayReuse: () => boolean,
-    ...[id, timeoutMs, signal, onOtherConnection = false]: Parameters<RequestPost>
-  ): Promise<AttemptResult> =>
-    new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
-      let exchange: Exchange;
-      const finish = (attempt: AttemptResult): void => {
-        cancelTimer();
-        stopListening();
-        resolve(attempt);
-      };
-      const stopListening = onAbort(signal, () => {
-        stopListening();
-        cancelTimer();
-        exchange.abort();
-        reject(signal.reason);
-      });
-      const cancelTimer = after(timeoutMs, () => {
-        exchange.abort();
-        finish(exchange.answered() ?? TIMED_OUT);
-      });
-
-      // Over HTTP/1.1 no request shares a connection.
-      const pool = onOtherConnection && connector.mayShare ? unshared : shared;
-      const request = (path: string, fields: string[], redirectsLeft: number): void => {
-        exchange = new Exchange(
-          { path, method: 'GET', headers: fields },
-          {
-            maxBodyBytes,
-            connector,
-            connections: pool,
-            mayReuse,
-            leastLatency,
-            clock,
-            onEnd: (attempt, location) => {
-              if (attempt.kind !== 'response' || location === undefined) return finish(attempt);
-              const target = redirectTarget(location, url.origin, path);
-              if ('foreign' in target)
-                finish({ ...attempt, redirect: `a redirect to another origin (${target.foreign})` });
-              else if (redirectsLeft === 0)
-                finish({ ...attempt, redirect: `more than ${MAX_REDIRECTS} redirects` });
-              else request(target.path, DEFAULT_FIELDS, redirectsLeft - 1);
-            },
-          },
-        );
-        exchange.start();
-      };
-      request(url.pathOf(id), firstFields, MAX_REDIRECTS);
-    });
 
   return {
     startRun() {
       const before = unsolicited;
       const mayReuse = (): boolean => unsolicited === before && clock.now() >= distrustedUntilMs;
+      const way = { origin, fields, after, clock, connector, leastLatency, maxBodyBytes, mayReuse };
+      const onShared = { ...way, connections: shared };
+      const onUnshared = { ...way, connections: unshared };
       return {
-        requestPost: (...request) => requestPost(mayReuse, ...request),
+        requestPost(id, timeoutMs, signal, onOtherConnection = false) {
+          // Over HTTP/1.1 no request shares a connection.
+          const chosen = onOtherConnection && connector.mayShare ? onUnshared : onShared;
+          return request(postUrl.pathOf(id), timeoutMs, signal, chosen);
+        },
         unsolicited: () => unsolicited - before,
       };
     },
@@ -162,19 +106,3 @@ export function openOrigin(options: OriginOptions): Origin {
 }
 
 type OpenSocket = (target: buildConnector.Options, callback: buildConnector.Callback) => Socket;
-
-const TIMED_OUT: AttemptResult = { kind: 'timed-out' };
-
-const DEFAULTS = {
-  accept: 'application/json',
-  'accept-encoding': 'gzip, br, zstd',
-  'user-agent': USER_AGENT,
-};
-const DEFAULT_FIELDS = fieldsWith({});
-
-/** The header fields of a request: names and values in turn, which costs undici least. */
-function fieldsWith(headers: Readonly<Record<string, string>>): string[] {
-  const fields = new Map(Object.entries(DEFAULTS));
-  for (const [name, value] of Object.entries(headers)) fields.set(name.toLowerCase(), value);
-  return [...fields].flat();
-}

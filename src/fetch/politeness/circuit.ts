@@ -4,10 +4,10 @@ const FAILURES_TO_OPEN = 20;
 const PROBE_EVERY_MS = 1_000;
 
 /**
- * Finds out that an origin cannot be reached, so that a run does not ask it for every post that it will not give:
- * opens after 20 new connections that could not be made, or failed before the first byte of an answer, where the run
- * has had no status at all. While it is open, one request a second may probe the origin. The first answer, of whatever
- * status, closes it for the rest of the run.
+ * Finds out that an origin cannot be reached, so that a run does not ask for each of its posts in vain: opens after 20
+ * new connections that could not be made, or failed before the first byte of an answer, where the run has had no status
+ * at all. While the circuit is open, one request a second may probe the origin. The first answer, of whatever status,
+ * closes the circuit for the rest of the run.
  */
 export class Circuit {
   readonly #clock: Clock;
@@ -24,7 +24,7 @@ export class Circuit {
     return !this.#isOpen || this.#clock.now() - this.#probedMs >= PROBE_EVERY_MS;
   }
 
-  /** The same, for one that is then made: while the circuit is open, it is this second's probe. */
+  /** Whether the request that asks may be made: while the circuit is open, as this second's probe. */
   admit(): boolean {
     if (!this.admits) return false;
     if (this.#isOpen) this.#probedMs = this.#clock.now();

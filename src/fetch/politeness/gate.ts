@@ -1,67 +1,62 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Id } from '../../batch/ids.ts';
-import type { AttemptResult, RequestPost } from '../origin/attempt.ts';
+import type { AttemptSettings, RequestPost } from '../origin/attempt.ts';
 import type { Circuit } from './circuit.ts';
-import type { Hedger, Send } from './hedger.ts';
-import type { Feedback, Limiter } from './limiter.ts';
+import type { Feedback } from './concurrency-limit.ts';
+import type { Hedged, Hedger, Send } from './hedger.ts';
+import type { Limiter } from './limiter.ts';
 import { verdictOf } from './verdict.ts';
 
-export interface AttemptPostOptions {
+export interface GatePorts {
   readonly requestPost: RequestPost;
   readonly clock: Clock;
   readonly limiter: Limiter;
   readonly circuit: Circuit;
-  /** Left out where nothing is hedged. */
-  readonly hedger?: Hedger | undefined;
-  readonly attemptTimeoutMs: number;
-  /** When attempts must have ended, by the clock. */
-  readonly deadlineMs: number;
+  /** Undefined where nothing is hedged. */
+  readonly hedger: Hedger | undefined;
 }
 
 /** Why an attempt is not made. */
 export type Refusal = 'deadline' | 'rate-limited' | 'circuit-open';
 
-interface AttemptMade {
-  readonly attempt: AttemptResult;
-  /** By the clock. */
+interface Attempted extends Hedged {
+  /** When the attempt's turn came, by the clock. */
   readonly startedMs: number;
-  /** Whether a second request was sent for it. */
-  readonly hedged: boolean;
-  /** Whether the deadline left it no more than the time of an attempt. */
+  /** Whether the deadline ended the attempt's time. */
   readonly cutShort: boolean;
 }
 
-export interface AttemptPost {
+/** What every attempt of a run passes on its way to the origin. */
+export interface Gate {
   /** Why no attempt would be made now, if so. */
   refusal(): Refusal | undefined;
   /**
-   * Waits for its turn and makes one attempt, or tells why not. `isRetry` goes before posts that have not been
-   * asked for yet. Rejects with the signal's reason when that aborts.
+   * Makes one attempt when its turn comes, or tells why not. A retry goes before posts that have not been asked for
+   * yet. Rejects with the signal's reason when that aborts.
    */
-  attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<AttemptMade | Refusal>;
+  attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
 }
 
-/** Makes attempts as the origin allows: by the limiter and the circuit, which learn from each answer. */
-export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
-  const { requestPost, clock, limiter, circuit, hedger, attemptTimeoutMs, deadlineMs } = options;
-
+/** Lets attempts pass as the limiter and the circuit allow, which learn from each answer. All end by `deadlineMs`. */
+export function openGate(
+  { attemptTimeoutMs }: Pick<AttemptSettings, 'attemptTimeoutMs'>,
+  { requestPost, clock, limiter, circuit, hedger }: GatePorts,
+  deadlineMs: number,
+): Gate {
   const send = async (id: Id, endMs: number, ...[slot, signal, onOtherConnection]: Parameters<Send>) => {
     let feedback: Feedback = 'unknown';
     try {
-      const attempt = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      const isReachable = reachabilityOf(attempt);
-      if (isReachable) circuit.answered();
-      else if (isReachable === false) {
+      const result = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
+      const verdict = verdictOf(result, clock.date());
+      if (verdict.isReachable) circuit.answered();
+      else if (verdict.isReachable === false) {
         circuit.failed();
         // Who waits for a slot need not wait to be told.
         if (!circuit.admits) limiter.dismiss();
       }
-      if ('status' in attempt) {
-        const verdict = verdictOf(attempt, clock.date());
-        feedback = 'isThrottled' in attempt ? 'throttled' : verdict.feedback;
-        limiter.pause(verdict.pauseMs);
-      } else feedback = feedbackOf(attempt);
-      return attempt;
+      feedback = verdict.feedback;
+      limiter.pause(verdict.pauseMs);
+      return result;
     } finally {
       limiter.release(slot, feedback);
     }
@@ -84,18 +79,7 @@ export function attemptPostWith(options: AttemptPostOptions): AttemptPost {
         const sendPost: Send = (...request) => send(id, endMs, ...request);
         return { startedMs, cutShort, ...(await hedger.attempt(slot, sendPost, signal)) };
       }
-      return { startedMs, cutShort, attempt: await send(id, endMs, slot, signal, false), hedged: false };
+      return { startedMs, cutShort, result: await send(id, endMs, slot, signal, false), hedged: false };
     },
   };
-}
-
-/** Whether an attempt shows that the origin can be reached, or cannot; undefined where it shows neither. */
-function reachabilityOf(attempt: AttemptResult): boolean | undefined {
-  if (attempt.kind === 'timed-out') return undefined;
-  return attempt.kind === 'failed' ? attempt.isReachable : true;
-}
-
-function feedbackOf(attempt: Extract<AttemptResult, { kind: 'timed-out' | 'failed' }>): Feedback {
-  if (attempt.kind === 'timed-out') return 'timed-out';
-  return attempt.isThrottled ? 'throttled' : 'unknown';
 }

@@ -7,18 +7,19 @@ import type { AttemptResult } from '../origin/attempt.ts';
 import type { Limiter, Slot } from './limiter.ts';
 import { isRetryable } from './verdict.ts';
 
-export interface HedgerOptions {
-  readonly clock: Clock;
-  readonly limiter: Limiter;
-}
-
 /** Sends a request that has its slot, and gives the slot back when it ends. Rejects with the signal's reason. */
 export type Send = (slot: Slot, signal: AbortSignal, onOtherConnection: boolean) => Promise<AttemptResult>;
 
 /** What came of an attempt, and whether a second request was sent for it. */
 export interface Hedged {
-  readonly attempt: AttemptResult;
+  readonly result: AttemptResult;
   readonly hedged: boolean;
+}
+
+export interface HedgeSummary {
+  /** Second requests that were sent for late attempts, and those of them whose answer was used. */
+  readonly hedges: number;
+  readonly hedgesWon: number;
 }
 
 /** The share of the requests that are late, and most that are sent twice. */
@@ -51,20 +52,14 @@ export class Hedger {
   #hedges = 0;
   #won = 0;
 
-  constructor({ clock, limiter }: HedgerOptions) {
+  constructor(clock: Clock, limiter: Limiter) {
     this.#clock = clock;
     this.#limiter = limiter;
     this.#alarm = new Alarm(clock, () => this.#serve());
   }
 
-  /** Second requests that were sent. */
-  get hedges(): number {
-    return this.#hedges;
-  }
-
-  /** Those whose answer was used. */
-  get won(): number {
-    return this.#won;
+  summary(): HedgeSummary {
+    return { hedges: this.#hedges, hedgesWon: this.#won };
   }
 
   /** Makes an attempt that has its slot. Rejects with the signal's reason when that aborts. */
@@ -77,10 +72,10 @@ export class Hedger {
     race.run(slot, false);
     this.#serve();
     try {
-      const { attempt, isHedge } = await race.result;
-      if (isGood(attempt)) this.#record(this.#clock.now() - race.startedMs);
+      const { result, isHedge } = await race.end;
+      if (!isRetryable(result)) this.#record(this.#clock.now() - race.startedMs);
       if (isHedge) this.#won += 1;
-      return { attempt, hedged: race.isHedged };
+      return { result, hedged: race.isHedged };
     } finally {
       stopListening();
       this.#races.delete(entry);
@@ -107,20 +102,12 @@ export class Hedger {
 
   async #hedge(race: Race): Promise<void> {
     this.#hedges += 1;
-    const slot = await this.#waitForSlot(race);
+    // The first request may end before the turn of the second comes.
+    const slot = await Promise.resolve(this.#limiter.start(race.signal, true)).catch(() => undefined);
     // The origin may have been paused while the slot was waited for.
     if (slot !== undefined && !race.signal.aborted && this.#limiter.isCalm) return race.run(slot, true);
     this.#hedges -= 1;
     if (slot !== undefined) this.#limiter.cancel(slot);
-  }
-
-  async #waitForSlot(race: Race): Promise<Slot | undefined> {
-    try {
-      return await this.#limiter.start(race.signal, true);
-    } catch {
-      // The first request has ended before.
-      return undefined;
-    }
   }
 
   #record(ms: number): void {
@@ -129,9 +116,9 @@ export class Hedger {
   }
 }
 
-interface Result {
-  readonly attempt: AttemptResult;
-  /** Whether it was the second request that brought it. */
+interface RaceEnd {
+  readonly result: AttemptResult;
+  /** Whether the second request brought it. */
   readonly isHedge: boolean;
 }
 
@@ -141,7 +128,7 @@ class Race {
   isHedged = false;
   readonly #send: Send;
   readonly #over = new AbortController();
-  readonly #result = Promise.withResolvers<Result>();
+  readonly #end = Promise.withResolvers<RaceEnd>();
   #inFlight = 0;
   #failure: AttemptResult | undefined;
 
@@ -150,22 +137,22 @@ class Race {
     this.#send = send;
   }
 
-  /** Aborts when it is over. */
+  /** Aborts when the race is over. */
   get signal(): AbortSignal {
     return this.#over.signal;
   }
 
-  get result(): Promise<Result> {
-    return this.#result.promise;
+  get end(): Promise<RaceEnd> {
+    return this.#end.promise;
   }
 
   run(slot: Slot, isHedge: boolean): void {
     this.#inFlight += 1;
     this.isHedged ||= isHedge;
     this.#send(slot, this.signal, isHedge).then(
-      (attempt) => this.#receive(attempt, isHedge),
+      (result) => this.#receive(result, isHedge),
       (error) => {
-        this.#result.reject(error);
+        this.#end.reject(error);
         this.#over.abort(error);
       },
     );
@@ -175,11 +162,11 @@ class Race {
     this.#over.abort(reason);
   }
 
-  #receive(attempt: AttemptResult, isHedge: boolean): void {
+  #receive(result: AttemptResult, isHedge: boolean): void {
     this.#inFlight -= 1;
-    this.#failure ??= attempt;
-    if (isGood(attempt)) this.#result.resolve({ attempt, isHedge });
-    else if (this.#inFlight === 0) this.#result.resolve({ attempt: this.#failure, isHedge: false });
+    this.#failure ??= result;
+    if (!isRetryable(result)) this.#end.resolve({ result, isHedge });
+    else if (this.#inFlight === 0) this.#end.resolve({ result: this.#failure, isHedge: false });
     else return;
     this.#over.abort(OVER);
   }
@@ -187,8 +174,3 @@ class Race {
 
 /** A constant: a signal that is given no reason makes an error of its own, with a stack. */
 const OVER = 'The other request was answered';
-
-function isGood(attempt: AttemptResult): boolean {
-  if (attempt.kind === 'response') return !isRetryable(attempt);
-  return attempt.kind === 'too-large' || attempt.kind === 'unknown-coding';
-}

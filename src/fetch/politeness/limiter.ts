@@ -2,27 +2,23 @@ import { onAbort } from '../../base/abort.ts';
 import { Alarm } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
+import { ConcurrencyLimit, type ConcurrencySummary, type Feedback } from './concurrency-limit.ts';
 import { LearnedPace } from './pace.ts';
 
-export interface LimiterOptions {
+export interface LimiterSettings {
+  /** Most requests in flight: an integer ≥ 1. @default 50 */
+  readonly concurrency: number;
+  /** Whether fewer are in flight where the origin takes no more; otherwise `concurrency` throughout. @default true */
+  readonly adaptive: boolean;
+  /** Most requests that start in a second: a number > 0, fractions allowed. @default Infinity */
+  readonly ratePerSecond: number;
+}
+
+export interface LimiterPorts {
   readonly clock: Clock;
   /** 0 to 1, for the jitter. */
   readonly random: () => number;
-  /** Most requests in flight: an integer ≥ 1. */
-  readonly concurrency: number;
-  /** Whether the limit follows what the origin can take; otherwise it is `concurrency` throughout. */
-  readonly adaptive: boolean;
-  /** Most requests a second, fractions allowed; Infinity for no such limit. */
-  readonly ratePerSecond: number;
-  /** When requests must have ended, by the clock. */
-  readonly deadlineMs: number;
 }
-
-/**
- * What a request that has ended tells of the origin: that it takes more, that there were too many in a time, that it
- * had too much to do, that nothing came; or nothing, where it is `unknown`.
- */
-export type Feedback = 'answered' | 'throttled' | 'overloaded' | 'timed-out' | 'unknown';
 
 /** The place of a request in flight, to be given back with `release`. */
 export type Slot = number;
@@ -30,67 +26,54 @@ export type Slot = number;
 /** Why no request can start any more. */
 export type Ended = 'deadline' | 'rate-limited';
 
-/** What the limiter did in a run, as it stands in the document's summary. */
-export interface LimiterReport {
+/** What the limiter did in a run. */
+export interface LimiterSummary {
   /** Milliseconds in which posts were held back, though fewer than the limit were in flight: by a pause or a rate. */
   readonly throttledMs: number;
   readonly peakInFlight: number;
-  /** The limit of requests in flight: its extremes, and what it was in the end. */
-  readonly concurrency: { readonly min: number; readonly max: number; readonly final: number };
+  /** Of the limit of requests in flight. */
+  readonly concurrency: ConcurrencySummary;
 }
 
 type Waiter = (slot: Slot | undefined) => void;
 
-const START_CONCURRENCY = 10;
-const SHRINK_FACTOR = 0.5;
-/** A wave: this share of a round's requests timed out, of the last ten at least. One that stalls is none. */
-const WAVE_SHARE = 0.3;
-const WAVE_ROUND = 10;
 /** How long the first round of requests takes to start after a pause of that length and more. */
 const RESUME_MS = 1_000;
 /** The waits of a run that has one request in flight, and is turned away still. */
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_CAP_MS = 5_000;
-/** What a bucket may hold besides one token: what timers, which are late, must not lose. */
+/** What the bucket may hold besides one token, as timers are late. */
 const BURST_MS = 10;
-/** A token, but for what adding up fractions of it leaves out. */
+/** A token, but for what adding up fractions leaves out. */
 const WHOLE = 1 - 1e-9;
 
 /**
- * Decides when a request to the origin may start. One stands before each origin in a run, and every request passes
- * it: first attempts, retries and hedges.
+ * Decides when a request to the origin may start. Every request of a run passes its limiter: first attempts, retries and
+ * hedges.
  *
- * - At most `concurrency` are in flight. When adaptive, the limit starts at 10, grows by one with each round of
- *   requests that were answered, and is halved, once a round, when the origin throttles or a wave of requests times
- *   out: TCP's additive increase, multiplicative decrease (RFC 5681), as in Netflix's concurrency-limits. After the
- *   first throttling it keeps below the rate that the origin was seen to take as well; see LearnedPace.
+ * - At most `concurrency` are in flight; when adaptive, as many as a ConcurrencyLimit says, and as many start in a second
+ *   as a LearnedPace says.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
- * - A pause holds for every request. After it, they start one by one: a round over a second, and then ever more.
- * - What cannot start before the deadline is refused at once: nobody waits for a time that does not come.
+ * - A pause holds for every request. Then requests start one by one: a round over a second, and then ever more.
+ * - What cannot start before the deadline is refused at once.
  *
  * docs/adr/0006-limiter.md says what was taken from where, and why.
  */
 export class Limiter {
-  readonly #options: LimiterOptions;
+  readonly #settings: LimiterSettings;
+  readonly #ports: LimiterPorts;
+  readonly #deadlineMs: number;
   /** Retries and hedges before posts that nobody has asked for yet: the oldest hold the reorder window. */
   readonly #urgent = new LinkedList<Waiter>();
   readonly #waiting = new LinkedList<Waiter>();
   readonly #pace: LearnedPace | undefined;
   readonly #alarm: Alarm;
-  #limit: number;
-  #min: number;
-  #max: number;
+  readonly #limit: ConcurrencyLimit;
   #inFlight = 0;
   #peakInFlight = 0;
-  /** Counts the decreases: a request that started before the last one tells nothing of the limit since. */
-  #era = 0;
-  /** The one that began when the pace was learned last. */
+  /** The first era whose requests could keep to the rate that LearnedPace learned last. */
   #paceEra = 0;
-  #answered = 0;
-  #timedOut = 0;
-  #ended = 0;
-  #shrinking = false;
-  /** Since the last answer. */
+  /** Waits with one request in flight, since the last answer. */
   #backoffs = 0;
   #tokens = 1;
   #refilledMs: number;
@@ -103,12 +86,14 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  constructor(options: LimiterOptions) {
-    const { clock, concurrency, adaptive } = options;
-    this.#options = options;
-    this.#limit = adaptive ? Math.min(START_CONCURRENCY, concurrency) : concurrency;
-    this.#min = this.#limit;
-    this.#max = this.#limit;
+  /** Requests must have ended by `deadlineMs`, by the clock. */
+  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number) {
+    const { concurrency, adaptive } = settings;
+    const { clock } = ports;
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#deadlineMs = deadlineMs;
+    this.#limit = new ConcurrencyLimit(concurrency, adaptive);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#pace = new LearnedPace(clock.now());
@@ -116,18 +101,18 @@ export class Limiter {
 
   /** Why no request will start any more, if so. */
   get end(): Ended | undefined {
-    if (!this.#isInTime(this.#options.clock.now())) this.#end ??= 'deadline';
+    if (!this.#isInTime(this.#ports.clock.now())) this.#end ??= 'deadline';
     return this.#end;
   }
 
-  /** Whether the origin takes what it gets: it is not paused, and has answered a round since the limit was last halved. */
+  /** Whether the origin is not paused, and has answered a round since the limit was last halved. */
   get isCalm(): boolean {
-    return !this.#shrinking && this.#options.clock.now() >= this.#pausedUntilMs;
+    return !this.#limit.isShrinking && this.#ports.clock.now() >= this.#pausedUntilMs;
   }
 
   /** Whether more requests could be in flight than are asked for: at the end of a run, say. */
   get hasRoom(): boolean {
-    return this.#inFlight < this.#limit && !this.#isWaitedFor();
+    return this.#inFlight < this.#limit.value && !this.#isWaitedFor();
   }
 
   /**
@@ -138,7 +123,7 @@ export class Limiter {
   start(signal: AbortSignal, isUrgent = false): Slot | undefined | Promise<Slot | undefined> {
     if (this.end) return undefined;
     const isFree = this.#urgent.size === 0 && (isUrgent || this.#waiting.size === 0);
-    if (isFree && this.#inFlight < this.#limit && this.#waitMs(this.#options.clock.now()) <= 0)
+    if (isFree && this.#inFlight < this.#limit.value && this.#waitMs(this.#ports.clock.now()) <= 0)
       return this.#take();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -172,7 +157,7 @@ export class Limiter {
 
   /** Lets no request start for `ms`; those in flight finish. A pause that is under way is never shortened. */
   pause(ms: number): void {
-    const { clock, random } = this.#options;
+    const { clock, random } = this.#ports;
     const now = clock.now();
     const untilMs = now + ms;
     if (ms <= 0 || untilMs <= this.#pausedUntilMs) return;
@@ -192,11 +177,11 @@ export class Limiter {
     this.#serve();
   }
 
-  report(): LimiterReport {
+  summary(): LimiterSummary {
     return {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
-      concurrency: { min: this.#min, max: this.#max, final: this.#limit },
+      concurrency: this.#limit.summary(),
     };
   }
 
@@ -205,76 +190,41 @@ export class Limiter {
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
-    return this.#era;
+    return this.#limit.era;
   }
 
   #learn(slot: Slot, feedback: Feedback): void {
-    const { clock, adaptive } = this.#options;
-    if (!adaptive || feedback === 'unknown') return;
-    if (feedback === 'answered') this.#pace?.answered(clock.now());
-    // Those that started before the pace was learned had no chance to keep to it.
-    if (feedback === 'throttled' && slot >= this.#paceEra) this.#slowDown(clock.now());
-    if (slot !== this.#era) return;
-    if (feedback !== 'throttled' && feedback !== 'overloaded') this.#count(feedback);
-    else if (this.#limit > 1) this.#shrink();
-    else this.#backOff();
-  }
-
-  #count(feedback: 'answered' | 'timed-out'): void {
-    this.#ended += 1;
-    if (feedback === 'answered') {
-      this.#answered += 1;
-      this.#backoffs = 0;
-    } else this.#timedOut += 1;
-    const round = Math.max(this.#limit, WAVE_ROUND);
-    if (this.#timedOut >= WAVE_SHARE * round) this.#shrink();
-    else if (this.#answered >= this.#limit) this.#grow();
-    if (this.#ended >= round) {
-      this.#ended = 0;
-      this.#timedOut = 0;
+    const pace = this.#pace;
+    if (!pace || feedback === 'unknown') return;
+    const now = this.#ports.clock.now();
+    if (feedback === 'answered') pace.answered(now);
+    if (feedback === 'throttled' && slot >= this.#paceEra) {
+      const toldMs = Math.max(0, this.#pausedUntilMs - now);
+      if (pace.throttled(now, toldMs)) this.#paceEra = this.#limit.era + 1;
     }
+    if (slot !== this.#limit.era) return;
+    if (feedback === 'answered') this.#backoffs = 0;
+    const isRefused = feedback === 'throttled' || feedback === 'overloaded';
+    if (isRefused && this.#limit.value === 1) this.#backOff();
+    else this.#limit.learn(feedback, this.#inFlight);
   }
 
-  #slowDown(now: number): void {
-    const toldMs = Math.max(0, this.#pausedUntilMs - now);
-    if (this.#pace?.throttled(now, toldMs)) this.#paceEra = this.#era + 1;
-  }
-
-  /** Fewer than one request in flight is one now and then. */
+  /** Fewer than one request in flight is one request now and then. */
   #backOff(): void {
     this.#backoffs += 1;
     this.pause(
       Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (this.#backoffs - 1)) *
-        (0.5 + this.#options.random() / 2),
+        (0.5 + this.#ports.random() / 2),
     );
   }
 
-  #grow(): void {
-    this.#answered = 0;
-    this.#shrinking = false;
-    // A limit that is not made use of says nothing about a higher one.
-    if (this.#inFlight * 2 < this.#limit) return;
-    this.#limit = Math.min(this.#limit + 1, this.#options.concurrency);
-    this.#max = Math.max(this.#max, this.#limit);
-  }
-
-  #shrink(): void {
-    this.#limit = Math.max(1, Math.floor(this.#limit * SHRINK_FACTOR));
-    this.#min = Math.min(this.#min, this.#limit);
-    this.#era += 1;
-    this.#answered = 0;
-    this.#timedOut = 0;
-    this.#ended = 0;
-    this.#shrinking = true;
-  }
-
-  /** Starts what may start, and sees to it that the rest is looked at again in time. */
+  /** Starts what may start, and sets the alarm for the rest. */
   #serve(): void {
-    const now = this.#options.clock.now();
+    const now = this.#ports.clock.now();
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;
     this.#throttledSinceMs = undefined;
-    let atMs = this.#options.deadlineMs;
-    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit) {
+    let atMs = this.#deadlineMs;
+    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit.value) {
       const waitMs = this.#waitMs(now);
       if (waitMs <= 0) this.#startNext();
       else if (this.#isInTime(now + waitMs)) {
@@ -298,7 +248,7 @@ export class Limiter {
 
   /** Whether there is time for a request that starts then. Timers count whole milliseconds: less is no time. */
   #isInTime(atMs: number): boolean {
-    return this.#options.deadlineMs - atMs >= 1;
+    return this.#deadlineMs - atMs >= 1;
   }
 
   /** How long until the pause and the rates let a request start; 0 or less is now. */
@@ -308,14 +258,14 @@ export class Limiter {
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */
   #resumeMs(): number {
-    const rounds = this.#resumed / this.#limit;
+    const rounds = this.#resumed / this.#limit.value;
     // Twice as many as before in each quarter of that time.
     return this.#pausedUntilMs + this.#resumingMs * (rounds <= 1 ? rounds : 1 + Math.log2(rounds) / 4);
   }
 
   /** How long until the rates let a request start. */
   #tokenMs(now: number): number {
-    const perSecond = Math.min(this.#options.ratePerSecond, this.#pace?.perSecond(now) ?? Infinity);
+    const perSecond = Math.min(this.#settings.ratePerSecond, this.#pace?.perSecond(now) ?? Infinity);
     const sinceMs = now - this.#refilledMs;
     this.#refilledMs = now;
     if (perSecond === Infinity) {

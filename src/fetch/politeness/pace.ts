@@ -1,22 +1,22 @@
 /** What to keep to, as a share of the rate that the origin was seen to take, which a burst may have raised. */
 const CEILING = 0.95;
-/** How far the pace falls below that. */
+/** How far the pace falls below its ceiling. */
 const BACK_OFF = 0.05;
-/** How long it takes to get back there; not so long where the rate was measured over less than a window. */
+/** How long the pace takes to get back to its ceiling; less where the rate was measured over less than a window. */
 const RECOVERY_MS = 10_000;
 const HASTY_RECOVERY_MS = 1_000;
-/** The same, for each millisecond that the origin wants to be left alone: going past what it takes costs as much. */
+/** What a recovery takes besides, for each millisecond of the pause that going too fast has cost. */
 const RECOVERY_PER_PAUSE = 10;
 /** What the origin takes is measured over a second and ten answers at least. */
 const MEASURED_MS = 1_000;
 const MEASURED_ANSWERS = 10;
 /**
- * What is turned away without a word is taken for a limit of the rate where so many come together: each counts for
- * one, and each answer takes so much away again.
+ * So many refusals without a Retry-After are taken for a limit of the rate: each counts for one, and each answer takes
+ * so much away again.
  */
 const MANY = 2;
 const FORGIVEN_PER_ANSWER = 0.02;
-/** Never slower than this share of the best rate that was measured, which is forgotten by and by. */
+/** The least pace, as a share of the best rate that was measured, which is forgotten by and by. */
 const FLOOR = 0.5;
 const BEST_DECAY = 0.9;
 
@@ -72,8 +72,8 @@ export class LearnedPace {
   }
 
   /**
-   * Counts a request that was turned away, and learns the rate if that is what it was turned away for: as it is where
-   * the origin told it to wait. Says whether it has.
+   * Counts a request that was turned away, and learns the rate if `toldMs` is not 0, or the refusals are many. Says
+   * whether the rate was learned.
    */
   throttled(nowMs: number, toldMs: number): boolean {
     this.#turnedAway += 1;
@@ -92,7 +92,7 @@ export class LearnedPace {
     return true;
   }
 
-  /** Takes a pause from now on out of the count, or the rest of it, where it goes on from one that is under way. */
+  /** Takes a pause out of the count, or what it adds to one that is under way. */
   pause(nowMs: number, untilMs: number): void {
     this.#pausedMs += untilMs - Math.max(nowMs, this.#pausedUntilMs);
     this.#pausedUntilMs = untilMs;

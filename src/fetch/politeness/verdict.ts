@@ -1,41 +1,60 @@
-import { isSuccess, type Response } from '../origin/attempt.ts';
-import { httpDateMs } from './http-date.ts';
-import type { Feedback } from './limiter.ts';
-import { isUsedUp, mayBeUsedUp, quotasOf, untilGivenMs } from './quota.ts';
-import { retryAfterMs, valuesOf } from './retry.ts';
+import { type AnswerHead, type AttemptResult, isSuccess } from '../origin/attempt.ts';
+import { isUsedUp, mayBeUsedUp, retryAfterMs, untilGivenMs } from './asked-pause.ts';
+import type { Feedback } from './concurrency-limit.ts';
+import { httpDateMs, valuesOf } from './field-times.ts';
+import { quotasOf } from './quotas.ts';
 
-/** What a response means for its post, beside what its body is; for the requests in flight; and for all others. */
+/** What a result means for its post, beside what its body is; for the requests in flight; and for all others. */
 export interface Verdict {
-  /** Whether it says that there were too many requests. */
+  /** Whether there were too many requests, as the answer says. */
   readonly isRateLimited: boolean;
   /** Whether another try may get another answer. */
   readonly isRetryable: boolean;
-  /** What it tells of the origin. */
   readonly feedback: Feedback;
-  /** For how many milliseconds it asks that the origin be left alone; 0 where it does not ask for that. */
+  /** Milliseconds for which the answer asks that the origin be left alone; 0 where the answer does not ask. */
   readonly pauseMs: number;
+  /** Whether the origin can be reached, or cannot; undefined where that is not shown. */
+  readonly isReachable: boolean | undefined;
 }
 
-/** What an answer says beside its body. */
-type Waits = Pick<Response, 'status' | 'retryAfter' | 'rateLimit' | 'date'>;
-
-/** Final, unless a Retry-After says that it will pass: GitHub's secondary limits, Twitter's, Shopify's. */
+/** Statuses that are final but for a Retry-After: GitHub's secondary limits, Twitter's, Shopify's. */
 const LIMITED_WHERE_TOLD = new Set([403, 420, 430]);
 
+/** What a result means that came at `date`. */
+export function verdictOf(result: AttemptResult, date: Date): Verdict {
+  if ('status' in result) {
+    const verdict = answerVerdict(result, date);
+    return 'isThrottled' in result ? { ...verdict, feedback: 'throttled' } : verdict;
+  }
+  const noAnswer = { isRateLimited: false, isRetryable: true, pauseMs: 0 };
+  if (result.kind === 'timed-out') return { ...noAnswer, feedback: 'timed-out', isReachable: undefined };
+  const { isThrottled, isReachable } = result;
+  return { ...noAnswer, feedback: isThrottled ? 'throttled' : 'unknown', isReachable };
+}
+
+/** Whether another try may get another answer than this. */
+export function isRetryable(result: AttemptResult): boolean {
+  if ('status' in result && isSuccess(result.status)) return false;
+  return verdictOf(result, ANY_DATE).isRetryable;
+}
+
+/** The date decides how long a wait is, and not whether another try may help. */
+const ANY_DATE = new Date(0);
+
 /**
- * What a response means that came at `date`. It asks for a pause by its Retry-After, where its status says that
- * another try may succeed (408, 425, 429, 5xx) or has none but for that (403, 420, 430); else by quotas that are used
- * up, whatever its status. Retry-After goes first, as it is about this very request.
+ * An answer asks for a pause by its Retry-After, where its status says that another try may succeed (408, 425, 429,
+ * 5xx) or has none but for that (403, 420, 430); else by quotas that are used up, whatever its status. Retry-After goes
+ * first, as it is about this very request.
  */
-export function verdictOf(response: Waits, date: Date): Verdict {
-  const { status, retryAfter, rateLimit } = response;
+function answerVerdict(answer: AnswerHead, date: Date): Verdict {
+  const { status, retryAfter, rateLimit } = answer;
   // What is no status of HTTP is taken for a 5xx (RFC 9110, 15).
   const mayPass = status === 408 || status === 425 || status >= 500 || status < 100;
   const isLimit = status === 429 || status === 503;
   const quotasMatter = rateLimit !== undefined && (isLimit || mayBeUsedUp(rateLimit));
-  if (retryAfter === undefined && !quotasMatter) return verdict(status, status === 429, mayPass);
+  if (retryAfter === undefined && !quotasMatter) return statusVerdict(status, status === 429, mayPass);
 
-  const now = originDate(response, date);
+  const now = originDate(answer, date);
   const isTold = mayPass || isLimit || LIMITED_WHERE_TOLD.has(status);
   const toldMs = isTold ? retryAfterMs(retryAfter, now) : undefined;
   const quotas = quotasMatter ? quotasOf(rateLimit, now) : [];
@@ -43,27 +62,21 @@ export function verdictOf(response: Waits, date: Date): Verdict {
   const isRateLimited =
     status === 429 || hasNoneLeft || (toldMs !== undefined && (isLimit || LIMITED_WHERE_TOLD.has(status)));
   return {
-    ...verdict(status, isRateLimited, mayPass),
+    ...statusVerdict(status, isRateLimited, mayPass),
     // A quota that is used up says that there were too many requests, whatever the status.
     ...(hasNoneLeft && { feedback: 'throttled' }),
     pauseMs: toldMs ?? untilGivenMs(quotas, status === 429 || hasNoneLeft) ?? 0,
   };
 }
 
-/** Whether another try may get another answer than this. */
-export function isRetryable(response: Response): boolean {
-  return !isSuccess(response.status) && verdictOf(response, ANY_DATE).isRetryable;
-}
-
-/** How long a wait is says nothing of whether one is asked for. */
-const ANY_DATE = new Date(0);
-
-function verdict(status: number, isRateLimited: boolean, mayPass: boolean): Verdict {
+function statusVerdict(status: number, isRateLimited: boolean, mayPass: boolean): Verdict {
+  const isRetryable = isRateLimited || mayPass;
   return {
     isRateLimited,
-    isRetryable: isRateLimited || mayPass,
+    isRetryable,
     feedback: feedbackOf(status, isRateLimited),
     pauseMs: 0,
+    isReachable: true,
   };
 }
 
@@ -77,10 +90,10 @@ function feedbackOf(status: number, isRateLimited: boolean): Feedback {
 const MOST_SKEW_MS = 86_400_000;
 
 /**
- * What time it was for the origin: its times are by its own clock. Its Date leaves out the parts of a second, so that
+ * What time it was for the origin, whose times are by its own clock. Its Date leaves out the parts of a second, so that
  * a wait may be as much longer, and is never shorter.
  */
-function originDate({ date: field = '' }: Waits, date: Date): Date {
+function originDate({ date: field = '' }: AnswerHead, date: Date): Date {
   const time = httpDateMs(String(valuesOf(field)[0]));
   if (time === undefined || Math.abs(date.getTime() - time) > MOST_SKEW_MS) return date;
   return new Date(time);

@@ -1,10 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type {
-  ALBEvent,
-  APIGatewayProxyEvent,
-  APIGatewayProxyEventV2,
-  LambdaFunctionURLEvent,
-} from 'aws-lambda';
+import type { ALBEvent, APIGatewayProxyEvent, APIGatewayProxyEventV2 } from 'aws-lambda';
 import {
   BadInputError,
   badInput,
@@ -14,14 +9,9 @@ import {
   UnknownRouteError,
   UnsupportedMediaTypeError,
 } from '../../base/errors.ts';
-import {
-  BATCH_KEYS,
-  type BatchForm,
-  type BatchLimits,
-  parseBatch,
-  parseFields,
-} from '../../batch/base-form.ts';
-import { parseIdsText, parseName } from '../../batch/ids.ts';
+import { isRecord } from '../../base/is-record.ts';
+import { type BaseForm, FETCH_KEYS, parseBaseForm } from '../../batch/base-form.ts';
+import { parseIdsText, parseName } from '../../batch/parse-ids.ts';
 
 /** The HTTP events, by the shape that their replies must have. */
 export type ApiDialect = 'http-api' | 'rest-api' | 'alb' | 'alb-multi-value';
@@ -43,10 +33,19 @@ export interface ApiRequest {
 /** The most bytes of a request body: Lambda's own limit for an invocation. */
 export const MAX_REQUEST_BYTES = 6 * 1024 * 1024;
 
-const ALLOW = 'GET, POST';
+/** The request that an event is, by the shape of it; undefined for an event that is none. */
+export function recognizeRequest(event: Readonly<Record<string, unknown>>): ApiRequest | undefined {
+  const { version, httpMethod, requestContext } = event;
+  if (!isRecord(requestContext)) return undefined;
+  if (version === '2.0' && isRecord(requestContext.http))
+    return fromPayloadV2(event as unknown as APIGatewayProxyEventV2);
+  if (typeof httpMethod !== 'string') return undefined;
+  if (isRecord(requestContext.elb)) return fromAlb(event as unknown as ALBEvent);
+  return fromPayloadV1(event as unknown as APIGatewayProxyEvent);
+}
 
 /** Payload 2.0: API Gateway HTTP APIs and Lambda Function URLs. */
-export function fromPayloadV2(event: APIGatewayProxyEventV2 | LambdaFunctionURLEvent): ApiRequest {
+export function fromPayloadV2(event: APIGatewayProxyEventV2): ApiRequest {
   const { requestContext, pathParameters } = event;
   const routeKey = textOr('$default', event.routeKey);
   const rawPath = textOr('', event.rawPath ?? requestContext.http.path);
@@ -58,7 +57,7 @@ export function fromPayloadV2(event: APIGatewayProxyEventV2 | LambdaFunctionURLE
       pathOfRoute(routeKey.slice(routeKey.indexOf(' ') + 1), pathParameters) ??
       (rawPath.startsWith(stagePrefix) ? rawPath.slice(stagePrefix.length - 1) : rawPath),
     query: [...new URLSearchParams(textOr('', event.rawQueryString))],
-    headers: lowerCased(event.headers, undefined),
+    headers: lowerCased(event.headers),
     body: event.body ?? undefined,
     isBase64Encoded: event.isBase64Encoded,
   };
@@ -66,34 +65,30 @@ export function fromPayloadV2(event: APIGatewayProxyEventV2 | LambdaFunctionURLE
 
 /** Payload 1.0: API Gateway REST APIs. */
 export function fromPayloadV1(event: APIGatewayProxyEvent): ApiRequest {
-  const { multiValueQueryStringParameters: many, queryStringParameters: single } = event;
   return {
+    ...multiValueFields(event),
     dialect: 'rest-api',
-    method: event.httpMethod,
     path: pathOfRoute(textOr('', event.resource), event.pathParameters) ?? event.path,
-    query: flatten(many ?? single),
-    headers: lowerCased(event.headers, event.multiValueHeaders),
-    body: event.body ?? undefined,
-    isBase64Encoded: event.isBase64Encoded,
   };
 }
 
 /** Application Load Balancers, with multi-value headers on or off. */
 export function fromAlb(event: ALBEvent): ApiRequest {
-  const { multiValueQueryStringParameters: many, queryStringParameters: single } = event;
+  const { query, ...fields } = multiValueFields(event);
   return {
+    ...fields,
     dialect: event.multiValueHeaders ? 'alb-multi-value' : 'alb',
-    method: event.httpMethod,
     path: event.path,
     // Unlike API Gateway, a load balancer hands over the query as it stands in the URL.
-    query: [
-      ...new URLSearchParams(
-        flatten(many ?? single)
-          .map(([key, value]) => `${key}=${value}`)
-          .join('&'),
-      ),
-    ],
-    headers: lowerCased(event.headers, event.multiValueHeaders),
+    query: [...new URLSearchParams(query.map(([key, value]) => `${key}=${value}`).join('&'))],
+  };
+}
+
+function multiValueFields(event: APIGatewayProxyEvent | ALBEvent) {
+  return {
+    method: event.httpMethod,
+    query: flatten(event.multiValueQueryStringParameters ?? event.queryStringParameters),
+    headers: lowerCased(event.multiValueHeaders ?? event.headers),
     body: event.body ?? undefined,
     isBase64Encoded: event.isBase64Encoded,
   };
@@ -103,12 +98,12 @@ export function fromAlb(event: ALBEvent): ApiRequest {
  * What `POST /batches` (the base form as a JSON body) or `GET /batches?ids=1,2,7-9` asks for.
  * Throws a BadInputError of the kind that its HTTP status needs.
  */
-export function parseApiBatch(request: ApiRequest, limits: BatchLimits): BatchForm {
+export function parseApiForm(request: ApiRequest, maxIds: number): BaseForm {
   if (request.path !== '/batches')
     throw new UnknownRouteError(`Expected the path /batches, got ${request.path}`);
-  if (request.method === 'GET') return parseQuery(request.query, limits);
-  if (request.method === 'POST') return parseBatch(parseJsonBody(request), 'body', limits);
-  throw new MethodNotAllowedError(`Expected the method GET or POST, got ${request.method}`, ALLOW);
+  if (request.method === 'GET') return parseQuery(request.query, maxIds);
+  if (request.method === 'POST') return parseBaseForm(parseJsonBody(request), { place: 'body', maxIds });
+  throw new MethodNotAllowedError(`Expected the method GET or POST, got ${request.method}`, 'GET, POST');
 }
 
 /** The Idempotency-Key header, with or without the quotes of a structured field. Throws BadInputError. */
@@ -119,19 +114,16 @@ export function idempotencyKey(request: ApiRequest): string | undefined {
     : parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
 }
 
-function parseQuery(query: ApiRequest['query'], { maxIds }: BatchLimits): BatchForm {
+function parseQuery(query: ApiRequest['query'], maxIds: number): BaseForm {
   const given = new Map<string, string | boolean>();
   for (const [key, value] of query) {
-    if (!BATCH_KEYS.includes(key)) throw badInput('query', `no parameters but ${BATCH_KEYS.join(', ')}`, key);
+    if (!FETCH_KEYS.includes(key)) throw badInput('query', `no parameters but ${FETCH_KEYS.join(', ')}`, key);
     if (given.has(key)) throw badInput(`query.${key}`, 'given once', `${given.get(key)}, then ${value}`);
     // Any other text than these two is refused for what it is.
     const isMode = key === 'returnExceptions' && (value === 'true' || value === 'false');
     given.set(key, isMode ? value === 'true' : value);
   }
-  return parseFields(Object.fromEntries(given), 'query', (ids, path) => {
-    if (typeof ids !== 'string') throw badInput(path, 'comma-separated ids and ranges', ids);
-    return parseIdsText(ids, path, maxIds);
-  });
+  return parseBaseForm(Object.fromEntries(given), { place: 'query', maxIds, parseIds: parseIdsText });
 }
 
 function parseJsonBody(request: ApiRequest): unknown {
@@ -185,9 +177,9 @@ function flatten(fields: Fields): (readonly [string, string])[] {
   );
 }
 
-function lowerCased(single: Fields, many: Fields): Map<string, string> {
+function lowerCased(fields: Fields): Map<string, string> {
   const headers = new Map<string, string>();
-  for (const [name, value] of flatten(many ?? single)) {
+  for (const [name, value] of flatten(fields)) {
     const key = name.toLowerCase();
     const earlier = headers.get(key);
     headers.set(key, earlier === undefined ? value : `${earlier}, ${value}`);

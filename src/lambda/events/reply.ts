@@ -1,31 +1,13 @@
 import { STATUS_CODES } from 'node:http';
 import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import {
-  BadInputError,
-  BatchFetcherError,
-  ConfigError,
-  IdempotencyKeyReusedError,
-  MethodNotAllowedError,
-  RunConflictError,
-  StoreError,
-  TooLargeError,
-  UnknownRouteError,
-  UnsupportedMediaTypeError,
-} from '../../base/errors.ts';
-import type { ErrorSummary, RunSummary } from '../../document/tally.ts';
+import { BatchFetcherError, ConfigError, MethodNotAllowedError } from '../../base/errors.ts';
 import { PostError } from '../../fetch/outcome.ts';
-import type { Run } from '../../run/run-batch.ts';
-import type { Source } from './event.ts';
+import type { Run } from '../../run/replay.ts';
+import type { RecognizedEvent } from './event.ts';
 import type { ApiDialect } from './http-request.ts';
 
 /** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
-export interface DirectReply {
-  readonly runId: string;
-  readonly location: string;
-  readonly replayed: boolean;
-  readonly errors: ErrorSummary;
-  readonly summary: RunSummary;
-}
+export type DirectReply = Pick<Run, 'runId' | 'location' | 'replayed' | 'errors' | 'summary'>;
 
 export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
 
@@ -36,42 +18,38 @@ const MAX_ENVELOPE_BYTES = 6_000_000;
 const MAX_ALB_ENVELOPE_BYTES = 1_000_000;
 
 /** The largest document that fits into a reply to this event; 0 where it has no place there. */
-export function maxReplyBytes(source: Source): number {
-  if (source.trigger !== 'api') return 0;
-  return isAlb(source.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
+export function maxReplyBytes(event: RecognizedEvent): number {
+  if (event.trigger !== 'api') return 0;
+  return isAlb(event.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
 }
 
-/** The reply to an event whose run has a document. */
-export function replyTo(source: Source, run: Run): DirectReply | ApiReply {
-  const { runId, location, replayed, errors, summary, document } = run;
-  if (source.trigger !== 'api') return { runId, location, replayed, errors, summary };
-  const { dialect } = source.request;
+/** The reply to an event whose run has a document: with its text, where it is given and fits. */
+export function replyTo(event: RecognizedEvent, run: Run, document?: string): DirectReply | ApiReply {
+  const { runId, location, replayed, errors, summary } = run;
+  if (event.trigger !== 'api') return { runId, location, replayed, errors, summary };
+  const { dialect } = event.request;
   if (document !== undefined) {
     // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
     const body = `{"location":${JSON.stringify(location)},"replayed":${replayed},${document.slice(1)}`;
     const reply = apiReply(dialect, 200, JSON_TYPE, body);
     const maxEnvelopeBytes = isAlb(dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_ENVELOPE_BYTES;
-    const fits = Buffer.byteLength(body) < maxReplyBytes(source);
+    const fits = Buffer.byteLength(body) < maxReplyBytes(event);
     if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
   }
-  return apiReply(
-    dialect,
-    200,
-    JSON_TYPE,
-    JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary }),
-  );
+  const body = JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary });
+  return apiReply(dialect, 200, JSON_TYPE, body);
 }
 
 /**
  * The reply to an API event whose invocation failed: a problem in the sense of RFC 9457. For the other triggers,
  * throws the error as it is, so that Lambda counts it, tries again and fills the failure destination.
  */
-export function replyToError(source: Source, error: unknown): ApiReply {
-  if (source.trigger !== 'api') throw error;
+export function replyToError(event: RecognizedEvent, error: unknown): ApiReply {
+  if (event.trigger !== 'api') throw error;
   const { status, ...extension } = problemOf(error);
   const problem = { type: 'about:blank', title: STATUS_CODES[status], status, ...extension };
   const allow = error instanceof MethodNotAllowedError ? { allow: error.allow } : {};
-  return apiReply(source.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
+  return apiReply(event.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
 }
 
 function isAlb(dialect: ApiDialect): boolean {
@@ -80,6 +58,18 @@ function isAlb(dialect: ApiDialect): boolean {
 
 const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
+
+/** By the code of an error that is the caller's to read. */
+const STATUS: Readonly<Record<string, number>> = {
+  BAD_INPUT: 400,
+  UNKNOWN_ROUTE: 404,
+  METHOD_NOT_ALLOWED: 405,
+  RUN_CONFLICT: 409,
+  TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_KEY_REUSED: 422,
+  STORE_FAILED: 503,
+};
 
 interface Problem {
   readonly status: number;
@@ -92,22 +82,10 @@ function problemOf(error: unknown): Problem {
   if (error instanceof PostError)
     return { status: 502, detail: error.message, code: error.code, id: error.id };
   if (error instanceof BatchFetcherError && !(error instanceof ConfigError))
-    return { status: statusOf(error), detail: error.message, code: error.code };
+    return { status: STATUS[error.code] ?? 500, detail: error.message, code: error.code };
   // What is wrong inside concerns the operator, who finds it in the log.
   const code = error instanceof ConfigError ? error.code : 'INTERNAL_ERROR';
   return { status: 500, detail: 'The function failed; its log says why', code };
-}
-
-function statusOf(error: BatchFetcherError): number {
-  if (error instanceof UnknownRouteError) return 404;
-  if (error instanceof MethodNotAllowedError) return 405;
-  if (error instanceof TooLargeError) return 413;
-  if (error instanceof UnsupportedMediaTypeError) return 415;
-  if (error instanceof BadInputError) return 400;
-  if (error instanceof RunConflictError) return 409;
-  if (error instanceof IdempotencyKeyReusedError) return 422;
-  if (error instanceof StoreError) return 503;
-  return 500;
 }
 
 function apiReply(
@@ -117,17 +95,9 @@ function apiReply(
   body: string,
   more: Readonly<Record<string, string>> = {},
 ): ApiReply {
-  const headers: Record<string, string> = {
-    'content-type': contentType,
-    'cache-control': 'no-store',
-    ...more,
-  };
+  const headers = { 'content-type': contentType, 'cache-control': 'no-store', ...more };
   const reply = { statusCode: status, body, isBase64Encoded: false };
-  if (dialect === 'alb-multi-value') {
-    const multiValueHeaders = Object.fromEntries(
-      Object.entries(headers).map(([name, value]) => [name, [value]]),
-    );
-    return { ...reply, multiValueHeaders };
-  }
-  return { ...reply, headers };
+  if (dialect !== 'alb-multi-value') return { ...reply, headers };
+  const many = Object.entries(headers).map(([name, value]) => [name, [value]]);
+  return { ...reply, multiValueHeaders: Object.fromEntries(many) };
 }

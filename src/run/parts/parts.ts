@@ -17,7 +17,7 @@ export interface Part {
 export const MAX_WRITTEN_BYTES = 200_000;
 /** The longest that leaves room for `.part-1000017.redrive-123` in a name of 128 characters. */
 export const MAX_RUN_ID_CHARS = 103;
-/** The most parts of the size that was asked for: that many, `part-000017` sorts as it counts. */
+/** Most parts of the size that was asked for: of no more than these, `part-000017` sorts as it counts. */
 export const MAX_PARTS = 1_000_000;
 
 /**
@@ -51,12 +51,12 @@ export function* cutIntoParts(
         yield cut();
         continue;
       }
-      const [head, tail]: Split = splitAfter(room, left);
-      const heads = countIds([head]);
-      taken.push(head);
-      count += heads;
-      bytes += heads * idBytes;
-      left = tail;
+      const [first, rest]: Split = splitAfter(room, left);
+      const firstCount = countIds([first]);
+      taken.push(first);
+      count += firstCount;
+      bytes += firstCount * idBytes;
+      left = rest;
     }
   }
   yield cut();
@@ -67,7 +67,7 @@ export function partLine(part: Part): string {
   return `${JSON.stringify(part)}\n`;
 }
 
-/** The part that such a line stands for. It was written by `partLine`, and is not checked. */
+/** The part of a line that `partLine` wrote; the line is not checked. */
 export function readPart(line: string): Part {
   return JSON.parse(line) as Part;
 }
@@ -81,7 +81,7 @@ function bytesOf(item: IdList[number]): number {
   return JSON.stringify(typeof item === 'object' ? item.to : item).length + 1;
 }
 
-type Split = readonly [head: IdList[number], tail: IdList[number] | undefined];
+type Split = readonly [first: IdList[number], rest: IdList[number] | undefined];
 
 function splitAfter(count: number, item: IdList[number]): Split {
   if (typeof item !== 'object') return [item, undefined];

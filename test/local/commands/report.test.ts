@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { type Report, reportOf } from '../../../local/commands/report.ts';
+import { describeRun, type ShownRun } from '../../../local/commands/report.ts';
 
 const summary = { durationMs: 61, requested: 3, fulfilled: 2, rejected: 1, attempts: 3, complete: true };
 const fulfilled = (index: number, value: unknown) => ({ index, status: 'fulfilled', value }) as const;
 
 test("the lines are the lesson's: titles by position, and the failure as a line among them", () => {
-  const document: Report = {
+  const document: ShownRun = {
     results: [
       fulfilled(0, { title: 'One' }),
       { index: 1, status: 'rejected', reason: { message: 'No data for post 99999' } },
@@ -14,7 +14,7 @@ test("the lines are the lesson's: titles by position, and the failure as a line 
     errors: { byCode: { NOT_FOUND: 1 } },
     summary,
   };
-  expect(reportOf(document)).toBe(
+  expect(describeRun(document)).toBe(
     [
       'Post 1: One',
       'Post 2 failed: No data for post 99999',
@@ -27,7 +27,7 @@ test("the lines are the lesson's: titles by position, and the failure as a line 
 
 test('of a long run come the first ten posts and the last', () => {
   const results = Array.from({ length: 5000 }, (_, index) => fulfilled(index, { title: `T${index}` }));
-  const lines = reportOf({
+  const lines = describeRun({
     results,
     errors: { byCode: {} },
     summary: { ...summary, requested: 5000, fulfilled: 5000, rejected: 0, attempts: 5000, complete: false },
@@ -42,14 +42,14 @@ test('of a long run come the first ten posts and the last', () => {
 });
 
 test('what a server sent cannot command the terminal, and has one line at most', () => {
-  const document = (value: unknown): Report => ({
+  const document = (value: unknown): ShownRun => ({
     results: [fulfilled(0, value)],
     errors: { byCode: {} },
     summary: { ...summary, requested: 1, fulfilled: 1, rejected: 0, attempts: 1 },
   });
-  const [line, , sum] = reportOf(document({ title: 'a\u001b[2J\r\nb\u0007' })).split('\n');
+  const [line, , sum] = describeRun(document({ title: 'a\u001b[2J\r\nb\u0007' })).split('\n');
   expect([line, sum]).toStrictEqual(['Post 1: a b ', '1 post in 61 ms: 1 fulfilled, 0 rejected, 1 attempt']);
-  expect(reportOf(document({ body: 'x'.repeat(200) })).split('\n')[0]).toBe(
+  expect(describeRun(document({ body: 'x'.repeat(200) })).split('\n')[0]).toBe(
     `Post 1: {"body":"${'x'.repeat(90)}…`,
   );
 });

@@ -1,14 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { localBucket, storeDirectory } from '../../../local/world/plugin.ts';
+import { listen } from '../../../local/world/listen.ts';
+import { localBucket, projectDirectory, storeDirectory } from '../../../local/world/places.ts';
 import { startS3Store } from '../../../local/world/s3.ts';
-import { project, runCommand } from '../../support/run-command.ts';
+import { removeObject } from '../../support/local-objects.ts';
+import { runCommand } from '../../support/run-command.ts';
 
 const runs = join(storeDirectory, localBucket, 'runs');
 const id = `results-test-${process.pid}`;
@@ -55,7 +56,7 @@ afterAll(() => {
   const made = ['', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(
     (name) => `${id}${name}.json`,
   );
-  for (const name of [...made, `${id}.part-000002.ndjson`]) rmSync(join(runs, name), { force: true });
+  for (const name of [...made, `${id}.part-000002.ndjson`]) removeObject(`s3://${localBucket}/runs/${name}`);
 });
 
 describe.concurrent('npm run results', () => {
@@ -85,7 +86,7 @@ describe.concurrent('npm run results', () => {
 
   test('a reader that has enough ends it without an error', async () => {
     const child = spawn(process.execPath, ['local/commands/results.ts', id], {
-      cwd: project,
+      cwd: projectDirectory,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     child.stdout.destroy();
@@ -115,22 +116,20 @@ describe.concurrent('npm run results', () => {
 });
 
 test('npm run redrive makes a run whole whose origin was down', async () => {
-  const start = (args: readonly string[], env?: NodeJS.ProcessEnv) =>
-    runCommand('local/commands/start.ts', args, env);
+  const run = (command: string, args: readonly string[], env?: NodeJS.ProcessEnv) =>
+    runCommand(`local/commands/${command}.ts`, args, env);
   let isUp = false;
-  const origin = createServer((request, response) => {
+  const server = createServer((request, response) => {
     const post = request.url?.slice(1);
     response.writeHead(isUp || post !== '2' ? 200 : 500).end(JSON.stringify({ title: `Post ${post}` }));
   });
-  origin.listen(0, '127.0.0.1');
-  await once(origin, 'listening');
-  const { port } = origin.address() as AddressInfo; // a TCP server has no other kind
-  const env = { POST_URL: `http://127.0.0.1:${port}/{id}`, MAX_ATTEMPTS: '1', OUTPUT: 'ndjson' };
-  const first = await start(['1-3'], env);
+  const { origin, close } = await listen(server);
+  const env = { POST_URL: `${origin}/{id}`, MAX_ATTEMPTS: '1', OUTPUT: 'ndjson' };
+  const first = await run('start', ['1-3'], env);
   const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
   expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
   isUp = true;
-  const second = await start(['--redrive', runId], env);
+  const second = await run('redrive', [runId], env);
   expect(second.code).toBe(0);
   expect(second.out).toContain('\nPost 1: Post 1\nPost 2: Post 2\nPost 3: Post 3\n\n3 posts in ');
   expect(second.out).toContain(`Stored as s3://${localBucket}/runs/${runId}.redrive-1.json\n`);
@@ -142,10 +141,7 @@ test('npm run redrive makes a run whole whose origin was down', async () => {
       .split('\n')
       .map((line) => JSON.parse(line).value.title),
   ).toStrictEqual(['Post 1', 'Post 2', 'Post 3']);
-  origin.close();
+  await close();
   for (const name of [runId, `${runId}.redrive-1`])
-    for (const ending of ['json', 'ndjson']) {
-      rmSync(join(runs, `${name}.${ending}`));
-      rmSync(join(storeDirectory, '.headers', localBucket, 'runs', `${name}.${ending}.json`));
-    }
+    for (const ending of ['json', 'ndjson']) removeObject(`s3://${localBucket}/runs/${name}.${ending}`);
 }, 60_000);

@@ -1,19 +1,17 @@
-import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { project, runCommand } from '../../support/run-command.ts';
+import { fileOf, localBucket } from '../../../local/world/places.ts';
+import { removeObject } from '../../support/local-objects.ts';
+import { runCommand } from '../../support/run-command.ts';
 
 const runId = `scale-test-${process.pid}`;
-const runs = join(project, '.local/s3/batch-fetcher-local/runs');
+const runs = `s3://${localBucket}/runs/`;
 
 const scale = (...args: string[]) => runCommand('local/commands/scale.ts', args);
 
 afterAll(() => {
   const keys = ['000000', '000001', '000002'].map((part) => `${runId}.part-${part}.json`);
-  for (const key of [...keys, `${runId}.manifest.json`, `plans/${runId}.jsonl`]) {
-    rmSync(join(runs, key), { force: true });
-    rmSync(join(project, '.local/s3/.headers/batch-fetcher-local/runs', `${key}.json`), { force: true });
-  }
+  for (const key of [...keys, `${runId}.manifest.json`, `plans/${runId}.jsonl`]) removeObject(runs + key);
 });
 
 describe.concurrent('npm run scale', () => {
@@ -29,7 +27,7 @@ describe.concurrent('npm run scale', () => {
     const second = await scale('--redrive', runId);
     expect(second.code).toBe(0);
     expect(second.out).toMatch(/^fulfilled +30$/m);
-    const { parts } = JSON.parse(readFileSync(join(runs, `${runId}.manifest.json`), 'utf8'));
+    const { parts } = JSON.parse(readFileSync(fileOf(`${runs}${runId}.manifest.json`), 'utf8'));
     expect(parts).toHaveLength(3);
   });
 

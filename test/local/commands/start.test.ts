@@ -1,30 +1,30 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { project, runCommand } from '../../support/run-command.ts';
+import { localBucket } from '../../../local/world/places.ts';
+import { removeObject } from '../../support/local-objects.ts';
+import { runCommand } from '../../support/run-command.ts';
 
 const start = (...args: string[]) => runCommand('local/commands/start.ts', args);
 
 describe.concurrent('npm start', () => {
   test('shows the lesson’s third program and its document, and runs anew each time', async () => {
-    const files = [];
+    const locations = [];
     for (const _ of ['first', 'second']) {
       const { code, out } = await start();
       expect(code).toBe(0);
       expect(out).toMatch(/^Post 1: .+\nPost 2 failed: No data for post 99999\nPost 3: .+\n\n3 posts in /m);
       expect(out).toMatch(/^\{"version":1,\n"run":/m);
       expect(out).not.toContain('replayed');
-      files.push(/^ +in (.+)$/m.exec(out)?.[1] ?? '');
+      locations.push(/^Stored as (.+)\n +in .+$/m.exec(out)?.[1] ?? '');
     }
-    expect(files[0]).not.toBe(files[1]);
-    for (const file of files) rmSync(join(project, file));
+    expect(locations[0]).not.toBe(locations[1]);
+    for (const location of locations) removeObject(location);
   }, 60_000);
 
   test('--json prints the stored document and nothing else', async () => {
     const { code, out } = await start('2,1', '--json');
     const document = JSON.parse(out) as { run: { id: string }; results: { id: number }[] };
     expect([code, document.results.map(({ id }) => id)]).toStrictEqual([0, [2, 1]]);
-    rmSync(join(project, '.local/s3/batch-fetcher-local/runs', `${document.run.id}.json`));
+    removeObject(`s3://${localBucket}/runs/${document.run.id}.json`);
   }, 60_000);
 
   test('a run that fails says why in one line and exits with 1', async () => {
@@ -35,11 +35,22 @@ describe.concurrent('npm start', () => {
 
   test.each([
     [['1,,2'], 'Expected ids such as 1,2,7-9 or an event file, got "1,,2".'],
+    [['9-7'], 'Expected ids such as 1,2,7-9 or an event file, got "9-7".'],
     [['1', '2'], 'Expected one argument, got 1 and 2.'],
     [['events/absent.json'], 'Expected events/absent.json to be an event in JSON: ENOENT'],
     [['--nope'], "Unknown option '--nope'."],
   ])('%j is refused in one line with exit code 2, before anything runs', async (args, message) => {
     const { code, out, err } = await start(...args);
+    expect([code, out]).toStrictEqual([2, '']);
+    expect(err).toMatch(/^[^\n]+ Usage: npm start -- [^\n]+\n$/);
+    expect(err).toContain(message);
+  });
+
+  test.each([
+    [[], 'Expected the id of a run, got none.'],
+    [['a', 'b'], 'Expected one argument, got a and b.'],
+  ])('npm run redrive refuses %j in the same way', async (args, message) => {
+    const { code, out, err } = await runCommand('local/commands/redrive.ts', args);
     expect([code, out]).toStrictEqual([2, '']);
     expect(err).toMatch(/^[^\n]+ Usage: npm start -- [^\n]+\n$/);
     expect(err).toContain(message);

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { mistakesInEnvironments, mistakesInValues, PARAMS } from '../../../local/world/params.ts';
 import { everyParameter } from '../../../scripts/template/check-template.ts';
+import { VARIABLES } from '../../../src/lambda/config.ts';
 
 const project = join(import.meta.dirname, '../../..');
 const read = (path: string): string => readFileSync(join(project, path), 'utf8');
@@ -28,6 +29,12 @@ test('README has a row for every parameter, with its variable, and for nothing e
   const shown = rows?.map(({ name, variable }) => [name, variable]);
   const known = PARAMS.map((param) => [param.name, 'variable' in param ? param.variable : '–']);
   expect(shown?.toSorted()).toStrictEqual(known.toSorted());
+});
+
+test('every variable that the functions read has a parameter', () => {
+  const set = PARAMS.map((param) => ('variable' in param ? param.variable : undefined));
+  const names = Object.values(VARIABLES).map(({ name }) => name);
+  expect(names.filter((name) => !set.includes(name))).toStrictEqual([]);
 });
 
 test('serverless.yml has a default for every parameter, which README has as well, and for nothing else', () => {

@@ -1,22 +1,23 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { listen } from '../../../local/world/listen.ts';
+import { projectDirectory } from '../../../local/world/places.ts';
 import { startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { anyMs, anyTime } from '../../support/any.ts';
 import { makeCertificate } from '../../support/certificate.ts';
+import { timelessLines } from '../../support/document-lines.ts';
+import { type HandlerProcess, startHandler } from '../../support/handler-process.ts';
 import { startHttp2Server } from '../../support/http2-server.ts';
 import { httpResponse, type RawRequest, startMisbehavingServer } from '../../support/misbehaving-server.ts';
 import { anyTraffic } from '../../support/plain-traffic.ts';
 import { documentFaults } from '../../support/schemas.ts';
-import { type BundleProcess, startBundle } from './bundle-process.ts';
 
 const bucket = 'results';
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 let home: string;
 let store: S3Store;
@@ -37,30 +38,25 @@ afterAll(async () => {
   await rm(home, { recursive: true });
 });
 
-async function start(upstream: string, env: Readonly<Record<string, string>> = {}): Promise<BundleProcess> {
-  const bundle = await startBundle({
+async function start(upstream: string, env: Readonly<Record<string, string>> = {}): Promise<HandlerProcess> {
+  const bundle = startHandler(join(projectDirectory, 'dist/handler.js'), {
     RESULTS_BUCKET: bucket,
     POST_URL: `${upstream}/posts/{id}`,
-    AWS_ENDPOINT_URL_S3: store.endpoint,
+    ...store.environment,
     ...env,
   });
   stack.defer(() => bundle.kill());
   return bundle;
 }
 
-/** A process that ended by itself, and had nothing to say. */
-const ended = { code: 0, stderr: '' };
+/** Expects that a process ends by itself, and has nothing to say of it. */
+async function expectEnd(bundle: HandlerProcess): Promise<void> {
+  const { code, stderr } = await bundle.leave();
+  expect([code, stderr]).toStrictEqual([0, '']);
+}
 
 function storedText(runId: string): Promise<string> {
   return readFile(join(home, bucket, 'runs', `${runId}.json`), 'utf8');
-}
-
-/** The lines of the results, with 0 for their times. */
-function timeless(text: string): string[] {
-  const [, results = ''] = /"results":\[\n(.*)\n\],\n"errors":/s.exec(text) ?? [];
-  return results
-    .split(',\n')
-    .map((line) => line.replace(/"startedMs":\d+,"durationMs":\d+,/, '"startedMs":0,"durationMs":0,'));
 }
 
 const fulfilled = (index: number, id: number | string, value: string, attempts = 1): string =>
@@ -107,13 +103,7 @@ async function startShuffledServer(answer: (id: number, times: number) => [numbe
     });
     if (held.length === 1) setImmediate(releaseOne);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  stack.defer(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
-  // A server for TCP has that address.
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return stack.adopt(await listen(server), (it) => it.close()).origin;
 }
 
 test('three posts, one of which is not there', async () => {
@@ -142,7 +132,7 @@ test('three posts, one of which is not there', async () => {
   expect(answer).toStrictEqual({ returned: { runId: 'three', location, replayed: false, errors, summary } });
   const text = await storedText('three');
   const posts = await Promise.all([1, 3].map(async (id) => (await fetch(`${stub.url}/posts/${id}`)).json()));
-  expect(timeless(text)).toStrictEqual([
+  expect(timelessLines(text)).toStrictEqual([
     fulfilled(0, 1, JSON.stringify(posts[0])),
     rejected(1, 99999, 404, noData('NOT_FOUND', 99999)),
     fulfilled(2, 3, JSON.stringify(posts[1])),
@@ -152,7 +142,7 @@ test('three posts, one of which is not there', async () => {
   expect([document.errors, document.summary]).toStrictEqual([errors, summary]);
 
   // Idle connections may be left for the next invocation, but nothing that keeps the process.
-  expect(await bundle.leave()).toStrictEqual(ended);
+  await expectEnd(bundle);
 });
 
 test('posts of an origin that speaks HTTP/2', async () => {
@@ -166,9 +156,11 @@ test('posts of an origin that speaks HTTP/2', async () => {
   const bundle = await start(server.origin, { NODE_EXTRA_CA_CERTS: ca });
   await bundle.invoke({ ids: [1, 2] }, 'http2');
   const text = await storedText('http2');
-  expect(timeless(text)).toStrictEqual([1, 2].map((id, i) => fulfilled(i, id, `{"path":"/posts/${id}"}`)));
+  expect(timelessLines(text)).toStrictEqual(
+    [1, 2].map((id, i) => fulfilled(i, id, `{"path":"/posts/${id}"}`)),
+  );
   expect(server.sessions).toHaveLength(1);
-  expect(await bundle.leave()).toStrictEqual(ended);
+  await expectEnd(bundle);
 });
 
 test('5,000 posts in random order, 5 % of them failing: each has exactly one outcome, in its place', async () => {
@@ -219,7 +211,7 @@ test('5,000 posts in random order, 5 % of them failing: each has exactly one out
     }
   });
   const text = await storedText('many');
-  expect(timeless(text)).toStrictEqual(expected);
+  expect(timelessLines(text)).toStrictEqual(expected);
   const document = JSON.parse(text);
   expect(documentFaults(document)).toStrictEqual([]);
   const errors = {
@@ -251,7 +243,7 @@ test('5,000 posts in random order, 5 % of them failing: each has exactly one out
   const location = 's3://results/runs/many.json';
   expect(answer).toStrictEqual({ returned: { runId: 'many', location, replayed: false, errors, summary } });
   // An unhandled rejection would have ended the process, with another code.
-  expect(await bundle.leave()).toStrictEqual(ended);
+  await expectEnd(bundle);
 });
 
 test('a document of 12 MiB goes up in parts, and is what was sent, byte for byte', async () => {
@@ -277,7 +269,7 @@ test('a document of 12 MiB goes up in parts, and is what was sent, byte for byte
   expect(times).toHaveLength(count);
   // Compared as bytes: a difference of 12 MiB is nothing to print.
   expect(Buffer.from(expected).equals(await readFile(join(home, bucket, 'runs/large.json')))).toBe(true);
-  expect(await bundle.leave()).toStrictEqual(ended);
+  await expectEnd(bundle);
 });
 
 describe('servers that misbehave', () => {
@@ -402,7 +394,7 @@ describe('servers that misbehave', () => {
     const answer = await bundle.invoke({ ids }, 'faults');
 
     const text = await storedText('faults');
-    expect(timeless(text)).toStrictEqual(Object.values(posts).map(([, line], i) => line(i)));
+    expect(timelessLines(text)).toStrictEqual(Object.values(posts).map(([, line], i) => line(i)));
     expect(documentFaults(JSON.parse(text))).toStrictEqual([]);
     expect(answer).toMatchObject({
       returned: {
@@ -416,7 +408,7 @@ describe('servers that misbehave', () => {
     const [first = 0, second = 0] = arrivals.get('limited-in-seconds') ?? [];
     expect(second - first).toBeGreaterThanOrEqual(1_000);
     expect(arrivals.get('limited-to-a-date')?.[1]).toBeGreaterThanOrEqual(retryDate);
-    expect(await bundle.leave()).toStrictEqual(ended);
+    await expectEnd(bundle);
   });
 
   test('one that is not there is a NETWORK outcome of each post', async () => {
@@ -431,12 +423,12 @@ describe('servers that misbehave', () => {
       cause: 'ECONNREFUSED',
     });
     const text = await storedText('refused');
-    expect(timeless(text)).toStrictEqual([
+    expect(timelessLines(text)).toStrictEqual([
       rejected(0, 1, null, refused(1), 2),
       rejected(1, 'two', null, refused('two'), 2),
     ]);
     expect(JSON.parse(text).errors.retryableIds).toStrictEqual([1, 'two']);
-    expect(await bundle.leave()).toStrictEqual(ended);
+    await expectEnd(bundle);
   });
 
   test('the end of the time comes first: what there is stands in the document, and the process can go', async () => {
@@ -454,8 +446,8 @@ describe('servers that misbehave', () => {
         summary: { requested: 4, fulfilled: 1, rejected: 3, complete: false },
       },
     });
-    expect(timeless(await storedText('in-time'))[0]).toBe(fulfilled(0, 1, '[1]'));
-    expect(await bundle.leave()).toStrictEqual(ended);
+    expect(timelessLines(await storedText('in-time'))[0]).toBe(fulfilled(0, 1, '[1]'));
+    await expectEnd(bundle);
   });
 });
 
@@ -469,7 +461,10 @@ test('a failure in fail-fast mode is thrown, stores nothing, and leaves nothing 
   );
   const bundle = await start(server.origin);
   const answer = await bundle.invoke({ ids: [{ from: 1, to: 200 }], returnExceptions: false }, 'fail-fast');
-  expect(answer).toStrictEqual({ thrown: { name: 'PostError', message: 'No data for post 2' } });
+  expect(answer).toStrictEqual({
+    thrown: { name: 'PostError', message: 'No data for post 2' },
+    printed: expect.stringContaining('PostError: No data for post 2'),
+  });
   expect(await readdir(join(home, bucket, 'runs')).catch(() => [])).not.toContain('fail-fast.json');
   const { code, stderr } = await bundle.leave();
   expect(code).toBe(0);
@@ -511,5 +506,5 @@ test('of two deliveries of an event at the same time, one stores the document, a
     { ...reply, replayed: false },
     { ...reply, replayed: true },
   ]);
-  for (const bundle of bundles) expect(await bundle.leave()).toStrictEqual(ended);
+  for (const bundle of bundles) await expectEnd(bundle);
 });

@@ -4,12 +4,16 @@ import { quiet, watch } from '../../support/manual-mapper.ts';
 import {
   accessDenied,
   conflict,
+  cutShort,
+  endEarly,
   hold,
   loseAnswer,
+  passOn,
   reset,
   type S3Fault,
   type S3Operation,
   slowDown,
+  stall,
 } from '../../support/misbehaving-s3.ts';
 import {
   httpResponse,
@@ -103,7 +107,7 @@ describe('passes: the document is stored, and its outcomes are those of the post
       '412 after its own success, whose answer was lost',
       'PutObject',
       [loseAnswer],
-      [LOOK, 'PutObject', 'PutObject', LOOK, 'GetObject'],
+      [LOOK, 'PutObject', 'PutObject', LOOK],
     ],
   ])('%s', async (_name, operation, faults, operations) => {
     world.s3.next(operation, ...faults);
@@ -163,6 +167,35 @@ describe('passes: the document is stored, and its outcomes are those of the post
       large.map(() => well(LARGE)),
     );
     expect(await world.stored()).toHaveLength(1);
+  });
+});
+
+describe('passes: a run that finds its own document, as the answer to its write was lost', () => {
+  const OWN = [LOOK, 'PutObject', 'PutObject', LOOK];
+  const lose = (...faults: readonly S3Fault[]): void => {
+    world.s3.next('PutObject', loseAnswer);
+    world.s3.next('GetObject', passOn, ...faults);
+  };
+
+  test('where the body breaks off, or ends before its end', async () => {
+    lose(cutShort, endEarly);
+    await world.expectDocument(await run(small), well());
+    expect(world.s3.operations).toStrictEqual([...OWN, LOOK, LOOK]);
+  });
+
+  test('where nothing comes any more in the middle of the body', async () => {
+    lose(stall);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const running = run(small);
+    const runs = watch(running);
+    // Slowly: what does not stall takes some turns of the event loop, and has limits as well.
+    while (!runs.settled) {
+      vi.advanceTimersByTime(10);
+      await quiet();
+    }
+    vi.useRealTimers();
+    await world.expectDocument(await running, well());
+    expect(world.s3.operations).toStrictEqual([...OWN, LOOK]);
   });
 });
 

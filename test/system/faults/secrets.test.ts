@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ParameterStore, startParameterStore } from '../../../local/world/parameters.ts';
+import { projectDirectory } from '../../../local/world/places.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { makeCertificate } from '../../support/certificate.ts';
 import { type HandlerProcess, startHandler } from '../../support/handler-process.ts';
@@ -22,6 +23,7 @@ const TRACES = [
     .replace(/..(?=.)/g, '$& '),
   btoa(SECRET).slice(0, -4),
 ];
+const HANDLER = join(projectDirectory, 'src/lambda/fetch.ts');
 const BUCKET = 'results';
 const MAX_BODY_BYTES = 2_000;
 const ENHANCE_YOUR_CALM = 11;
@@ -187,11 +189,11 @@ function expectNone(text: string, where: string): void {
 /** A function with the secret header, whose log is as talkative as it can be, and what it has logged. */
 async function logOf(origin: string, ids: readonly string[]): Promise<string> {
   await rm(join(home, BUCKET, 'runs'), { recursive: true, force: true });
-  const lambda = startHandler({
+  const lambda = startHandler(HANDLER, {
     RESULTS_BUCKET: BUCKET,
     POST_URL: `${origin}/posts/{id}`,
     POST_HEADERS_PARAMETER: '/headers',
-    AWS_ENDPOINT_URL_S3: store.endpoint,
+    ...store.environment,
     AWS_ENDPOINT_URL_SSM: parameters.endpoint,
     NODE_EXTRA_CA_CERTS: join(home, 'ca.pem'),
     POWERTOOLS_LOG_LEVEL: 'DEBUG',
@@ -201,7 +203,8 @@ async function logOf(origin: string, ids: readonly string[]): Promise<string> {
   });
   try {
     await runEach(lambda, ids);
-    return await lambda.leave();
+    const { stdout, stderr } = await lambda.leave();
+    return stdout + stderr;
   } finally {
     lambda.kill();
   }

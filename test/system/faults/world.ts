@@ -12,10 +12,14 @@ import type { RequestPost, RunOrigin } from '../../../src/fetch/origin/attempt.t
 import { openOrigin } from '../../../src/fetch/origin/origin.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
 import type { Reason } from '../../../src/fetch/outcome.ts';
+import type { RunSettings } from '../../../src/run/fetch-and-store.ts';
+import type { Run } from '../../../src/run/replay.ts';
 import type { RunRequest } from '../../../src/run/run-batch.ts';
-import { type Run, type RunSettings, runBatch } from '../../../src/run/run-batch.ts';
+import { runBatch } from '../../../src/run/run-batch.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
+import { anyMs, anyTime } from '../../support/any.ts';
+import { timelessLines } from '../../support/document-lines.ts';
 import { unhandledRejectionsIn } from '../../support/manual-mapper.ts';
 import { type MisbehavingS3, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
 import { silentObserver } from '../../support/observer.ts';
@@ -188,7 +192,7 @@ export async function startWorld(): Promise<World> {
       const { ids = IDS } = given;
       const outcomes = Array.isArray(bad) ? bad : ids.map((id) => (id === 'bad' ? bad : well()));
       const text = await readFile(join(runs, `${run.runId}.json`), 'utf8');
-      expect(timeless(text)).toStrictEqual(ids.map((id, i) => line(i, id, outcomes[i])));
+      expect(timelessLines(text)).toStrictEqual(ids.map((id, i) => line(i, id, outcomes[i])));
       const document = JSON.parse(text);
       expect(documentFaults(document)).toStrictEqual([]);
       const { results, ...report } = document;
@@ -196,7 +200,7 @@ export async function startWorld(): Promise<World> {
       const expected = reportOf(run.runId, given, ids, outcomes);
       expect(report).toStrictEqual({ version: 1, ...expected });
       const location = `s3://${BUCKET}/runs/${run.runId}.json`;
-      expect(run).toStrictEqual({ ...expected, runId: run.runId, location, replayed: false, document: text });
+      expect(run).toStrictEqual({ ...expected, runId: run.runId, location, replayed: false });
     },
     async reset() {
       s3.behave();
@@ -229,12 +233,10 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
     ...given.settings,
   };
   const { connections = settings.concurrency } = given;
-  const origin = openOrigin({
-    ...settings,
-    connections,
-    clock: counted(attempts.clock, timers),
-    ...(ca !== undefined && { tls: { ca } }),
-  });
+  const origin = openOrigin(
+    { ...settings, connections, ...(ca !== undefined && { tls: { ca } }) },
+    { clock: counted(attempts.clock, timers) },
+  );
   const client = createS3Client({
     endpoint,
     region: 'us-east-1',
@@ -250,7 +252,7 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
   };
   const ports = { store, origin: observedOrigin, clock, random, observer: silentObserver };
   try {
-    return await runBatch(request, settings, ports, { remainingMs, maxReplyBytes: 100 * MAX_BODY_BYTES });
+    return await runBatch(request, settings, ports, { remainingMs });
   } finally {
     const timersLeft = timers.size;
     await origin.close();
@@ -283,7 +285,7 @@ function counted(clock: Clock, timers: Set<object>): Clock {
 function requestFor(ids: readonly Id[], runId: string): RunRequest {
   return {
     trigger: 'direct',
-    batch: batchOf(ids, true, runId),
+    batch: batchOf(ids, true),
     runId,
     isIdempotencyKey: false,
     requestId: 'request-1',
@@ -313,14 +315,6 @@ async function expectNoneBut(before: ReadonlyMap<string, number>): Promise<void>
   }
 }
 
-/** The lines of the results, with 0 for their times. */
-function timeless(text: string): string[] {
-  const [, results = ''] = /"results":\[\n(.*)\n\],\n"errors":/s.exec(text) ?? [];
-  return results
-    .split(',\n')
-    .map((each) => each.replace(/"startedMs":\d+,"durationMs":\d+,/, '"startedMs":0,"durationMs":0,'));
-}
-
 function line(index: number, id: Id, outcome: Outcome | undefined): string {
   if (!outcome) return expect.fail(`Expected an outcome of ids[${index}]`);
   const { attempts } = outcome;
@@ -339,9 +333,6 @@ function isLeft(outcome: Outcome): boolean {
   const { code } = outcome.reason;
   return code === 'DEADLINE' || (code === 'RATE_LIMITED' && outcome.attempts === 0);
 }
-
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 /** What a document says besides the results, reckoned from them. */
 function reportOf(runId: string, given: Given, ids: readonly Id[], outcomes: readonly Outcome[]) {

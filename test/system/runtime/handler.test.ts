@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { anyMs, anyTime } from '../../support/any.ts';
 import { eventually } from '../../support/eventually.ts';
 import { anyTraffic } from '../../support/plain-traffic.ts';
 import { findRic } from './ric.ts';
@@ -17,8 +18,6 @@ const ric = await findRic();
 if ('skipped' in ric) console.warn(`Not run under AWS's runtime interface client: ${ric.skipped}`);
 
 const bucket = 'results';
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
-const anyMs = expect.any(Number);
 
 describe.skipIf('skipped' in ric)("under AWS's runtime interface client", { timeout: 20_000 }, () => {
   const command = 'command' in ric ? ric.command : ([''] as const);

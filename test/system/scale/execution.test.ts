@@ -1,12 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import validate from 'asl-validator';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { contextOf, type Handler } from '../../../local/world/functions.ts';
 import { ExecutionFailedError, execute, readDefinition } from '../../../local/world/interpret.ts';
+import { listen } from '../../../local/world/listen.ts';
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { handler as concludeHandler } from '../../../src/lambda/conclude.ts';
@@ -21,7 +22,6 @@ const definition = readDefinition({
   ConcludeFunctionArn: 'arn:aws:lambda:us-east-1:123456789012:function:conclude',
 });
 
-type Handler = (event: unknown, context: object) => Promise<unknown>;
 /** What happens to an invocation for a part instead of what the function does. */
 type Fate = (fetchPart: () => Promise<unknown>, part: string, event: object) => Promise<unknown>;
 
@@ -46,10 +46,7 @@ beforeEach(async () => {
     RESULTS_BUCKET: bucket,
     POST_URL: `${stub.url}/posts/{id}`,
     ORIGIN_CONCURRENCY: '200',
-    AWS_ENDPOINT_URL_S3: s3.endpoint,
-    AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'local',
-    AWS_SECRET_ACCESS_KEY: 'local',
+    ...s3.environment,
   };
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
   fetchHandler ??= (await import('../../../src/lambda/fetch.ts')).handler as Handler;
@@ -66,8 +63,6 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-const contextOf = () => ({ awsRequestId: 'request', getRemainingTimeInMillis: () => 60_000 });
-
 /** Runs the state machine with the functions' own handlers; `fate` is what befalls those that fetch. */
 function run(input: object, fate: Fate = (fetchPart) => fetchPart(), name = runId): Promise<unknown> {
   return execute(definition, {
@@ -77,15 +72,15 @@ function run(input: object, fate: Fate = (fetchPart) => fetchPart(), name = runI
     readLines: (from, key) => readFile(join(directory, from, key), 'utf8'),
     async invoke(functionArn, event) {
       const functionName = functionArn.slice(functionArn.lastIndexOf(':') + 1);
-      if (functionName === 'plan') return planHandler(event, contextOf());
-      if (functionName === 'conclude') return concludeHandler(event, contextOf());
+      if (functionName === 'plan') return planHandler(event, contextOf('request', 60_000));
+      if (functionName === 'conclude') return concludeHandler(event, contextOf('request', 60_000));
       const { runId: ownRunId, redrive } = event as { runId: string; redrive?: string };
       const partRunId = redrive ?? ownRunId;
       const part = partRunId.slice(partRunId.lastIndexOf('.') + 1);
       invocations.set(part, (invocations.get(part) ?? 0) + 1);
       mostInFlight = Math.max(mostInFlight, ++inFlight);
       try {
-        return await fate(() => fetchHandler(event, contextOf()), part, event as object);
+        return await fate(() => fetchHandler(event, contextOf('request', 60_000)), part, event as object);
       } finally {
         inFlight -= 1;
       }
@@ -103,16 +98,13 @@ async function startFlaky(failing: readonly number[]) {
     response.statusCode = isDown && failing.includes(id) ? 500 : 200;
     response.end(JSON.stringify({ id }));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { origin, close } = await listen(server);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, // a TCP server's address is no string
+    url: origin,
     requests,
+    close,
     recover(): void {
       isDown = false;
-    },
-    close(): Promise<void> {
-      server.closeAllConnections();
-      return new Promise((resolve) => server.close(() => resolve()));
     },
   };
 }
@@ -230,7 +222,7 @@ describe('an execution', () => {
     vi.stubEnv('MAX_ATTEMPTS', '1');
     vi.resetModules();
     const { handler } = await import('../../../src/lambda/fetch.ts');
-    const fate: Fate = (_fetchPart, _part, event) => handler(event, contextOf() as never);
+    const fate: Fate = (_fetchPart, _part, event) => handler(event, contextOf('request', 60_000) as never);
     await run(hundred, fate);
     expect(manifestOf()).toMatchObject({
       errors: { byCode: { HTTP_ERROR: 3 }, retryable: 3 },
@@ -296,25 +288,30 @@ describe('an execution', () => {
 
 describe('the handlers', () => {
   test('of plan takes what the state machine gives it', async () => {
-    await expect(planHandler({ ids: [1] }, contextOf())).rejects.toThrow(
+    await expect(planHandler({ ids: [1] }, contextOf('request', 60_000))).rejects.toThrow(
       'Expected `event` to be an object with "input" and "execution", got {"ids":[1]}',
     );
-    const plan: Plan = await planHandler({ input: { ids: [1] }, execution: runId }, contextOf());
+    const plan: Plan = await planHandler(
+      { input: { ids: [1] }, execution: runId },
+      contextOf('request', 60_000),
+    );
     expect(plan).toMatchObject({ runId, parts: 1, partsInFlight: 1 });
   });
 
   test.each([[null], [{}], [{ input: {} }]])('of plan refuses %j', async (event) => {
-    await expect(planHandler(event, contextOf())).rejects.toThrow('Expected `event` to be an object');
+    await expect(planHandler(event, contextOf('request', 60_000))).rejects.toThrow(
+      'Expected `event` to be an object',
+    );
   });
 
   test.each([[null], ['run'], [{}]])('of conclude refuses %j', async (event) => {
-    await expect(concludeHandler(event, contextOf())).rejects.toThrow(
+    await expect(concludeHandler(event, contextOf('request', 60_000))).rejects.toThrow(
       'Expected `event` to be an object with "runId"',
     );
   });
 
   test('say in time that their time ran out', async () => {
-    const noTime = { ...contextOf(), getRemainingTimeInMillis: () => 250 };
+    const noTime = { ...contextOf('request', 60_000), getRemainingTimeInMillis: () => 250 };
     await expect(planHandler({ input: { ids: [1] }, execution: runId }, noTime)).rejects.toMatchObject({
       code: 'STORE_FAILED',
       message: `The parts of ${runId} could not be written before the function's time ran out`,
@@ -325,7 +322,7 @@ describe('the handlers', () => {
   });
 
   test('of conclude refuses a run that was not planned', async () => {
-    await expect(concludeHandler({ runId: 'unplanned' }, contextOf())).rejects.toThrow(
+    await expect(concludeHandler({ runId: 'unplanned' }, contextOf('request', 60_000))).rejects.toThrow(
       'Expected the run unplanned to have been planned',
     );
   });

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import type { PartsStore } from '../../../src/store/plan-store.ts';
+import { keysOf } from '../../../src/store/keys.ts';
+import type { PlanStore } from '../../../src/store/plan-store.ts';
 
 /** A parts store without S3, whose objects lie open. */
-export interface PartsInMemory extends PartsStore {
+export interface PartsInMemory extends PlanStore {
   readonly plans: Map<string, string>;
   readonly manifests: Map<string, string>;
   /** How many manifests were written. */
@@ -19,23 +20,20 @@ export function partsInMemory(): PartsInMemory {
     writes: () => writes,
     placeOf: (runId) => ({
       bucket: 'results',
-      key: `runs/plans/${runId}.jsonl`,
-      mapResultsPrefix: `runs/map-results/${runId}`,
-      manifestKey: `runs/${runId}.manifest.json`,
-      documentKey: `runs/${runId}.json`,
+      ...keysOf('runs/', runId),
     }),
-    async writeParts(runId, lines) {
+    async writePlan(runId, lines) {
       plans.set(runId, [...lines()].join(''));
     },
-    async readParts(runId) {
+    async readPlan(runId) {
       const text = plans.get(runId);
       return text === undefined ? undefined : linesOf(text);
     },
-    async readManifest(runId) {
+    async readRunManifest(runId) {
       const text = manifests.get(runId);
       return text === undefined ? undefined : { text, etag: etagOf(text) };
     },
-    async writeManifest(runId, text, etag) {
+    async writeRunManifest(runId, text, etag) {
       const earlier = manifests.get(runId);
       if (etag !== (earlier === undefined ? undefined : etagOf(earlier))) return false;
       writes += 1;
@@ -46,7 +44,7 @@ export function partsInMemory(): PartsInMemory {
 }
 
 async function* linesOf(text: string): AsyncGenerator<string> {
-  yield* text.split(/(?<=\n)/);
+  yield* text.trimEnd().split('\n');
 }
 
 function etagOf(text: string): string {

@@ -1,128 +1,114 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../../../src/base/errors.ts';
-import { batchOf, parseBatch } from '../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../src/batch/manifest/read.ts';
-import { loadBatch } from '../../../src/run/load-ids.ts';
-import type { ManifestStore } from '../../../src/store/id-source.ts';
+import { batchOf, parseBaseForm } from '../../../src/batch/base-form.ts';
+import type { IdList } from '../../../src/batch/ids.ts';
+import { parseManifestLocation } from '../../../src/batch/manifest/location.ts';
+import { parseIdsText } from '../../../src/batch/parse-ids.ts';
 
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
+const parse = (form: unknown) => parseBaseForm(form, { place: 'event', maxIds: 10 });
+const idsForm = (ids: IdList, returnExceptions = true, runId?: string) => ({
+  kind: 'ids',
+  ids,
+  returnExceptions,
+  runId,
+});
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 
-test('a batch has its ids, their number and hash, and what else the event says', () => {
-  expect(
-    parseBatch({ ids: [1, { from: 5, to: 7 }, 'a'], returnExceptions: false, runId: 'nightly' }, '', {
-      maxIds: 10,
-    }),
-  ).toStrictEqual({
-    kind: 'ids',
-    batch: {
-      ids: [1, { from: 5, to: 7 }, 'a'],
-      requested: 5,
-      idsSha256: sha256('[1,5,6,7,"a"]'),
-      returnExceptions: false,
-      runId: 'nightly',
-    },
-  });
+test('a form has its ids, and what else the event says', () => {
+  const ids = [1, { from: 5, to: 7 }, 'a'];
+  expect(parse({ ids, returnExceptions: false, runId: 'nightly' })).toStrictEqual(
+    idsForm(ids, false, 'nightly'),
+  );
 });
 
 test('exceptions are returned and the run id is open unless the event says otherwise', () => {
-  expect(parseBatch({ ids: [] }, '', { maxIds: 10 })).toStrictEqual(idsForm([], true, undefined));
+  expect(parse({ ids: [] })).toStrictEqual(idsForm([]));
+});
+
+test('a batch has the number of its ids and their hash', () => {
+  expect(batchOf([1, { from: 5, to: 7 }, 'a'], false)).toStrictEqual({
+    ids: [1, { from: 5, to: 7 }, 'a'],
+    requested: 5,
+    idsSha256: createHash('sha256').update('[1,5,6,7,"a"]').digest('hex'),
+    returnExceptions: false,
+  });
 });
 
 test('the default ids stand in where the event names none, and only there', () => {
-  const limits = { maxIds: 10, defaultIds: [{ from: 1, to: 3 }] };
-  expect(parseBatch({ runId: 'r' }, 'detail', limits)).toStrictEqual(idsForm(limits.defaultIds, true, 'r'));
-  expect(parseBatch({ ids: [] }, 'detail', limits)).toStrictEqual(idsForm([], true, undefined));
+  const defaultIds = [{ from: 1, to: 3 }];
+  const parseDetail = (detail: unknown) => parseBaseForm(detail, { place: 'detail', maxIds: 10, defaultIds });
+  expect(parseDetail({ runId: 'r' })).toStrictEqual(idsForm(defaultIds, true, 'r'));
+  expect(parseDetail({ ids: [] })).toStrictEqual(idsForm([]));
   for (const form of [{ manifest: 's3://bucket/ids.csv' }, { redrive: 'nightly' }])
-    expect(parseBatch(form, 'detail', limits).kind).toBe(Object.keys(form)[0]);
-  expect(() => parseBatch({ ids: null }, 'detail', limits)).toThrow(
+    expect(parseDetail(form).kind).toBe(Object.keys(form)[0]);
+  expect(() => parseDetail({ ids: null })).toThrow(
     new BadInputError('Expected `detail.ids` to be an array of ids, got null'),
   );
 });
 
+test('ids are read in the way that the form is written', () => {
+  expect(
+    parseBaseForm({ ids: '1,7-9' }, { place: 'query', maxIds: 10, parseIds: parseIdsText }),
+  ).toStrictEqual(idsForm([1, { from: 7, to: 9 }]));
+});
+
+test('a form has the keys that it may have, the values of others being for its reader to check', () => {
+  const keys = ['ids', 'manifest', 'redrive', 'color'];
+  const parseColored = (form: unknown) => parseBaseForm(form, { place: 'input', maxIds: 10, keys });
+  expect(parseColored({ ids: [1], color: 7 })).toStrictEqual(idsForm([1]));
+  expect(() => parseColored({ redrive: 'r', color: 7 })).toThrow(
+    new BadInputError('Expected `color` to be left out of a redrive, got 7'),
+  );
+  expect(() => parseColored({ ids: [1], runId: 'r' })).toThrow(
+    new BadInputError(
+      'Expected `input` to be an object with no keys but ids, manifest, redrive, color, got {"runId":"r"}',
+    ),
+  );
+});
+
 test('more ids than are allowed are too many', () => {
-  expect(() => parseBatch({ ids: [{ from: 1, to: 11 }] }, 'body', { maxIds: 10 })).toThrow(
+  expect(() => parseBaseForm({ ids: [{ from: 1, to: 11 }] }, { place: 'body', maxIds: 10 })).toThrow(
     new TooLargeError('Expected `body.ids` to hold at most 10 ids (MAX_IDS), got 11'),
   );
 });
 
 test('a manifest stands for the ids that it lists, in either mode and under any name', () => {
-  const location = parseManifestLocation('s3://bucket/ids.csv.gz', 'manifest');
   const manifest = 's3://bucket/ids.csv.gz';
-  expect(parseBatch({ manifest }, '', { maxIds: 10 })).toStrictEqual({
+  const location = parseManifestLocation(manifest, 'manifest');
+  expect(parse({ manifest })).toStrictEqual({
     kind: 'manifest',
     location,
     returnExceptions: true,
     runId: undefined,
   });
-  expect(
-    parseBatch({ manifest, returnExceptions: false, runId: 'nightly' }, '', { maxIds: 10 }),
-  ).toStrictEqual({ kind: 'manifest', location, returnExceptions: false, runId: 'nightly' });
+  expect(parse({ manifest, returnExceptions: false, runId: 'nightly' })).toStrictEqual({
+    kind: 'manifest',
+    location,
+    returnExceptions: false,
+    runId: 'nightly',
+  });
 });
 
 test('a redrive names the run that it is of, and nothing else', () => {
-  expect(parseBatch({ redrive: 'nightly' }, '', { maxIds: 10 })).toStrictEqual({
+  expect(parse({ redrive: 'nightly' })).toStrictEqual({
     kind: 'redrive',
-    sourceRunId: 'nightly',
+    earlierRunId: 'nightly',
     returnExceptions: true,
     runId: undefined,
   });
 });
 
-describe('the batch of a manifest', () => {
-  const location = parseManifestLocation('s3://bucket/ids.csv', 'manifest');
-  const form = { kind: 'manifest', location, returnExceptions: false, runId: 'nightly' } as const;
-  const never = new AbortController().signal;
-  const storeOf = (text: string, opened: unknown[] = []): ManifestStore => ({
-    async open(...args) {
-      opened.push(...args);
-      return (async function* () {
-        yield Buffer.from(text);
-      })();
-    },
-  });
-
-  test('is that of the same ids in the event', async () => {
-    expect(await loadBatch(form, storeOf('id\n1\na\n'), 10, never)).toStrictEqual(
-      batchOf([1, 'a'], false, 'nightly'),
-    );
-    expect((await loadBatch(form, storeOf('1\n2\n3\n4\n5\n6\n7\n8\n'), 10, never)).idsSha256).toBe(
-      sha256('[1,2,3,4,5,6,7,8]'),
-    );
-  });
-
-  test('is as large as any batch may be', async () => {
-    const opened: unknown[] = [];
-    await expect(loadBatch(form, storeOf('1\n2\n3\n', opened), 2, never)).rejects.toThrow(
-      new TooLargeError('Expected `s3://bucket/ids.csv` to hold at most 2 ids (MAX_IDS), got more by line 3'),
-    );
-    expect(opened).toStrictEqual([location, expect.objectContaining({ aborted: true })]);
-  });
-
-  test('is read for as long as the signal says', async () => {
-    const stopping = new AbortController();
-    const failure = new Error('Enough');
-    const store: ManifestStore = {
-      open: async (_location, signal) => {
-        stopping.abort(failure);
-        throw signal.reason;
-      },
-    };
-    await expect(loadBatch(form, store, 10, stopping.signal)).rejects.toBe(failure);
-  });
-});
-
 describe.each([
-  ['', 'event', ''],
-  ['body', 'body', 'body.'],
-])('a form at the path %j', (path, root, prefix) => {
+  ['event', ''],
+  ['input', ''],
+  ['body', 'body.'],
+] as const)('a form that is the %s', (place, prefix) => {
   test.each<[json: string, message: string]>([
-    ['null', `\`${root}\` to be an object with "ids", "manifest" or "redrive", got null`],
-    ['[1,2]', `\`${root}\` to be an object with "ids", "manifest" or "redrive", got an array of 2`],
-    ['"1,2"', `\`${root}\` to be an object with "ids", "manifest" or "redrive", got "1,2"`],
-    ['5', `\`${root}\` to be an object with "ids", "manifest" or "redrive", got 5`],
+    ['null', `\`${place}\` to be an object with "ids", "manifest" or "redrive", got null`],
+    ['[1,2]', `\`${place}\` to be an object with "ids", "manifest" or "redrive", got an array of 2`],
+    ['"1,2"', `\`${place}\` to be an object with "ids", "manifest" or "redrive", got "1,2"`],
+    ['5', `\`${place}\` to be an object with "ids", "manifest" or "redrive", got 5`],
     ['{}', `\`${prefix}ids\` to be an array of ids, got nothing`],
     ['{"ids":null}', `\`${prefix}ids\` to be an array of ids, got null`],
     ['{"ids":[1,[2]]}', `\`${prefix}ids[1]\` to be an integer from 0 to 9007199254740991, a range`],
@@ -135,24 +121,24 @@ describe.each([
     ['{"ids":[1],"runId":"a/../b"}', `\`${prefix}runId\` to be ${nameExpected}, got "a/../b"`],
     [
       '{"ids":[1],"Ids":[2]}',
-      `\`${root}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"Ids":[2]}`,
+      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"Ids":[2]}`,
     ],
     [
       '{"__proto__":{"ids":[1]}}',
-      `\`${root}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"__proto__":{"ids":[1]}}`,
+      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"__proto__":{"ids":[1]}}`,
     ],
     [
       '{"ids":[1],"constructor":1}',
-      `\`${root}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"constructor":1}`,
+      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"constructor":1}`,
     ],
     [
       '{"ids":[1],"manifest":"s3://bucket/ids.csv"}',
-      `\`${root}\` to have one of ids, manifest, redrive, got ids and manifest`,
+      `\`${place}\` to have one of ids, manifest, redrive, got ids and manifest`,
     ],
-    ['{"ids":null,"redrive":"r"}', `\`${root}\` to have one of ids, manifest, redrive, got ids and redrive`],
+    ['{"ids":null,"redrive":"r"}', `\`${place}\` to have one of ids, manifest, redrive, got ids and redrive`],
     [
       '{"redrive":"r","manifest":"","ids":[]}',
-      `\`${root}\` to have one of ids, manifest, redrive, got ids and manifest and redrive`,
+      `\`${place}\` to have one of ids, manifest, redrive, got ids and manifest and redrive`,
     ],
     ['{"manifest":null}', `\`${prefix}manifest\` to be s3://bucket/key, with a key that ends in `],
     ['{"manifest":"s3://bucket/ids.csv","runId":7}', `\`${prefix}runId\` to be ${nameExpected}, got 7`],
@@ -168,8 +154,8 @@ describe.each([
       `\`${prefix}returnExceptions\` to be left out of a redrive, got true`,
     ],
   ])('%s is refused with the place, what was expected and what came', (json, message) => {
-    const parse = () => parseBatch(JSON.parse(json), path, { maxIds: 10 });
-    expect(parse).toThrow(BadInputError);
-    expect(parse).toThrow(`Expected ${message}`);
+    const parsing = () => parseBaseForm(JSON.parse(json), { place, maxIds: 10 });
+    expect(parsing).toThrow(BadInputError);
+    expect(parsing).toThrow(`Expected ${message}`);
   });
 });

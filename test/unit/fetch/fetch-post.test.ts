@@ -3,10 +3,14 @@ import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Id } from '../../../src/batch/ids.ts';
-import { type FetchPostOptions, fetchPostWith } from '../../../src/fetch/fetch-post.ts';
+import {
+  type FetchedRun,
+  type FetchPorts,
+  type FetchSettings,
+  startFetching,
+} from '../../../src/fetch/fetching.ts';
 import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { PostError } from '../../../src/fetch/outcome.ts';
-import { startTraffic, type TrafficOptions } from '../../../src/fetch/politeness/politeness.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { plainTraffic } from '../../support/plain-traffic.ts';
 import { originOf } from '../../support/scripted-origin.ts';
@@ -28,15 +32,15 @@ const answer = (
 });
 const reset: Step = { kind: 'failed', code: 'ECONNRESET' };
 
-type Options = Omit<FetchPostOptions, 'attemptPost' | 'retryBudget'> & TrafficOptions;
+type Options = FetchSettings & Omit<FetchPorts, 'origin'> & FetchedRun;
 
-/** A `fetchPost` with the traffic control that a run has. */
-function fetchPostOver({
+/** The fetching of a run's posts from an origin of which requests are made in this way. */
+function fetchingFrom({
   requestPost,
   ...options
 }: Pick<Options, 'clock'> & Partial<Options> & { readonly requestPost: RequestPost }) {
-  const all: Options = {
-    origin: originOf(requestPost).startRun(),
+  const all = {
+    origin: originOf(requestPost),
     ...plainTraffic,
     random: () => 0.5,
     concurrency: 1,
@@ -48,7 +52,7 @@ function fetchPostOver({
     requested: 10,
     ...options,
   };
-  return fetchPostWith({ ...all, ...startTraffic(all) });
+  return startFetching(all, all, all);
 }
 
 /**
@@ -60,7 +64,7 @@ async function run(steps: readonly Step[], options: Partial<Options> = {}, id: I
   clock.advance(START_MS + 3);
   const requests: { readonly atMs: number; readonly timeoutMs: number }[] = [];
   const { signal } = new AbortController();
-  const fetchPost = fetchPostOver({
+  const { fetchPost } = fetchingFrom({
     requestPost: async (asked, timeoutMs, given) => {
       expect([asked, given]).toStrictEqual([id, signal]);
       requests.push({ atMs: clock.now() - START_MS, timeoutMs });
@@ -361,7 +365,7 @@ describe('the deadline', () => {
   );
 
   test('that has passed throws at once, without a promise', () => {
-    const fetchPost = fetchPostOver({
+    const { fetchPost } = fetchingFrom({
       requestPost: () => expect.unreachable('an attempt was made'),
       clock: new FakeClock(),
       startMs: -1_000,
@@ -439,7 +443,7 @@ describe('the deadline', () => {
 test('a post whose turn does not come in time was never attempted', async () => {
   const clock = new FakeClock();
   const { signal } = new AbortController();
-  const fetchPost = fetchPostOver({
+  const { fetchPost } = fetchingFrom({
     clock,
     // Nobody answers.
     requestPost: (_id, timeoutMs) =>
@@ -462,7 +466,7 @@ test('a post that was hedged says so, whatever came of it', async () => {
   const clock = new FakeClock();
   const { signal } = new AbortController();
   let status = 200;
-  const fetchPost = fetchPostOver({
+  const { fetchPost } = fetchingFrom({
     clock,
     hedge: true,
     concurrency: 2,
@@ -509,23 +513,15 @@ describe('a run that may not go on asking', () => {
 
   test('a retry that is not made is not counted', async () => {
     const clock = new FakeClock();
-    const options = {
-      ...plainTraffic,
-      origin: originOf(async () => answer(500)).startRun(),
+    const { fetchPost, summary } = fetchingFrom({
+      requestPost: async () => answer(500),
       clock,
-      random: () => 0.5,
-      concurrency: 1,
-      attemptTimeoutMs: 5_000,
-      startMs: 0,
       deadlineMs: 50.5,
       requested: 1,
-      maxAttempts: 4,
-      maxBodyBytes: 1,
-    };
-    const traffic = startTraffic(options);
-    const fetched = fetchPostWith({ ...options, ...traffic })(7, new AbortController().signal);
+    });
+    const fetched = fetchPost(7, new AbortController().signal);
     await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'DEADLINE' } });
-    expect(traffic.report()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
+    expect(summary()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
   });
 
   test('a failure stands, where the origin cannot be reached', async () => {
@@ -543,7 +539,7 @@ describe('an abort', () => {
   test('during the backoff ends it at once, with the reason, and leaves no timer or listener', async () => {
     const clock = new FakeClock();
     const stopping = new AbortController();
-    const fetchPost = fetchPostOver({ requestPost: async () => reset, clock });
+    const { fetchPost } = fetchingFrom({ requestPost: async () => reset, clock });
     const fetched = fetchPost(7, stopping.signal);
     await setImmediate();
     expect(clock.pending).toBe(1);
@@ -557,7 +553,7 @@ describe('an abort', () => {
   test('during an attempt is what the attempt rejects with', async () => {
     const clock = new FakeClock();
     const reason = new Error('another post failed');
-    const fetchPost = fetchPostOver({ requestPost: () => Promise.reject(reason), clock });
+    const { fetchPost } = fetchingFrom({ requestPost: () => Promise.reject(reason), clock });
     await expect(fetchPost(7, new AbortController().signal)).rejects.toBe(reason);
     expect(clock.pending).toBe(0);
   });

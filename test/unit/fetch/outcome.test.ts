@@ -1,34 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { type FetchRecord, outcomeHead, PostError, type Reason } from '../../../src/fetch/outcome.ts';
+import { type FetchRecord, PostError, type Reason } from '../../../src/fetch/outcome.ts';
 
 const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41 };
 const REASON: Reason = { code: 'NOT_FOUND', message: 'No data for post 99999', retryable: false };
-
-describe('outcomeHead', () => {
-  test('is the line of an outcome up to its value, in the order of the contract', () => {
-    expect(outcomeHead(0, 1, 'fulfilled', RECORD)).toBe(
-      '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,',
-    );
-  });
-
-  test('keeps an id as it was given: text stays text, also where it is all digits', () => {
-    const idOf = (id: number | string) => JSON.parse(`${outcomeHead(7, id, 'fulfilled', RECORD)}"x":0}`).id;
-    expect(['1', 1, 'a-slug.2_~', Number.MAX_SAFE_INTEGER].map(idOf)).toStrictEqual([
-      '1',
-      1,
-      'a-slug.2_~',
-      Number.MAX_SAFE_INTEGER,
-    ]);
-  });
-
-  test('says null for what there was not', () => {
-    const record: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
-    expect(outcomeHead(1, 'two', 'rejected', record)).toBe(
-      '{"index":1,"id":"two","status":"rejected","httpStatus":null,"attempts":0,"startedMs":null,"durationMs":null,',
-    );
-  });
-});
 
 describe('PostError', () => {
   test('is an Error with the id, the reason and the record of the post', () => {

@@ -1,16 +1,20 @@
 import { describe, expect, test, vi } from 'vitest';
 import { gather, gatherStream, type Items } from '../../../src/gather.ts';
-import { collect, countedItems, manualMapper, quiet, watch } from '../../support/manual-mapper.ts';
+import {
+  collect,
+  countedItems,
+  fulfilled,
+  manualMapper,
+  modes,
+  quiet,
+  rejected,
+  watch,
+} from '../../support/manual-mapper.ts';
 
 /*
  * What CPython's tests of gather, test262's of Promise.allSettled and p-map's state, where no other test of ours
  * shows what we make of it. docs/gather.md has the tables.
  */
-
-const modes = [{ returnExceptions: false }, { returnExceptions: true }] as const;
-
-const fulfilled = <T>(value: T): PromiseSettledResult<T> => ({ status: 'fulfilled', value });
-const rejected = (reason: unknown): PromiseRejectedResult => ({ status: 'rejected', reason });
 
 describe('beside asyncio.gather', () => {
   test.each(modes)('in mode %o it is done when its last child is, and not before', async (mode) => {

@@ -56,9 +56,11 @@ function scheduled(scheduler: fc.Scheduler, { endings, asyncItems }: Setup, onSt
     if (ending === 'plain value') return index;
     record.inFlight += 1;
     record.mostInFlight = Math.max(record.mostInFlight, record.inFlight);
-    signal.addEventListener('abort', () => record.aborted.push(signal.reason));
+    const onAbort = (): void => void record.aborted.push(signal.reason);
+    signal.addEventListener('abort', onAbort);
     return (async () => {
       await scheduler.schedule(Promise.resolve(), `${index} ends with ${ending}`);
+      signal.removeEventListener('abort', onAbort);
       record.inFlight -= 1;
       return ending === 'error' ? reject() : index;
     })();

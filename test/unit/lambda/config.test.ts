@@ -1,6 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { parse } from 'yaml';
 import { ConfigError } from '../../../src/base/errors.ts';
-import { type Config, readConfig } from '../../../src/lambda/config.ts';
+import { type Config, readConfig, VARIABLES } from '../../../src/lambda/config.ts';
 
 const required = { RESULTS_BUCKET: 'results' };
 
@@ -22,7 +25,14 @@ test('everything but the bucket has a default', () => {
     retryBudgetPercent: 20,
     hedge: false,
     output: 'json',
-    postHeadersParameter: undefined,
+    originConcurrency: 500,
+    postHeadersParameter: '',
+    serviceName: 'batch-fetcher',
+    metricsNamespace: 'BatchFetcher',
+    logLevel: 'INFO',
+    logSampleRate: '0',
+    logEvent: 'false',
+    metricsDisabled: 'false',
   } satisfies Omit<Config, 'postUrl'>);
 });
 
@@ -43,7 +53,14 @@ test('every variable is read, and others are none of its business', () => {
     RETRY_BUDGET: '0',
     HEDGE: 'on',
     OUTPUT: 'ndjson',
+    ORIGIN_CONCURRENCY: '500',
     POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers',
+    POWERTOOLS_SERVICE_NAME: ' lessons ',
+    POWERTOOLS_METRICS_NAMESPACE: 'School',
+    POWERTOOLS_LOG_LEVEL: 'DEBUG',
+    POWERTOOLS_LOGGER_SAMPLE_RATE: '0.1',
+    POWERTOOLS_LOGGER_LOG_EVENT: 'true',
+    POWERTOOLS_METRICS_DISABLED: 'yes',
     HOME: undefined,
     MAX_SOMETHING: 'else',
   });
@@ -63,12 +80,25 @@ test('every variable is read, and others are none of its business', () => {
     retryBudgetPercent: 0,
     hedge: true,
     output: 'ndjson',
+    originConcurrency: 500,
     postHeadersParameter: '/batch-fetcher/post-headers',
+    serviceName: 'lessons',
+    metricsNamespace: 'School',
+    logLevel: 'DEBUG',
+    logSampleRate: '0.1',
+    logEvent: 'true',
+    metricsDisabled: 'yes',
   } satisfies Omit<Config, 'postUrl'>);
 });
 
 test('a prefix may be empty: documents then stand at the top of the bucket', () => {
   expect(readConfig({ ...required, RESULTS_PREFIX: '' }).resultsPrefix).toBe('');
+});
+
+test('a name that is empty is the default one', () => {
+  expect(
+    readConfig({ ...required, POWERTOOLS_SERVICE_NAME: '', POWERTOOLS_METRICS_NAMESPACE: ' ' }),
+  ).toMatchObject({ serviceName: 'batch-fetcher', metricsNamespace: 'BatchFetcher' });
 });
 
 test('one error names every variable that is wrong', () => {
@@ -88,27 +118,35 @@ test('one error names every variable that is wrong', () => {
       RETRY_BUDGET: '20%',
       HEDGE: '',
       OUTPUT: 'csv',
+      ORIGIN_CONCURRENCY: 'x',
       POST_HEADERS_PARAMETER: 'a b',
+      POWERTOOLS_LOGGER_SAMPLE_RATE: 'often',
+      POWERTOOLS_LOGGER_LOG_EVENT: 'maybe',
+      POWERTOOLS_METRICS_DISABLED: '',
     }),
   ).toThrow(
     new ConfigError(
       [
-        'Expected `MAX_IDS` to be an integer from 1 to 10000000000, got "many"',
         'Expected `RESULTS_BUCKET` to be the name of an S3 bucket, got nothing',
         'Expected `RESULTS_PREFIX` to be a key prefix of up to 512 characters that are safe in S3, got "/runs/"',
         'Expected `POST_URL` to be an http(s) URL with {id} in its path or query, without credentials and fragment, got "https://…@example.com/{id}"',
-        'Expected `POST_IDS` to be at most 10000 ids, as in 1,2,7-9, got "a/b"',
+        'Expected `POST_IDS` to be ids, as in 1,2,7-9, got "a/b"',
         'Expected `CONCURRENCY` to be an integer from 1 to 500, got "0"',
+        'Expected `MAX_IDS` to be an integer from 1 to 10000000000, got "many"',
         'Expected `MAX_ATTEMPTS` to be an integer from 1 to 20, got "21"',
         'Expected `ATTEMPT_TIMEOUT_MS` to be an integer from 1 to 900000, got "5s"',
         'Expected `MAX_BODY_BYTES` to be an integer from 1 to 104857600, got "1e6"',
         'Expected `WRITE_RESERVE_MS` to be an integer from 500 to 60000, got nothing',
-        'Expected `OUTPUT` to be json or ndjson, got "csv"',
         'Expected `ADAPTIVE` to be on or off, got "true"',
         'Expected `RATE_LIMIT` to be a number of posts a second from 0.001 to 100000, or empty, got "0"',
         'Expected `RETRY_BUDGET` to be an integer from 0 to 1900, got "20%"',
         'Expected `HEDGE` to be on or off, got nothing',
+        'Expected `OUTPUT` to be json or ndjson, got "csv"',
+        'Expected `ORIGIN_CONCURRENCY` to be an integer from 1 to 999999999, got "x"',
         'Expected `POST_HEADERS_PARAMETER` to be the name of an SSM parameter, or empty, got "a b"',
+        'Expected `POWERTOOLS_LOGGER_SAMPLE_RATE` to be a number, got "often"',
+        'Expected `POWERTOOLS_LOGGER_LOG_EVENT` to be true or false, got "maybe"',
+        'Expected `POWERTOOLS_METRICS_DISABLED` to be true or false, got nothing',
       ].join('; '),
     ),
   );
@@ -130,6 +168,7 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   ['RETRY_BUDGET', ['', '-1', '1901', '0.2', '20%']],
   ['HEDGE', ['', 'off\n', 'true']],
   ['OUTPUT', ['', 'JSON', 'json\n', 'jsonl']],
+  ['ORIGIN_CONCURRENCY', ['49', '0', '-1', '1e3', '', '5000000000']],
   [
     'POST_HEADERS_PARAMETER',
     ['/', 'a//b', 'a/', 'a b', 'secret:value', 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'],
@@ -142,8 +181,107 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   });
 });
 
-test('the default ids are held to MAX_IDS as well, and the error shows them', () => {
-  expect(() => readConfig({ ...required, MAX_IDS: '50' })).toThrow(
-    new ConfigError('Expected `POST_IDS` to be at most 50 ids, as in 1,2,7-9, got "1-100"'),
-  );
+describe('a variable that is good by itself is held to another:', () => {
+  test('the default ids to MAX_IDS, and the error shows them', () => {
+    expect(() => readConfig({ ...required, MAX_IDS: '50' })).toThrow(
+      new ConfigError('Expected `POST_IDS` to be at most 50 ids, as in 1,2,7-9, got "1-100"'),
+    );
+  });
+
+  test('ORIGIN_CONCURRENCY to CONCURRENCY', () => {
+    expect(readConfig({ ...required, ORIGIN_CONCURRENCY: '50' }).originConcurrency).toBe(50);
+    expect(() => readConfig({ ...required, CONCURRENCY: '400', ORIGIN_CONCURRENCY: '399' })).toThrow(
+      new ConfigError(
+        'Expected `ORIGIN_CONCURRENCY` to be an integer of at least CONCURRENCY, 400, got "399"',
+      ),
+    );
+  });
+
+  test.each([
+    [{ MAX_IDS: 'many', POST_IDS: '1-20000' }, 'MAX_IDS'],
+    [{ MAX_IDS: '5', POST_IDS: 'a/b' }, 'POST_IDS'],
+    [{ CONCURRENCY: '501', ORIGIN_CONCURRENCY: '7' }, 'CONCURRENCY'],
+    [{ CONCURRENCY: '400', ORIGIN_CONCURRENCY: '0' }, 'ORIGIN_CONCURRENCY'],
+  ])('and is not where that is wrong: %j', (env, name) => {
+    expect(() => readConfig({ ...required, ...env })).toThrow(
+      new RegExp(`^Expected \`${name}\` to be [^;]+$`),
+    );
+  });
+});
+
+describe('every handler names each variable that is wrong, whichever it uses itself:', () => {
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
+  test.each([
+    ['fetch', { ids: [1] }],
+    ['plan', { input: { ids: [1] }, execution: 'run' }],
+    ['conclude', { runId: 'run' }],
+  ])('%s', async (name, event) => {
+    const wrong = {
+      RESULTS_BUCKET: '',
+      CONCURRENCY: '0',
+      ORIGIN_CONCURRENCY: 'x',
+      POWERTOOLS_METRICS_DISABLED: 'maybe',
+    };
+    for (const [variable, text] of Object.entries(wrong)) vi.stubEnv(variable, text);
+    const { handler } = await import(`../../../src/lambda/${name}.ts`);
+    await expect(handler(event, { getRemainingTimeInMillis: () => 1_000 })).rejects.toStrictEqual(
+      new ConfigError(
+        [
+          'Expected `RESULTS_BUCKET` to be the name of an S3 bucket, got nothing',
+          'Expected `CONCURRENCY` to be an integer from 1 to 500, got "0"',
+          'Expected `ORIGIN_CONCURRENCY` to be an integer from 1 to 999999999, got "x"',
+          'Expected `POWERTOOLS_METRICS_DISABLED` to be true or false, got "maybe"',
+        ].join('; '),
+      ),
+    );
+  });
+});
+
+describe('what others say of the variables:', () => {
+  const project = join(import.meta.dirname, '../../..');
+  const read = (file: string): string => readFileSync(join(project, file), 'utf8');
+  const variables = Object.values(VARIABLES);
+  const names: readonly string[] = variables.map(({ name }) => name);
+
+  test('the table of README has each with its default and its range', () => {
+    const [section = ''] = read('README.md').split('\n## Configure\n').at(-1)?.split('\n#') ?? [];
+    const rows = section
+      .split('\n')
+      .map((line) => line.split('|').map((cell) => cell.trim()))
+      .filter(([, name = '']) => /^`[A-Z0-9_]+`$/.test(name))
+      .map(([, name = '', fallback, range]) => [name.replaceAll('`', ''), fallback, range])
+      // That of the SDK.
+      .filter(([name]) => name !== 'AWS_ENDPOINT_URL_S3');
+    expect(rows).toStrictEqual(
+      variables.map(({ name, fallback, expected }) => {
+        const [, min, max] = / from (\S+) to (\d+)/.exec(expected) ?? [];
+        const words = /^\w+( or \w+)+$/.test(expected) ? expected.split(' or ') : [];
+        return [
+          name,
+          fallback === '' ? '–' : /^\d+$/.test(fallback) ? fallback : `\`${fallback}\``,
+          min === undefined ? words.map((word) => `\`${word}\``).join(', ') : `${min}–${max}`,
+        ];
+      }),
+    );
+  });
+
+  test('what is deployed sets no other', () => {
+    const { provider, functions } = parse(read('serverless.yml').replaceAll(/!\w+/g, ''));
+    const environments = [provider, ...Object.values(functions)].map(({ environment }) => environment);
+    const set = environments.flatMap((environment) => Object.keys(environment ?? {}));
+    expect(set.filter((name) => !names.includes(name))).toStrictEqual(['NODE_OPTIONS']);
+  });
+
+  test('what runs locally sets no other', () => {
+    const files = readdirSync(join(project, 'local'), { recursive: true, encoding: 'utf8' });
+    const set = files
+      .filter((file) => file.endsWith('.ts'))
+      .flatMap((file) => [...read(`local/${file}`).matchAll(/\b([A-Z][A-Z0-9]*_[A-Z0-9_]+)'?: /g)])
+      .map(([, name = '']) => name);
+    expect(set).toContain('POST_URL');
+    expect(set.filter((name) => !names.includes(name) && !name.startsWith('AWS_'))).toStrictEqual([]);
+  });
 });

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { startParameterStore } from '../../../local/world/parameters.ts';
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { anyMs, anyTime } from '../../support/any.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
 import {
   accessDenied,
@@ -20,8 +21,6 @@ import { anyTraffic } from '../../support/plain-traffic.ts';
 import { sampleEvent } from '../../support/sample-events.ts';
 
 const bucket = 'results';
-const anyTime = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-const anyMs = expect.any(Number);
 
 let stub: PostsStub;
 let real: S3Store;

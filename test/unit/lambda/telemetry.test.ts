@@ -2,15 +2,17 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { ConfigError, StoreError } from '../../../src/base/errors.ts';
+import { StoreError } from '../../../src/base/errors.ts';
 import type { RunHead } from '../../../src/document/run-head.ts';
 import type { RunSummary } from '../../../src/document/tally.ts';
 import { PostError, type ReasonCode } from '../../../src/fetch/outcome.ts';
+import { readConfig } from '../../../src/lambda/config.ts';
 import { createTelemetry } from '../../../src/lambda/telemetry.ts';
-import type { Run } from '../../../src/run/run-batch.ts';
+import type { Run } from '../../../src/run/replay.ts';
 
 const anyTimestamp = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const SECRET = 'hunter2';
+const settings = { serviceName: 'batch-fetcher', metricsNamespace: 'BatchFetcher' };
 
 /** What the formatter of Powertools adds to each line. */
 const base = (level: string, message: string) => ({
@@ -68,7 +70,6 @@ function runOf(
     runId: id,
     location: `s3://results/runs/${id}.json`,
     replayed: false,
-    document: `{"title":"${SECRET}"}`,
   };
 }
 
@@ -147,7 +148,7 @@ const rejection = (): PostError =>
 
 describe('the log', () => {
   test('has one line at the start of a run and one at its end, with ids, codes and numbers alone', () => {
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     telemetry.runStarted(headOf('lesson'));
     expect(takeLines()).toStrictEqual([
       {
@@ -175,7 +176,7 @@ describe('the log', () => {
   });
 
   test('warns of an origin that answers what nobody has asked', () => {
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     telemetry.runStarted(headOf('lesson'));
     takeLines();
     telemetry.runEnded(runOf('lesson', { unsolicited: 2 }));
@@ -189,7 +190,7 @@ describe('the log', () => {
 
   test('has one line a rejected post at debug, with the run that the post belongs to', () => {
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     telemetry.runStarted(headOf('first'));
     telemetry.postRejected(1, 99999, 'NOT_FOUND');
     telemetry.runStarted(headOf('second'));
@@ -202,7 +203,7 @@ describe('the log', () => {
 
   test('costs a rejected post nothing at the default level: Logger is not even called', () => {
     const debug = vi.spyOn(Logger.prototype, 'debug');
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     telemetry.runStarted(headOf('lesson'));
     takeLines();
     for (let index = 0; index < 100_000; index++) telemetry.postRejected(index, index, 'NETWORK');
@@ -213,7 +214,7 @@ describe('the log', () => {
   test("goes by Lambda's level where there is one, without a warning at each run", () => {
     vi.stubEnv('POWERTOOLS_LOG_LEVEL', 'DEBUG');
     vi.stubEnv('AWS_LAMBDA_LOG_LEVEL', 'WARN');
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     for (const id of ['cold', 'warm', 'warmer']) {
       telemetry.runStarted(headOf(id));
       telemetry.postRejected(0, 1, 'NO_DATA');
@@ -226,7 +227,7 @@ describe('the log', () => {
 
   test('samples each run by itself: a sampled one does not leave the next at debug', () => {
     vi.stubEnv('POWERTOOLS_LOGGER_SAMPLE_RATE', '0.5');
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     let sampled = 0;
     for (let run = 0; run < 200; run++) {
       telemetry.runStarted(headOf('lesson'));
@@ -238,7 +239,7 @@ describe('the log', () => {
   });
 
   test('has one line of a run that is replayed, which counts in no metric', () => {
-    createTelemetry({}).runReplayed(runOf('lesson'));
+    createTelemetry(settings).runReplayed(runOf('lesson'));
     expect(takeLines()).toStrictEqual([
       {
         ...base('INFO', 'Run replayed'),
@@ -256,7 +257,7 @@ describe('the log', () => {
 
 describe('the line of a run that fails', () => {
   const failed = (error: unknown): unknown => {
-    createTelemetry({}).runFailed(headOf('lesson'), error);
+    createTelemetry(settings).runFailed(headOf('lesson'), error);
     const [line, ...more] = takeLines();
     expect(more).toStrictEqual([]);
     const { error: described, ...rest } = line ?? {};
@@ -321,7 +322,7 @@ describe('the line of a run that fails', () => {
 
 describe('the metrics', () => {
   test('of a run are one object in all and one a code, in the embedded metric format', () => {
-    createTelemetry({}).runEnded(runOf('lesson'));
+    createTelemetry(settings).runEnded(runOf('lesson'));
     const lines = takeLines().filter((line) => '_aws' in line);
     const count = (Name: string) => ({ Name, Unit: 'Count' });
     const milliseconds = (Name: string) => ({ Name, Unit: 'Milliseconds' });
@@ -367,7 +368,7 @@ describe('the metrics', () => {
 
   test('of a run without posts are zeros, and how long it took', () => {
     const none = { fulfilled: 0, rejected: 0, requested: 0, attempts: 0, throttledMs: 0, durationMs: 12 };
-    createTelemetry({}).runEnded(runOf('nothing', none, {}));
+    createTelemetry(settings).runEnded(runOf('nothing', none, {}));
     expect(takeMetrics()).toStrictEqual([
       'BatchFetcher {service=batch-fetcher} PostsFulfilled: 0 Count',
       'BatchFetcher {service=batch-fetcher} PostsRejected: 0 Count',
@@ -379,7 +380,7 @@ describe('the metrics', () => {
   });
 
   test('of one run do not show up in those of the next, whatever came between', () => {
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     const incomplete = { fulfilled: 5, rejected: 1, attempts: 6, complete: false };
     telemetry.runStarted(headOf('first'));
     telemetry.runStarted(headOf('failing'));
@@ -401,50 +402,51 @@ describe('the metrics', () => {
   });
 
   test('count a run that the deadline cut short', () => {
-    createTelemetry({}).runEnded(runOf('lesson', { complete: false }, { DEADLINE: 3 }));
+    createTelemetry(settings).runEnded(runOf('lesson', { complete: false }, { DEADLINE: 3 }));
     expect(takeMetrics()).toContain('BatchFetcher {service=batch-fetcher} RunsIncomplete: 1 Count');
   });
 
   test('are not written where they are disabled', () => {
     vi.stubEnv('POWERTOOLS_METRICS_DISABLED', 'true');
-    createTelemetry({}).runEnded(runOf('lesson'));
+    createTelemetry(settings).runEnded(runOf('lesson'));
     expect(takeMetrics()).toStrictEqual([]);
   });
 });
 
-describe('the environment', () => {
-  test('names the service and the namespace', () => {
-    const telemetry = createTelemetry({
-      POWERTOOLS_SERVICE_NAME: ' lessons ',
-      POWERTOOLS_METRICS_NAMESPACE: 'School',
-    });
-    telemetry.runStarted(headOf('lesson'));
-    expect(takeLines()).toMatchObject([{ service: 'lessons' }]);
-    telemetry.runEnded(runOf('lesson'));
-    expect(takeMetrics()).toContain('School {service=lessons code=NOT_FOUND} PostsRejected: 2 Count');
-  });
+test('the settings name the service and the namespace', () => {
+  const telemetry = createTelemetry({ serviceName: 'lessons', metricsNamespace: 'School' });
+  telemetry.runStarted(headOf('lesson'));
+  expect(takeLines()).toMatchObject([{ service: 'lessons' }]);
+  telemetry.runEnded(runOf('lesson'));
+  expect(takeMetrics()).toContain('School {service=lessons code=NOT_FOUND} PostsRejected: 2 Count');
+});
 
-  test('leaves the default names where a variable is empty', () => {
-    createTelemetry({ POWERTOOLS_SERVICE_NAME: '', POWERTOOLS_METRICS_NAMESPACE: ' ' }).runEnded(
-      runOf('lesson'),
-    );
-    expect(takeMetrics()).toContain('BatchFetcher {service=batch-fetcher} Attempts: 7 Count');
-  });
-
-  test.each([
-    ['POWERTOOLS_LOGGER_SAMPLE_RATE', 'often'],
-    ['POWERTOOLS_LOGGER_LOG_EVENT', 'maybe'],
-    ['POWERTOOLS_METRICS_DISABLED', 'maybe'],
-  ])('that misstates %s is a ConfigError that names it', (name, value) => {
-    vi.stubEnv(name, value);
-    expect(() => createTelemetry({})).toThrow(ConfigError);
-    expect(() => createTelemetry({})).toThrow(name);
+describe('a variable of Powertools is taken or refused by its constructors as it is by the configuration:', () => {
+  test.each<[name: string, texts: readonly string[]]>([
+    ['POWERTOOLS_LOG_LEVEL', ['DEBUG', 'debug', '', 'loud']],
+    ['POWERTOOLS_LOGGER_SAMPLE_RATE', ['0.1', ' 1 ', '', '2', '1e-1', 'often', '10%']],
+    ['POWERTOOLS_LOGGER_LOG_EVENT', ['true', ' False ', '', '1', 'on', 'maybe']],
+    ['POWERTOOLS_METRICS_DISABLED', ['true', ' OFF ', '', '1', 'y', 'N', 'no', 'f', 'T', 'disabled', '2']],
+  ])('%s', (name, texts) => {
+    for (const text of texts) {
+      vi.stubEnv(name, text);
+      const isGood = (create: () => unknown): boolean => {
+        try {
+          create();
+          return true;
+        } catch {
+          return false;
+        }
+      };
+      const read = isGood(() => readConfig({ RESULTS_BUCKET: 'results', [name]: text }));
+      expect([text, isGood(() => createTelemetry(settings))]).toStrictEqual([text, read]);
+    }
   });
 });
 
 describe('output that cannot be written', () => {
   test('does not fail the run, whether the stream throws or emits the error', () => {
-    const telemetry = createTelemetry({});
+    const telemetry = createTelemetry(settings);
     const noSpace = Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
     const tellAll = () => {
       telemetry.runStarted(headOf('lesson'));
@@ -470,7 +472,7 @@ describe('output that cannot be written', () => {
       import { setImmediate } from 'node:timers/promises';
       import { createTelemetry } from ${JSON.stringify(new URL('../../../src/lambda/telemetry.ts', import.meta.url))};
       for await (const _ of process.stdin);
-      const { runStarted, runEnded } = createTelemetry(process.env);
+      const { runStarted, runEnded } = createTelemetry(${JSON.stringify(settings)});
       for (const run of ${JSON.stringify([runOf('first'), runOf('second')])}) {
         runStarted(run.run);
         await setImmediate();
@@ -486,9 +488,9 @@ describe('output that cannot be written', () => {
   });
 
   test('is waited for by one listener a stream, however many observers there are', () => {
-    createTelemetry({});
+    createTelemetry(settings);
     const listeners = process.stdout.listenerCount('error');
-    createTelemetry({});
+    createTelemetry(settings);
     expect(process.stdout.listenerCount('error')).toBe(listeners);
   });
 });

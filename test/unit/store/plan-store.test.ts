@@ -1,171 +1,143 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { beforeEach, expect, test } from 'vitest';
 import { RunConflictError, StoreError } from '../../../src/base/errors.ts';
-import { createPartsStore, type PartsStore } from '../../../src/store/plan-store.ts';
-import { createS3Client } from '../../../src/store/s3.ts';
-import {
-  accessDenied,
-  hold,
-  loseAnswer,
-  type MisbehavingS3,
-  noSuchUpload,
-  stall,
-  startMisbehavingS3,
-} from '../../support/misbehaving-s3.ts';
+import { createPlanStore, type PlanStore } from '../../../src/store/plan-store.ts';
+import { accessDenied, hold, loseAnswer, noSuchUpload } from '../../support/misbehaving-s3.ts';
+import { bucket, MIB, storeWorld } from './world.ts';
 
 const never = new AbortController().signal;
-let real: S3Store;
-let s3: MisbehavingS3;
-let store: PartsStore;
-let client: ReturnType<typeof createS3Client>;
-let runs = 0;
+const world = storeWorld();
+let store: PlanStore;
 let runId: string;
 
-beforeAll(async () => {
-  real = await startS3Store({ buckets: ['results'] });
-  s3 = await startMisbehavingS3(real.endpoint);
-});
 beforeEach(() => {
-  client = createS3Client({
-    endpoint: s3.endpoint,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
-  });
-  store = createPartsStore({ client, bucket: 'results', prefix: 'runs/' });
-  runId = `run-${++runs}`;
-  // No one waits for the SDK's retries.
-  vi.spyOn(Math, 'random').mockReturnValue(0);
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  client.destroy();
-  s3.behave();
-});
-afterAll(async () => {
-  await s3.stop();
-  await real.close();
+  store = createPlanStore({ client: world.client, bucket, prefix: 'runs/' });
+  runId = world.newRunId();
 });
 
 const lines = ['{"part":0}\n', '{"part":1,"ids":["é"]}\n'];
 
+/** The lines that stand there, with their ends. */
 async function written(): Promise<string[] | undefined> {
-  const stored = await store.readParts(runId, never);
-  return stored && Array.fromAsync(stored);
+  const stored = await store.readPlan(runId, never);
+  return stored && (await Array.fromAsync(stored)).map((line) => `${line}\n`);
 }
 
 test('what is kept of a run stands under its run id, apart from documents', () => {
   expect(store.placeOf('run')).toStrictEqual({
     bucket: 'results',
-    key: 'runs/plans/run.jsonl',
+    document: 'runs/run.json',
+    outcomes: 'runs/run.ndjson',
+    plan: 'runs/plans/run.jsonl',
+    runManifest: 'runs/run.manifest.json',
     mapResultsPrefix: 'runs/map-results/run',
-    manifestKey: 'runs/run.manifest.json',
-    documentKey: 'runs/run.json',
   });
 });
 
 test('parts are read as they were written, line by line', async () => {
   await expect(written()).resolves.toBeUndefined();
-  await store.writeParts(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
   await expect(written()).resolves.toStrictEqual(lines);
 });
 
 test('a last line without an end is a line', async () => {
-  await store.writeParts(runId, () => ['a\n', 'b'], never);
-  await expect(written()).resolves.toStrictEqual(['a\n', 'b']);
+  await store.writePlan(runId, () => ['a\n', 'b'], never);
+  await expect(written()).resolves.toStrictEqual(['a\n', 'b\n']);
 });
 
 test('parts of many megabytes are written as they come, and read line by line across chunks', async () => {
   const many = Array.from({ length: 27 }, (_, i) => `${String(i).padStart(200_000, 'x')}\n`);
-  await store.writeParts(runId, () => many, never);
+  await store.writePlan(runId, () => many, never);
   await expect(written()).resolves.toStrictEqual(many);
-  await store.writeParts(runId, () => many, never);
-  await expect(store.writeParts(runId, () => many.toReversed(), never)).rejects.toThrow(RunConflictError);
+  await store.writePlan(runId, () => many, never);
+  await expect(store.writePlan(runId, () => many.toReversed(), never)).rejects.toThrow(RunConflictError);
+});
+
+test('lines are gone through once, and once more where they are to be compared', async () => {
+  let times = 0;
+  const counted = function* (): Generator<string> {
+    times += 1;
+    yield* lines;
+  };
+  await store.writePlan(runId, counted, never);
+  expect(times).toBe(1);
+  await store.writePlan(runId, counted, never);
+  expect(times).toBe(3);
 });
 
 test('the same parts may be written twice, others may not', async () => {
-  await store.writeParts(runId, () => lines, never);
-  await store.writeParts(runId, () => lines, never);
-  await expect(store.writeParts(runId, () => lines.slice(1), never)).rejects.toStrictEqual(
+  await store.writePlan(runId, () => lines, never);
+  await store.writePlan(runId, () => lines, never);
+  await expect(store.writePlan(runId, () => lines.slice(1), never)).rejects.toStrictEqual(
     new RunConflictError(`The runId ${runId} names an earlier run of other ids, or in parts of another size`),
   );
   await expect(written()).resolves.toStrictEqual(lines);
 });
 
 test('parts whose write was answered to nobody are their own', async () => {
-  s3.next('PutObject', loseAnswer);
-  await store.writeParts(runId, () => lines, never);
+  world.s3.next('PutObject', loseAnswer);
+  await store.writePlan(runId, () => lines, never);
   await expect(written()).resolves.toStrictEqual(lines);
 });
 
 test('a write that is said to be there already, where nothing is, is a conflict', async () => {
-  s3.next('PutObject', noSuchUpload);
-  await expect(store.writeParts(runId, () => lines, never)).rejects.toThrow(RunConflictError);
+  world.s3.next('PutObject', noSuchUpload);
+  await expect(store.writePlan(runId, () => lines, never)).rejects.toThrow(RunConflictError);
 });
 
 test('where S3 refuses, each operation says which object and why, and nothing of its policy', async () => {
-  s3.always('PutObject', accessDenied);
-  s3.always('GetObject', accessDenied);
+  world.s3.always('PutObject', accessDenied);
+  world.s3.always('GetObject', accessDenied);
   const failed = (key: string, verb: string) =>
     new StoreError(`s3://results/runs/${key} could not be ${verb}: AccessDenied`);
-  await expect(store.writeParts(runId, () => lines, never)).rejects.toThrow(
+  await expect(store.writePlan(runId, () => lines, never)).rejects.toThrow(
     failed(`plans/${runId}.jsonl`, 'written'),
   );
-  await expect(store.readParts(runId, never)).rejects.toThrow(failed(`plans/${runId}.jsonl`, 'read'));
-  await expect(store.writeManifest(runId, '{}', undefined, never)).rejects.toThrow(
+  await expect(store.readPlan(runId, never)).rejects.toThrow(failed(`plans/${runId}.jsonl`, 'read'));
+  await expect(store.writeRunManifest(runId, '{}', undefined, never)).rejects.toThrow(
     failed(`${runId}.manifest.json`, 'written'),
   );
-  await expect(store.readManifest(runId, never)).rejects.toThrow(failed(`${runId}.manifest.json`, 'read'));
-});
-
-test('a body that is cut short is a failure to read', async () => {
-  await store.writeParts(runId, () => lines, never);
-  s3.next('GetObject', async ({ forward, answer }) => {
-    const whole = await forward();
-    if (whole) answer({ ...whole, body: whole.body.subarray(0, 5) });
-  });
-  await expect(written()).rejects.toThrow(/^s3:\/\/results\/runs\/plans\/.+ could not be read: /);
+  await expect(store.readRunManifest(runId, never)).rejects.toThrow(failed(`${runId}.manifest.json`, 'read'));
 });
 
 test('an abort ends a write with its reason, before it starts and while it lasts', async () => {
   const reason = new Error('The time is over');
-  await expect(store.writeParts(runId, () => lines, AbortSignal.abort(reason))).rejects.toBe(reason);
+  await expect(store.writePlan(runId, () => lines, AbortSignal.abort(reason))).rejects.toBe(reason);
   const stopping = new AbortController();
-  s3.next('PutObject', hold(new Promise(() => {})));
-  const writing = store.writeParts(runId, () => lines, stopping.signal);
+  world.s3.next('PutObject', hold(new Promise(() => {})));
+  const writing = store.writePlan(runId, () => lines, stopping.signal);
   const rejected = expect(writing).rejects.toBe(reason);
-  await s3.asked('PutObject', 1);
+  await world.s3.asked('PutObject', 1);
   stopping.abort(reason);
   await rejected;
 });
 
-test('a manifest is read as it was written, and gives way to one whose writer knew it', async () => {
-  await expect(store.readManifest(runId, never)).resolves.toBeUndefined();
-  await expect(store.writeManifest(runId, '{\n}\n', undefined, never)).resolves.toBe(true);
-  const first = await store.readManifest(runId, never);
+test('a run manifest is read as it was written, and gives way to one whose writer knew it', async () => {
+  await expect(store.readRunManifest(runId, never)).resolves.toBeUndefined();
+  await expect(store.writeRunManifest(runId, '{\n}\n', undefined, never)).resolves.toBe(true);
+  const first = await store.readRunManifest(runId, never);
   expect(first?.text).toBe('{\n}\n');
-  await expect(store.writeManifest(runId, '1', undefined, never)).resolves.toBe(false);
-  await expect(store.writeManifest(runId, '{\n"é":1}\n', first?.etag, never)).resolves.toBe(true);
-  await expect(store.writeManifest(runId, '2', first?.etag, never)).resolves.toBe(false);
-  expect((await store.readManifest(runId, never))?.text).toBe('{\n"é":1}\n');
+  await expect(store.writeRunManifest(runId, '1', undefined, never)).resolves.toBe(false);
+  await expect(store.writeRunManifest(runId, '{\n"é":1}\n', first?.etag, never)).resolves.toBe(true);
+  await expect(store.writeRunManifest(runId, '2', first?.etag, never)).resolves.toBe(false);
+  expect((await store.readRunManifest(runId, never))?.text).toBe('{\n"é":1}\n');
 });
 
-test('a write of a manifest ends with the reason of its signal', async () => {
+test('a write of a run manifest ends with the reason of its signal', async () => {
   const reason = new Error('The time is over');
   const stopping = new AbortController();
-  s3.next('PutObject', hold(new Promise(() => {})));
-  const rejected = expect(store.writeManifest(runId, '{}', undefined, stopping.signal)).rejects.toBe(reason);
-  await s3.asked('PutObject', 1);
+  world.s3.next('PutObject', hold(new Promise(() => {})));
+  const rejected = expect(store.writeRunManifest(runId, '{}', undefined, stopping.signal)).rejects.toBe(
+    reason,
+  );
+  await world.s3.asked('PutObject', 1);
   stopping.abort(reason);
   await rejected;
 });
 
-test('a body that stalls is left when the signal aborts', async () => {
-  await store.writeManifest(runId, '{}'.repeat(1_000), undefined, never);
-  const reason = new Error('The time is over');
-  const stopping = new AbortController();
-  s3.next('GetObject', stall);
-  const rejected = expect(store.readManifest(runId, stopping.signal)).rejects.toBe(reason);
-  await s3.asked('GetObject', 1);
-  stopping.abort(reason);
-  await rejected;
+test('a run manifest of many megabytes is one object like any other', async () => {
+  const text = 'é'.repeat(3 * MIB);
+  await expect(store.writeRunManifest(runId, text, undefined, never)).resolves.toBe(true);
+  const stored = await store.readRunManifest(runId, never);
+  expect(stored?.text === text).toBe(true);
+  await expect(store.writeRunManifest(runId, text, '"another"', never)).resolves.toBe(false);
 });

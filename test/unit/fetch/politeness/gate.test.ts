@@ -1,12 +1,11 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import type { Id } from '../../../../src/batch/ids.ts';
-import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
+import type { AttemptResult, RequestPost } from '../../../../src/fetch/origin/attempt.ts';
 import { Circuit } from '../../../../src/fetch/politeness/circuit.ts';
-import { type AttemptPostOptions, attemptPostWith } from '../../../../src/fetch/politeness/gate.ts';
+import { openGate } from '../../../../src/fetch/politeness/gate.ts';
 import { Hedger } from '../../../../src/fetch/politeness/hedger.ts';
-import { Limiter, type LimiterOptions } from '../../../../src/fetch/politeness/limiter.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
+import { DEADLINE_MS, type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
 const NEVER = new AbortController().signal;
@@ -29,9 +28,9 @@ interface Request {
   readonly onOtherConnection: boolean;
 }
 
-type Answer = (request: Request) => { readonly lastsMs?: number; readonly attempt: AttemptResult };
+type Answer = (request: Request) => { readonly lastsMs?: number; readonly result: AttemptResult };
 
-interface WorldOptions extends Partial<LimiterOptions> {
+interface WorldOptions extends LimiterGiven {
   readonly answer?: Answer;
   readonly attemptTimeoutMs?: number;
   readonly hedge?: boolean;
@@ -40,57 +39,41 @@ interface WorldOptions extends Partial<LimiterOptions> {
 /** An origin that answers as it is told to, and what attempts posts there. */
 function worldWith(options: WorldOptions = {}) {
   const { attemptTimeoutMs = 5_000, hedge = false } = options;
-  const answer: Answer = options.answer ?? (() => ({ attempt: response(200) }));
-  const clock = new FakeClock();
-  const deadlineMs = options.deadlineMs ?? 60_000;
-  const limiter = new Limiter({
-    clock,
-    random: () => 0,
-    concurrency: 10,
-    adaptive: false,
-    ratePerSecond: Infinity,
-    ...options,
-    deadlineMs,
-  });
+  const answer: Answer = options.answer ?? (() => ({ result: response(200) }));
+  const { deadlineMs = DEADLINE_MS } = options;
+  const { clock, limiter } = limiterWith({ random: () => 0, ...options });
   const circuit = new Circuit(clock);
   const requests: Request[] = [];
-  const requestPost: AttemptPostOptions['requestPost'] = (id, timeoutMs, signal, onOtherConnection = false) =>
+  const requestPost: RequestPost = (id, timeoutMs, signal, onOtherConnection = false) =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const request = { id, atMs: clock.now(), timeoutMs, onOtherConnection };
       requests.push(request);
-      const { lastsMs = 0, attempt } = answer(request);
+      const { lastsMs = 0, result } = answer(request);
       const onAbort = (): void => {
         cancel();
         reject(signal.reason);
       };
       const cancel = clock.after(Math.min(lastsMs, timeoutMs), () => {
         signal.removeEventListener('abort', onAbort);
-        resolve(lastsMs < timeoutMs ? attempt : { kind: 'timed-out' });
+        resolve(lastsMs < timeoutMs ? result : { kind: 'timed-out' });
       });
       signal.addEventListener('abort', onAbort, { once: true });
     });
-  const hedger = hedge ? new Hedger({ clock, limiter }) : undefined;
-  const attemptPost = attemptPostWith({
-    requestPost,
-    clock,
-    limiter,
-    circuit,
-    hedger,
-    attemptTimeoutMs,
-    deadlineMs,
-  });
+  const hedger = hedge ? new Hedger(clock, limiter) : undefined;
+  const ports = { requestPost, clock, limiter, circuit, hedger };
+  const gate = openGate({ attemptTimeoutMs }, ports, deadlineMs);
   const attempt = (id: Id, isRetry = false, signal = NEVER) =>
-    clock.runUntil(attemptPost.attempt(id, isRetry, signal));
-  return { clock, limiter, circuit, requests, attemptPost, attempt, hedger };
+    clock.runUntil(gate.attempt(id, isRetry, signal));
+  return { clock, limiter, circuit, requests, gate, attempt, hedger };
 }
 
 describe('an attempt', () => {
   test('is one request, and tells when it started', async () => {
-    const world = worldWith({ answer: () => ({ lastsMs: 30, attempt: response(404) }) });
+    const world = worldWith({ answer: () => ({ lastsMs: 30, result: response(404) }) });
     world.clock.advance(1_000);
     expect(await world.attempt('a')).toStrictEqual({
-      attempt: response(404),
+      result: response(404),
       startedMs: 1_000,
       cutShort: false,
       hedged: false,
@@ -98,7 +81,7 @@ describe('an attempt', () => {
     expect(world.requests).toStrictEqual([
       { id: 'a', atMs: 1_000, timeoutMs: 5_000, onOtherConnection: false },
     ]);
-    expect([world.clock.now(), world.clock.pending, world.attemptPost.refusal()]).toStrictEqual([
+    expect([world.clock.now(), world.clock.pending, world.gate.refusal()]).toStrictEqual([
       1_030,
       0,
       undefined,
@@ -109,17 +92,17 @@ describe('an attempt', () => {
     const world = worldWith({
       concurrency: 1,
       deadlineMs: 12_000,
-      answer: () => ({ lastsMs: Infinity, attempt: response(200) }),
+      answer: () => ({ lastsMs: Infinity, result: response(200) }),
     });
     const made = await world.clock.runUntil(
-      Promise.all([1, 2, 3, 4].map((id) => world.attemptPost.attempt(id, false, NEVER))),
+      Promise.all([1, 2, 3, 4].map((id) => world.gate.attempt(id, false, NEVER))),
     );
     expect(world.requests.map(({ id, atMs, timeoutMs }) => [id, atMs, timeoutMs])).toStrictEqual([
       [1, 0, 5_000],
       [2, 5_000, 5_000],
       [3, 10_000, 2_000],
     ]);
-    expect(made.map((each) => (typeof each === 'string' ? each : each.attempt))).toStrictEqual([
+    expect(made.map((each) => (typeof each === 'string' ? each : each.result))).toStrictEqual([
       { kind: 'timed-out' },
       { kind: 'timed-out' },
       { kind: 'timed-out' },
@@ -132,18 +115,18 @@ describe('an attempt', () => {
       true,
       undefined,
     ]);
-    expect([world.attemptPost.refusal(), world.clock.pending]).toStrictEqual(['deadline', 0]);
+    expect([world.gate.refusal(), world.clock.pending]).toStrictEqual(['deadline', 0]);
   });
 
   test('of a retry goes before those of posts that wait', async () => {
     const world = worldWith({
       concurrency: 1,
-      answer: () => ({ lastsMs: 10, attempt: response(200) }),
+      answer: () => ({ lastsMs: 10, result: response(200) }),
     });
     const attempts = [
-      world.attemptPost.attempt('first', false, NEVER),
-      world.attemptPost.attempt('second', false, NEVER),
-      world.attemptPost.attempt('retry', true, NEVER),
+      world.gate.attempt('first', false, NEVER),
+      world.gate.attempt('second', false, NEVER),
+      world.gate.attempt('retry', true, NEVER),
     ];
     await world.clock.runUntil(Promise.all(attempts));
     expect(world.requests.map(({ id }) => id)).toStrictEqual(['first', 'retry', 'second']);
@@ -152,18 +135,18 @@ describe('an attempt', () => {
   test('that rejects with the reason of an abort gives its place back', async () => {
     const world = worldWith({
       concurrency: 1,
-      answer: () => ({ lastsMs: 1_000, attempt: response(200) }),
+      answer: () => ({ lastsMs: 1_000, result: response(200) }),
     });
     const stopping = new AbortController();
-    const inFlight = world.attemptPost.attempt('in flight', false, stopping.signal);
-    const waiting = world.attemptPost.attempt('waiting', false, stopping.signal);
+    const inFlight = world.gate.attempt('in flight', false, stopping.signal);
+    const waiting = world.gate.attempt('waiting', false, stopping.signal);
     await quiet();
     const reason = new Error('stopped');
     stopping.abort(reason);
     await expect(inFlight).rejects.toBe(reason);
     await expect(waiting).rejects.toBe(reason);
     expect([world.clock.pending, getEventListeners(stopping.signal, 'abort')]).toStrictEqual([0, []]);
-    expect(await world.attempt('next')).toMatchObject({ attempt: response(200) });
+    expect(await world.attempt('next')).toMatchObject({ result: response(200) });
     expect(world.requests.map(({ id }) => id)).toStrictEqual(['in flight', 'next']);
   });
 
@@ -180,7 +163,7 @@ describe('an attempt', () => {
 });
 
 describe('what comes back', () => {
-  test.each<[name: string, attempt: AttemptResult, final: number]>([
+  test.each<[name: string, result: AttemptResult, final: number]>([
     ['HTTP 429', response(429), 5],
     ['HTTP 503', response(503), 5],
     ['HTTP 403 with Retry-After', response(403, { retryAfter: '0' }), 5],
@@ -195,31 +178,31 @@ describe('what comes back', () => {
     ['HTTP 504', response(504), 10],
     ['a failure of the network', failed(), 10],
     ['a timeout', { kind: 'timed-out' }, 5],
-  ])('moves the limit of requests in flight: %s', async (_name, attempt, final) => {
+  ])('moves the limit of requests in flight: %s', async (_name, result, final) => {
     const world = worldWith({
       adaptive: true,
       concurrency: 11,
-      answer: ({ id }) => ({ lastsMs: 100 + Number(id), attempt }),
+      answer: ({ id }) => ({ lastsMs: 100 + Number(id), result }),
     });
-    const attempts = Array.from({ length: 20 }, (_, id) => world.attemptPost.attempt(id, false, NEVER));
+    const attempts = Array.from({ length: 20 }, (_, id) => world.gate.attempt(id, false, NEVER));
     await quiet();
     for (let i = 0; i < 10; i++) {
       world.clock.advance(i === 0 ? 100 : 1);
       await quiet();
     }
-    expect(world.limiter.report().concurrency.final).toBe(final);
+    expect(world.limiter.summary().concurrency.final).toBe(final);
     await world.clock.runUntil(Promise.all(attempts));
   });
 
-  test.each<[name: string, attempt: AttemptResult, startMs: number]>([
+  test.each<[name: string, result: AttemptResult, startMs: number]>([
     ['Retry-After with HTTP 429', response(429, { retryAfter: '2' }), 2_000],
     ['Retry-After with HTTP 503', response(503, { retryAfter: 'Mon, 23 Nov 2026 06:00:03 GMT' }), 3_000],
     ['a quota that is used up', response(200, { rateLimit: { ratelimit: '"default";r=0;t=4' } }), 4_000],
     ['Retry-After with HTTP 403', response(403, { retryAfter: '1.5' }), 2_000],
     ['Retry-After with HTTP 200', response(200, { retryAfter: '2' }), 0],
     ['Retry-After of nothing', response(429, { retryAfter: '0' }), 0],
-  ])('pauses the whole origin where it asks for that: %s', async (_name, attempt, startMs) => {
-    const world = worldWith({ answer: ({ id }) => ({ attempt: id === 'asks' ? attempt : response(200) }) });
+  ])('pauses the whole origin where it asks for that: %s', async (_name, result, startMs) => {
+    const world = worldWith({ answer: ({ id }) => ({ result: id === 'asks' ? result : response(200) }) });
     await world.attempt('asks');
     await world.attempt('another');
     expect(world.requests.map(({ id, atMs }) => [id, atMs])).toStrictEqual([
@@ -231,9 +214,9 @@ describe('what comes back', () => {
   test('does not let another request start between the answer that asks for a pause and the pause', async () => {
     const world = worldWith({
       concurrency: 1,
-      answer: () => ({ attempt: response(429, { retryAfter: '2' }) }),
+      answer: () => ({ result: response(429, { retryAfter: '2' }) }),
     });
-    const attempts = [1, 2].map((id) => world.attemptPost.attempt(id, false, NEVER));
+    const attempts = [1, 2].map((id) => world.gate.attempt(id, false, NEVER));
     await world.clock.runUntil(Promise.all(attempts));
     expect(world.requests.map(({ atMs }) => atMs)).toStrictEqual([0, 2_000]);
   });
@@ -241,13 +224,13 @@ describe('what comes back', () => {
   test('ends the run where it asks for more than there is time', async () => {
     const world = worldWith({
       concurrency: 1,
-      answer: () => ({ attempt: response(429, { retryAfter: '60' }) }),
+      answer: () => ({ result: response(429, { retryAfter: '60' }) }),
     });
-    const attempts = [1, 2, 3].map((id) => world.attemptPost.attempt(id, false, NEVER));
+    const attempts = [1, 2, 3].map((id) => world.gate.attempt(id, false, NEVER));
     const [first, ...others] = await world.clock.runUntil(Promise.all(attempts));
-    expect(first).toMatchObject({ attempt: { status: 429 } });
+    expect(first).toMatchObject({ result: { status: 429 } });
     expect(others).toStrictEqual(['rate-limited', 'rate-limited']);
-    expect([await world.attempt(4, true), world.attemptPost.refusal()]).toStrictEqual([
+    expect([await world.attempt(4, true), world.gate.refusal()]).toStrictEqual([
       'rate-limited',
       'rate-limited',
     ]);
@@ -257,11 +240,11 @@ describe('what comes back', () => {
 
 test('a body that is not taken tells of a quota all the same', async () => {
   const rateLimit = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3' };
-  for (const attempt of [
+  for (const result of [
     { kind: 'too-large', status: 200, rateLimit },
     { kind: 'unknown-coding', status: 200, coding: 'x', rateLimit },
   ] as const) {
-    const world = worldWith({ answer: () => ({ attempt }) });
+    const world = worldWith({ answer: () => ({ result }) });
     await world.attempt(1);
     await world.attempt(2);
     expect(world.requests.map(({ atMs }) => atMs)).toStrictEqual([0, 3_000]);
@@ -270,50 +253,50 @@ test('a body that is not taken tells of a quota all the same', async () => {
 
 describe('an origin that cannot be reached', () => {
   test('is asked twenty times, and once a second from then on', async () => {
-    const world = worldWith({ concurrency: 1, answer: () => ({ lastsMs: 1, attempt: failed() }) });
+    const world = worldWith({ concurrency: 1, answer: () => ({ lastsMs: 1, result: failed() }) });
     for (let id = 0; id < 20; id++)
-      expect(await world.attempt(id)).toMatchObject({ attempt: { kind: 'failed' } });
-    expect([world.attemptPost.refusal(), await world.attempt(20), await world.attempt(21)]).toStrictEqual([
+      expect(await world.attempt(id)).toMatchObject({ result: { kind: 'failed' } });
+    expect([world.gate.refusal(), await world.attempt(20), await world.attempt(21)]).toStrictEqual([
       'circuit-open',
       'circuit-open',
       'circuit-open',
     ]);
     expect(world.clock.now()).toBe(20);
     world.clock.advance(1_000);
-    expect(world.attemptPost.refusal()).toBe(undefined);
+    expect(world.gate.refusal()).toBe(undefined);
     const probes = await world.clock.runUntil(
-      Promise.all([22, 23, 24].map((id) => world.attemptPost.attempt(id, false, NEVER))),
+      Promise.all([22, 23, 24].map((id) => world.gate.attempt(id, false, NEVER))),
     );
     expect(probes.map((made) => typeof made)).toStrictEqual(['object', 'string', 'string']);
     expect(world.requests.length).toBe(21);
   });
 
-  test.each<[name: string, attempt: AttemptResult]>([
+  test.each<[name: string, result: AttemptResult]>([
     ['HTTP 200', response(200)],
     ['HTTP 404', response(404)],
     ['HTTP 500', response(500)],
     ['a body that is too large', { kind: 'too-large', status: 200 }],
-  ])('is reachable again once a probe has an answer: %s', async (_name, attempt) => {
+  ])('is reachable again once a probe has an answer: %s', async (_name, result) => {
     const world = worldWith({
-      answer: ({ atMs }) => ({ attempt: atMs < 5_000 ? failed() : attempt }),
+      answer: ({ atMs }) => ({ result: atMs < 5_000 ? failed() : result }),
     });
     for (let id = 0; id < 20; id++) await world.attempt(id);
     world.clock.advance(5_000);
     await world.attempt('probe');
     for (let id = 0; id < 30; id++) await world.attempt(id);
-    expect([world.requests.length, world.attemptPost.refusal()]).toStrictEqual([51, undefined]);
+    expect([world.requests.length, world.gate.refusal()]).toStrictEqual([51, undefined]);
   });
 
   test('is not one that answers too late: a timeout neither counts nor shows that it is there', async () => {
     const world = worldWith({
-      answer: ({ id }) => ({ attempt: id === 'late' ? { kind: 'timed-out' } : failed() }),
+      answer: ({ id }) => ({ result: id === 'late' ? { kind: 'timed-out' } : failed() }),
     });
     for (let i = 0; i < 100; i++) await world.attempt('late');
     for (let id = 0; id < 19; id++) await world.attempt(id);
     await world.attempt('late');
-    expect(world.attemptPost.refusal()).toBe(undefined);
+    expect(world.gate.refusal()).toBe(undefined);
     await world.attempt(20);
-    expect(world.attemptPost.refusal()).toBe('circuit-open');
+    expect(world.gate.refusal()).toBe('circuit-open');
   });
 
   test('is not one whose answers fail behind their status, or that failed where it says nothing', async () => {
@@ -322,27 +305,27 @@ describe('an origin that cannot be reached', () => {
       { kind: 'failed', code: 'Z_DATA_ERROR', isReachable: true },
     ];
     const world = worldWith({
-      answer: ({ id }) => ({ attempt: failures[Number(id) % 2] as AttemptResult }),
+      answer: ({ id }) => ({ result: failures[Number(id) % 2] as AttemptResult }),
     });
     for (let id = 0; id < 100; id += 2) await world.attempt(id);
-    expect(world.attemptPost.refusal()).toBe(undefined);
+    expect(world.gate.refusal()).toBe(undefined);
     await world.attempt(1);
     const { circuit } = world;
     for (let i = 0; i < 30; i++) circuit.failed();
-    expect(world.attemptPost.refusal()).toBe(undefined);
+    expect(world.gate.refusal()).toBe(undefined);
   });
 
   test('dismisses who waits for a turn', async () => {
-    const world = worldWith({ concurrency: 20, answer: () => ({ lastsMs: 5, attempt: failed() }) });
+    const world = worldWith({ concurrency: 20, answer: () => ({ lastsMs: 5, result: failed() }) });
     const made = await world.clock.runUntil(
-      Promise.all(Array.from({ length: 50 }, (_, id) => world.attemptPost.attempt(id, false, NEVER))),
+      Promise.all(Array.from({ length: 50 }, (_, id) => world.gate.attempt(id, false, NEVER))),
     );
     expect(made.filter((each) => each === 'circuit-open')).toHaveLength(30);
     expect([world.requests.length, world.clock.now()]).toStrictEqual([20, 5]);
   });
 
   test('takes no places: those that are refused give theirs back', async () => {
-    const world = worldWith({ concurrency: 2, answer: () => ({ attempt: failed() }) });
+    const world = worldWith({ concurrency: 2, answer: () => ({ result: failed() }) });
     for (let id = 0; id < 20; id++) await world.attempt(id);
     for (let id = 0; id < 10; id++) expect(await world.attempt(id)).toBe('circuit-open');
     expect(world.limiter.start(NEVER)).toBe(0);
@@ -353,14 +336,14 @@ describe('an origin that cannot be reached', () => {
 describe('a hedge', () => {
   const slowPost: Answer = ({ id, onOtherConnection }) => ({
     lastsMs: id === 'slow' && !onOtherConnection ? 4_000 : 100,
-    attempt: response(200),
+    result: response(200),
   });
 
   test('is sent for a first attempt that is late, on another connection and with the time that is left', async () => {
     const world = worldWith({ hedge: true, answer: slowPost });
     for (let id = 0; id < 40; id++) await world.attempt(id);
     expect(await world.attempt('slow')).toMatchObject({
-      attempt: response(200),
+      result: response(200),
       startedMs: 4_000,
       hedged: true,
     });
@@ -383,7 +366,7 @@ describe('a hedge', () => {
       hedge: true,
       answer: (request) =>
         request.onOtherConnection
-          ? { lastsMs: 1, attempt: response(429, { retryAfter: '9' }) }
+          ? { lastsMs: 1, result: response(429, { retryAfter: '9' }) }
           : slowPost(request),
     });
     for (let id = 0; id < 40; id++) await world.attempt(id);

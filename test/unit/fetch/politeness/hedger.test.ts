@@ -2,14 +2,10 @@ import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
+import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
 import { type Hedged, Hedger, type Send } from '../../../../src/fetch/politeness/hedger.ts';
-import {
-  type Feedback,
-  Limiter,
-  type LimiterOptions,
-  type Slot,
-} from '../../../../src/fetch/politeness/limiter.ts';
-import { FakeClock } from '../../../support/fake-clock.ts';
+import type { Slot } from '../../../../src/fetch/politeness/limiter.ts';
+import { type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
 import { quiet, unhandledRejectionsIn } from '../../../support/manual-mapper.ts';
 
 const NEVER = new AbortController().signal;
@@ -24,7 +20,7 @@ const GOOD = response(200, '{}');
 /** How a request goes. */
 interface Course {
   readonly lastsMs: number;
-  readonly attempt: AttemptResult;
+  readonly result: AttemptResult;
 }
 
 interface Sent {
@@ -34,25 +30,16 @@ interface Sent {
   aborted?: unknown;
 }
 
-function worldWith(options: Partial<LimiterOptions> = {}) {
-  const clock = new FakeClock();
-  const limiter = new Limiter({
-    clock,
-    random: () => 0,
-    concurrency: 100,
-    adaptive: false,
-    ratePerSecond: Infinity,
-    deadlineMs: 1e9,
-    ...options,
-  });
-  const hedger = new Hedger({ clock, limiter });
+function worldWith(given: LimiterGiven = {}) {
+  const { clock, limiter } = limiterWith({ random: () => 0, concurrency: 100, deadlineMs: 1e9, ...given });
+  const hedger = new Hedger(clock, limiter);
   const world = { clock, limiter, hedger, inFlight: 0 };
 
   /** A way to send requests, the first of which takes the first course, the second one the second. */
   const sending = (first: Course, second: Course = first) => {
     const sent: Sent[] = [];
     const send: Send = async (slot, signal, onOtherConnection) => {
-      const { lastsMs, attempt } = sent.length === 0 ? first : second;
+      const { lastsMs, result } = sent.length === 0 ? first : second;
       const request: Sent = { atMs: clock.now(), onOtherConnection };
       sent.push(request);
       world.inFlight += 1;
@@ -70,8 +57,8 @@ function worldWith(options: Partial<LimiterOptions> = {}) {
           });
           signal.addEventListener('abort', onAbort, { once: true });
         });
-        if (attempt === GOOD) feedback = 'answered';
-        return attempt;
+        if (result === GOOD) feedback = 'answered';
+        return result;
       } finally {
         request.endedMs = clock.now();
         world.inFlight -= 1;
@@ -90,7 +77,7 @@ function worldWith(options: Partial<LimiterOptions> = {}) {
   /** So many good attempts, one after the other. */
   const sample = async (count: number, lastsMs = 100): Promise<void> => {
     for (let i = 0; i < count; i++)
-      await clock.runUntil(start(sending({ lastsMs: lastsMs - 1, attempt: GOOD }).send));
+      await clock.runUntil(start(sending({ lastsMs: lastsMs - 1, result: GOOD }).send));
   };
 
   /** Makes an attempt, and tells what came of it, and which requests were sent, by the time since it began. */
@@ -134,38 +121,41 @@ describe('an attempt', () => {
   test('that is not late is one request', async () => {
     const world = worldWith();
     await world.sample(40);
-    expect(await world.attempt({ lastsMs: 90, attempt: GOOD })).toStrictEqual({
-      attempt: GOOD,
+    expect(await world.attempt({ lastsMs: 90, result: GOOD })).toStrictEqual({
+      result: GOOD,
       hedged: false,
       tookMs: 90,
       requests: [{ fromMs: 0, toMs: 90, onOtherConnection: false, aborted: false }],
     });
-    expect([world.hedger.hedges, world.hedger.won]).toStrictEqual([0, 0]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon]).toStrictEqual([0, 0]);
   });
 
   test('that outlasts 95 % of those before gets a second request; the first good answer wins', async () => {
     const world = worldWith();
     await world.sample(40);
     expect(
-      await world.attempt({ lastsMs: 5_000, attempt: GOOD }, { lastsMs: 51, attempt: response(404) }),
+      await world.attempt({ lastsMs: 5_000, result: GOOD }, { lastsMs: 51, result: response(404) }),
     ).toStrictEqual({
-      attempt: response(404),
+      result: response(404),
       hedged: true,
       tookMs: 150,
       requests: [FIRST_ABORTED, { fromMs: 99, toMs: 150, onOtherConnection: true, aborted: false }],
     });
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 1, 0, 100,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 1, 0, 100]);
   });
 
   test('whose first request wins after all has the second one aborted', async () => {
     const world = worldWith();
     await world.sample(40);
     expect(
-      await world.attempt({ lastsMs: 120, attempt: GOOD }, { lastsMs: 50, attempt: response(404) }),
+      await world.attempt({ lastsMs: 120, result: GOOD }, { lastsMs: 50, result: response(404) }),
     ).toStrictEqual({
-      attempt: GOOD,
+      result: GOOD,
       hedged: true,
       tookMs: 120,
       requests: [
@@ -173,12 +163,15 @@ describe('an attempt', () => {
         { fromMs: 99, toMs: 120, onOtherConnection: true, aborted: true },
       ],
     });
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 0, 0, 100,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 0, 0, 100]);
   });
 
-  test.each<[name: string, attempt: AttemptResult]>([
+  test.each<[name: string, result: AttemptResult]>([
     ['HTTP 429', response(429)],
     ['HTTP 500', response(500)],
     ['HTTP 403 with Retry-After', { ...response(403), retryAfter: '0' } as AttemptResult],
@@ -187,9 +180,9 @@ describe('an attempt', () => {
   ])('waits for the other request where one brings what another try may change: %s', async (_name, bad) => {
     const world = worldWith();
     await world.sample(80);
-    const secondFails = await world.attempt({ lastsMs: 300, attempt: GOOD }, { lastsMs: 20, attempt: bad });
+    const secondFails = await world.attempt({ lastsMs: 300, result: GOOD }, { lastsMs: 20, result: bad });
     expect(secondFails).toStrictEqual({
-      attempt: GOOD,
+      result: GOOD,
       hedged: true,
       tookMs: 300,
       requests: [
@@ -197,47 +190,51 @@ describe('an attempt', () => {
         { fromMs: 99, toMs: 119, onOtherConnection: true, aborted: false },
       ],
     });
-    const firstFails = await world.attempt({ lastsMs: 120, attempt: bad }, { lastsMs: 100, attempt: GOOD });
-    expect([firstFails.attempt, firstFails.hedged, firstFails.tookMs]).toStrictEqual([GOOD, true, 199]);
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([2, 1, 100]);
+    const firstFails = await world.attempt({ lastsMs: 120, result: bad }, { lastsMs: 100, result: GOOD });
+    expect([firstFails.result, firstFails.hedged, firstFails.tookMs]).toStrictEqual([GOOD, true, 199]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      2, 1, 100,
+    ]);
   });
 
   test('whose requests both fail has failed as the first to end', async () => {
     const world = worldWith();
     await world.sample(40);
     const made = await world.attempt(
-      { lastsMs: 300, attempt: response(500) },
-      { lastsMs: 20, attempt: response(502) },
+      { lastsMs: 300, result: response(500) },
+      { lastsMs: 20, result: response(502) },
     );
-    expect([made.attempt, made.hedged, made.tookMs]).toStrictEqual([response(502), true, 300]);
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([1, 0, 100]);
+    expect([made.result, made.hedged, made.tookMs]).toStrictEqual([response(502), true, 300]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      1, 0, 100,
+    ]);
   });
 
   test('takes a body that is too large for an answer like any other', async () => {
     const world = worldWith();
     await world.sample(40);
     const tooLarge: AttemptResult = { kind: 'too-large', status: 200 };
-    const made = await world.attempt({ lastsMs: 300, attempt: GOOD }, { lastsMs: 20, attempt: tooLarge });
-    expect([made.attempt, made.tookMs]).toStrictEqual([tooLarge, 119]);
+    const made = await world.attempt({ lastsMs: 300, result: GOOD }, { lastsMs: 20, result: tooLarge });
+    expect([made.result, made.tookMs]).toStrictEqual([tooLarge, 119]);
   });
 
   test('that has failed is not hedged any more', async () => {
     const world = worldWith();
     await world.sample(40);
-    const made = await world.attempt({ lastsMs: 50, attempt: response(500) });
+    const made = await world.attempt({ lastsMs: 50, result: response(500) });
     world.clock.advance(1_000);
-    expect([made.hedged, made.requests.length, world.hedger.hedges]).toStrictEqual([false, 1, 0]);
+    expect([made.hedged, made.requests.length, world.hedger.summary().hedges]).toStrictEqual([false, 1, 0]);
   });
 });
 
 describe('what is late', () => {
   test('is not known before twenty attempts were good', async () => {
     const world = worldWith();
-    for (let i = 0; i < 100; i++) await world.attempt({ lastsMs: 10, attempt: response(500) });
+    for (let i = 0; i < 100; i++) await world.attempt({ lastsMs: 10, result: response(500) });
     await world.sample(19);
-    const early = await world.attempt({ lastsMs: 5_000, attempt: GOOD });
+    const early = await world.attempt({ lastsMs: 5_000, result: GOOD });
     expect([early.requests.length, early.tookMs]).toStrictEqual([1, 5_000]);
-    const late = await world.attempt({ lastsMs: 20_000, attempt: GOOD }, { lastsMs: 1, attempt: GOOD });
+    const late = await world.attempt({ lastsMs: 20_000, result: GOOD }, { lastsMs: 1, result: GOOD });
     expect(late.requests.length).toBe(2);
   });
 
@@ -245,14 +242,14 @@ describe('what is late', () => {
     const world = worldWith();
     await world.sample(2, 400);
     await world.sample(18, 100);
-    const made = await world.attempt({ lastsMs: 5_000, attempt: GOOD }, { lastsMs: 1, attempt: GOOD });
+    const made = await world.attempt({ lastsMs: 5_000, result: GOOD }, { lastsMs: 1, result: GOOD });
     expect(made.requests.map(({ fromMs }) => fromMs)).toStrictEqual([0, 399]);
   });
 
   test('counts from the start of its request for one that takes no time, too', async () => {
     const world = worldWith();
-    for (let i = 0; i < 40; i++) await world.attempt({ lastsMs: 0, attempt: GOOD });
-    const made = await world.attempt({ lastsMs: 5_000, attempt: GOOD });
+    for (let i = 0; i < 40; i++) await world.attempt({ lastsMs: 0, result: GOOD });
+    const made = await world.attempt({ lastsMs: 5_000, result: GOOD });
     expect(made.requests.map(({ fromMs }) => fromMs)).toStrictEqual([0, 1]);
   });
 });
@@ -261,7 +258,7 @@ describe('the budget', () => {
   test('is one hedge for twenty attempts, which those get that have waited longest', async () => {
     const world = worldWith();
     await world.sample(35);
-    const late = Array.from({ length: 5 }, () => world.sending({ lastsMs: 10_000, attempt: GOOD }));
+    const late = Array.from({ length: 5 }, () => world.sending({ lastsMs: 10_000, result: GOOD }));
     const races: Promise<Hedged>[] = [];
     for (const { send } of late) {
       races.push(world.start(send));
@@ -273,26 +270,26 @@ describe('the budget', () => {
     await quiet();
     expect(late.map(({ sent }) => sent.length)).toStrictEqual([2, 2, 1, 1, 1]);
     await world.clock.runUntil(Promise.all(races));
-    expect([world.hedger.hedges, world.free()]).toStrictEqual([2, 100]);
+    expect([world.hedger.summary().hedges, world.free()]).toStrictEqual([2, 100]);
   });
 
   test('that is used up is looked at again as attempts are made', async () => {
     const world = worldWith();
     await world.sample(38);
-    const late = Array.from({ length: 2 }, () => world.sending({ lastsMs: 10_000, attempt: GOOD }));
+    const late = Array.from({ length: 2 }, () => world.sending({ lastsMs: 10_000, result: GOOD }));
     const races = late.map(({ send }) => world.start(send));
     await quiet();
     world.clock.advance(1_000);
     await quiet();
     expect(late.map(({ sent }) => sent.length)).toStrictEqual([2, 2]);
-    const third = world.sending({ lastsMs: 4_000, attempt: GOOD }, { lastsMs: 10, attempt: GOOD });
+    const third = world.sending({ lastsMs: 4_000, result: GOOD }, { lastsMs: 10, result: GOOD });
     const thirdRace = world.start(third.send);
     await quiet();
     world.clock.advance(1_000);
     await quiet();
     expect(third.sent.length).toBe(1);
     for (let i = 0; i < 19; i++) {
-      const { send } = world.sending({ lastsMs: 1, attempt: GOOD });
+      const { send } = world.sending({ lastsMs: 1, result: GOOD });
       const race = world.start(send);
       await quiet();
       world.clock.advance(1);
@@ -300,7 +297,9 @@ describe('the budget', () => {
     }
     expect(third.sent.length).toBe(2);
     await world.clock.runUntil(Promise.all([...races, thirdRace]));
-    expect([world.hedger.hedges, world.hedger.won, world.free()]).toStrictEqual([3, 1, 100]);
+    expect([world.hedger.summary().hedges, world.hedger.summary().hedgesWon, world.free()]).toStrictEqual([
+      3, 1, 100,
+    ]);
   });
 });
 
@@ -308,7 +307,7 @@ describe('nothing is hedged', () => {
   test('while the origin is paused', async () => {
     const world = worldWith();
     await world.sample(40);
-    const { sent, send } = world.sending({ lastsMs: 5_000, attempt: GOOD });
+    const { sent, send } = world.sending({ lastsMs: 5_000, result: GOOD });
     const race = world.start(send);
     await quiet();
     world.limiter.pause(60_000);
@@ -316,13 +315,13 @@ describe('nothing is hedged', () => {
     await quiet();
     expect(sent.length).toBe(1);
     await world.clock.runUntil(race);
-    expect([world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 0]);
+    expect([world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 0]);
   });
 
   test('while the limit shrinks', async () => {
     const world = worldWith({ adaptive: true });
     await world.sample(40);
-    const { sent, send } = world.sending({ lastsMs: 5_000, attempt: GOOD });
+    const { sent, send } = world.sending({ lastsMs: 5_000, result: GOOD });
     const race = world.start(send);
     const other = world.limiter.start(NEVER);
     await quiet();
@@ -331,13 +330,13 @@ describe('nothing is hedged', () => {
     await quiet();
     expect(sent.length).toBe(1);
     await world.clock.runUntil(race);
-    expect([world.hedger.hedges, world.clock.pending]).toStrictEqual([0, 0]);
+    expect([world.hedger.summary().hedges, world.clock.pending]).toStrictEqual([0, 0]);
   });
 
   test('once the run has ended', async () => {
     const world = worldWith({ deadlineMs: 10_000 });
     await world.sample(40);
-    const { sent, send } = world.sending({ lastsMs: 8_000, attempt: GOOD });
+    const { sent, send } = world.sending({ lastsMs: 8_000, result: GOOD });
     const race = world.start(send);
     await quiet();
     world.clock.advance(7_000);
@@ -347,8 +346,8 @@ describe('nothing is hedged', () => {
     await world.clock.runUntil(race);
     const late = worldWith({ deadlineMs: 4_050 });
     await late.sample(40);
-    const made = await late.clock.runUntil(late.start(late.sending({ lastsMs: 4_000, attempt: GOOD }).send));
-    expect([made.hedged, late.hedger.hedges, late.clock.pending]).toStrictEqual([false, 0, 0]);
+    const made = await late.clock.runUntil(late.start(late.sending({ lastsMs: 4_000, result: GOOD }).send));
+    expect([made.hedged, late.hedger.summary().hedges, late.clock.pending]).toStrictEqual([false, 0, 0]);
   });
 });
 
@@ -356,9 +355,9 @@ describe('a hedge', () => {
   test('waits for a slot, before posts that wait for one', async () => {
     const world = worldWith({ concurrency: 2 });
     await world.sample(40);
-    const slow = world.sending({ lastsMs: 10_000, attempt: GOOD }, { lastsMs: 10, attempt: GOOD });
-    const other = world.sending({ lastsMs: 95, attempt: GOOD });
-    const waiting = world.sending({ lastsMs: 1, attempt: GOOD });
+    const slow = world.sending({ lastsMs: 10_000, result: GOOD }, { lastsMs: 10, result: GOOD });
+    const other = world.sending({ lastsMs: 95, result: GOOD });
+    const waiting = world.sending({ lastsMs: 1, result: GOOD });
     const race = world.start(slow.send);
     await quiet();
     world.clock.advance(20);
@@ -370,23 +369,26 @@ describe('a hedge', () => {
       [20],
       [125],
     ]);
-    expect([world.hedger.hedges, world.hedger.won, world.clock.pending, world.free()]).toStrictEqual([
-      1, 1, 0, 2,
-    ]);
+    expect([
+      world.hedger.summary().hedges,
+      world.hedger.summary().hedgesWon,
+      world.clock.pending,
+      world.free(),
+    ]).toStrictEqual([1, 1, 0, 2]);
   });
 
   test('that is still waiting for its slot when the first request ends is not sent, nor counted', async () => {
     const world = worldWith({ concurrency: 1 });
     await world.sample(40);
-    const made = await world.attempt({ lastsMs: 500, attempt: GOOD });
+    const made = await world.attempt({ lastsMs: 500, result: GOOD });
     expect([made.hedged, made.requests.length, made.tookMs]).toStrictEqual([false, 1, 500]);
-    expect([world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 1]);
+    expect([world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([0, 0, 1]);
   });
 
   test('that gets its slot just as the first request ends gives it back', async () => {
     const world = worldWith({ concurrency: 2 });
     await world.sample(40);
-    const first = world.sending({ lastsMs: 150, attempt: GOOD });
+    const first = world.sending({ lastsMs: 150, result: GOOD });
     const race = world.start(first.send);
     const other = world.limiter.start(NEVER);
     await quiet();
@@ -397,29 +399,21 @@ describe('a hedge', () => {
     world.limiter.release(Number(other), 'answered');
     const { hedged } = await race;
     await quiet();
-    expect([hedged, first.sent.length, world.hedger.hedges, world.inFlight, world.free()]).toStrictEqual([
-      false,
-      1,
-      0,
-      0,
-      2,
-    ]);
+    expect([
+      hedged,
+      first.sent.length,
+      world.hedger.summary().hedges,
+      world.inFlight,
+      world.free(),
+    ]).toStrictEqual([false, 1, 0, 0, 2]);
   });
 });
 
 describe('an abort', () => {
   test('that came before rejects at once', async () => {
-    const clock = new FakeClock();
-    const limiter = new Limiter({
-      clock,
-      random: () => 0,
-      concurrency: 1,
-      adaptive: false,
-      ratePerSecond: Infinity,
-      deadlineMs: 60_000,
-    });
+    const { clock, limiter } = limiterWith({ concurrency: 1 });
     const reason = new Error('stopped before');
-    const attempt = new Hedger({ clock, limiter }).attempt(
+    const attempt = new Hedger(clock, limiter).attempt(
       0,
       async (_slot, signal) => {
         signal.throwIfAborted();
@@ -434,7 +428,7 @@ describe('an abort', () => {
     const world = worldWith();
     await world.sample(40);
     const stopping = new AbortController();
-    const { sent, send } = world.sending({ lastsMs: 5_000, attempt: GOOD });
+    const { sent, send } = world.sending({ lastsMs: 5_000, result: GOOD });
     const race = world.start(send, stopping.signal);
     await quiet();
     world.clock.advance(1_000);
@@ -453,7 +447,7 @@ describe('an abort', () => {
     const world = worldWith({ concurrency: 1 });
     await world.sample(40);
     const stopping = new AbortController();
-    const { sent, send } = world.sending({ lastsMs: 5_000, attempt: GOOD });
+    const { sent, send } = world.sending({ lastsMs: 5_000, result: GOOD });
     const race = world.start(send, stopping.signal);
     await quiet();
     world.clock.advance(1_000);
@@ -462,12 +456,14 @@ describe('an abort', () => {
     stopping.abort(reason);
     await expect(race).rejects.toBe(reason);
     await quiet();
-    expect([sent.length, world.hedger.hedges, world.clock.pending, world.free()]).toStrictEqual([1, 0, 0, 1]);
+    expect([sent.length, world.hedger.summary().hedges, world.clock.pending, world.free()]).toStrictEqual([
+      1, 0, 0, 1,
+    ]);
   });
 });
 
 describe('for any latencies, answers, concurrency and aborts', () => {
-  const attempts = fc.constantFrom<AttemptResult[]>(GOOD, GOOD, GOOD, response(404), response(500), {
+  const results = fc.constantFrom<AttemptResult[]>(GOOD, GOOD, GOOD, response(404), response(500), {
     kind: 'timed-out',
   });
   const courses = fc.record({
@@ -476,7 +472,7 @@ describe('for any latencies, answers, concurrency and aborts', () => {
       { weight: 9, arbitrary: fc.integer({ min: 0, max: 100 }) },
       fc.integer({ min: 0, max: 3_000 }),
     ),
-    attempt: attempts,
+    result: results,
   });
   const posts = fc.array(
     fc.record({
@@ -524,8 +520,8 @@ describe('for any latencies, answers, concurrency and aborts', () => {
         });
         expect(unhandled).toStrictEqual([]);
         expect(tooMany).toBe(0);
-        expect(hedger.hedges).toBe(sentTwice);
-        expect(hedger.won).toBeLessThanOrEqual(sentTwice);
+        expect(hedger.summary().hedges).toBe(sentTwice);
+        expect(hedger.summary().hedgesWon).toBeLessThanOrEqual(sentTwice);
         expect([clock.pending, world.inFlight, world.free()]).toStrictEqual([0, 0, concurrency]);
         expect(signals.flatMap((signal) => getEventListeners(signal, 'abort'))).toStrictEqual([]);
         hedges += sentTwice;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Response } from '../../../../src/fetch/origin/attempt.ts';
-import { waitFieldsOf } from '../../../../src/fetch/origin/wait-fields.ts';
+import { waitFieldsOf } from '../../../../src/fetch/origin/answer/wait-fields.ts';
+import type { AttemptResult, Response } from '../../../../src/fetch/origin/attempt.ts';
 import { isRetryable, type Verdict, verdictOf } from '../../../../src/fetch/politeness/verdict.ts';
 
 const DATE = new Date('2026-11-23T06:00:00.400Z');
@@ -16,11 +16,17 @@ const response = (status: number, headers: Readonly<Record<string, string>> = {}
 const verdictFor = (status: number, headers?: Readonly<Record<string, string>>): Verdict =>
   verdictOf(response(status, headers), DATE);
 
-const answered: Verdict = { isRateLimited: false, isRetryable: false, feedback: 'answered', pauseMs: 0 };
+const answered: Verdict = {
+  isRateLimited: false,
+  isRetryable: false,
+  feedback: 'answered',
+  pauseMs: 0,
+  isReachable: true,
+};
 const mayPass: Verdict = { ...answered, isRetryable: true };
 const failed: Verdict = { ...mayPass, feedback: 'unknown' };
 const overloaded: Verdict = { ...mayPass, feedback: 'overloaded' };
-const throttled: Verdict = { isRateLimited: true, isRetryable: true, feedback: 'throttled', pauseMs: 0 };
+const throttled: Verdict = { ...mayPass, isRateLimited: true, feedback: 'throttled' };
 
 const told = { 'retry-after': '3' };
 const nothingLeft = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '4' };
@@ -229,10 +235,30 @@ test.each([
   ['that some is left', { ratelimit: '"d";q=5;t=3000' }],
 ])('503 that tells of %s asks for no pause', (_name, rateLimit) => {
   const response = { kind: 'response', status: 503, body: Buffer.alloc(0), rateLimit } as const;
-  expect(verdictOf(response, new Date())).toStrictEqual({
-    isRateLimited: false,
-    isRetryable: true,
-    feedback: 'overloaded',
-    pauseMs: 0,
-  });
+  expect(verdictOf(response, new Date())).toStrictEqual(overloaded);
+});
+
+test.each<[name: string, result: AttemptResult, verdict: Verdict]>([
+  ['no answer in time', { kind: 'timed-out' }, { ...failed, feedback: 'timed-out', isReachable: undefined }],
+  ['a failure', { kind: 'failed', code: 'ECONNRESET' }, { ...failed, isReachable: undefined }],
+  [
+    'a failure of a new connection',
+    { kind: 'failed', code: 'ECONNREFUSED', isReachable: false },
+    { ...failed, isReachable: false },
+  ],
+  [
+    'a failure, of HTTP/2, that asks for calm',
+    { kind: 'failed', code: 'ENHANCE_YOUR_CALM', isThrottled: true },
+    { ...failed, feedback: 'throttled', isReachable: undefined },
+  ],
+  [
+    'an answer behind one that asked for calm',
+    { ...response(200), isThrottled: true },
+    { ...answered, feedback: 'throttled' },
+  ],
+  ['a body that is too large', { kind: 'too-large', status: 200 }, answered],
+  ['a coding that is not known', { kind: 'unknown-coding', status: 200, coding: 'x' }, answered],
+])('%s', (_name, result, verdict) => {
+  expect(verdictOf(result, DATE)).toStrictEqual(verdict);
+  expect(isRetryable(result)).toBe(verdict.isRetryable);
 });

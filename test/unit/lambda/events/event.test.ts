@@ -1,7 +1,7 @@
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../../../../src/base/errors.ts';
-import { batchOf } from '../../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../../src/batch/manifest/read.ts';
+import type { IdList } from '../../../../src/batch/ids.ts';
+import { parseManifestLocation } from '../../../../src/batch/manifest/location.ts';
 import type { Trigger } from '../../../../src/document/run-head.ts';
 import { parseEvent, recognizeEvent } from '../../../../src/lambda/events/event.ts';
 import { fromAlb, fromPayloadV1, fromPayloadV2 } from '../../../../src/lambda/events/http-request.ts';
@@ -12,7 +12,12 @@ const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or
 const unknownKind =
   'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got ';
 
-const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
+const idsForm = (ids: IdList, returnExceptions: boolean, runId: string | undefined) => ({
+  kind: 'ids',
+  ids,
+  returnExceptions,
+  runId,
+});
 
 const requestOf = (event: unknown, requestId = 'request-1') =>
   parseEvent(recognizeEvent(event), settings, requestId);
@@ -101,7 +106,7 @@ test('a manifest and a redrive are handed on, as there is more to be read for th
   });
   expect(requestOf({ redrive: 'nightly' })).toStrictEqual({
     ...name,
-    form: { kind: 'redrive', sourceRunId: 'nightly', returnExceptions: true, runId: undefined },
+    form: { kind: 'redrive', earlierRunId: 'nightly', returnExceptions: true, runId: undefined },
     runId: 'request-1',
   });
 });

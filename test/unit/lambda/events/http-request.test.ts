@@ -7,8 +7,8 @@ import {
   UnknownRouteError,
   UnsupportedMediaTypeError,
 } from '../../../../src/base/errors.ts';
-import { batchOf } from '../../../../src/batch/base-form.ts';
-import { parseManifestLocation } from '../../../../src/batch/manifest/read.ts';
+import type { IdList } from '../../../../src/batch/ids.ts';
+import { parseManifestLocation } from '../../../../src/batch/manifest/location.ts';
 import {
   type ApiRequest,
   fromAlb,
@@ -16,7 +16,7 @@ import {
   fromPayloadV2,
   idempotencyKey,
   MAX_REQUEST_BYTES,
-  parseApiBatch,
+  parseApiForm,
 } from '../../../../src/lambda/events/http-request.ts';
 import { sampleEvent } from '../../../support/sample-events.ts';
 
@@ -231,8 +231,12 @@ describe('a request from a load balancer', () => {
   });
 });
 
-const limits = { maxIds: 10 };
-const idsForm = (...batch: Parameters<typeof batchOf>) => ({ kind: 'ids', batch: batchOf(...batch) });
+const idsForm = (ids: IdList, returnExceptions: boolean, runId: string | undefined) => ({
+  kind: 'ids',
+  ids,
+  returnExceptions,
+  runId,
+});
 
 describe('GET /batches', () => {
   const get = (query: string): ApiRequest => requestOf({ query: [...new URLSearchParams(query)] });
@@ -244,7 +248,7 @@ describe('GET /batches', () => {
     ['ids=a-slug&returnExceptions=false&runId=r-1', idsForm(['a-slug'], false, 'r-1')],
     ['runId=7&returnExceptions=true&ids=1', idsForm([1], true, '7')],
   ])('?%s is a batch', (query, batch) => {
-    expect(parseApiBatch(get(query), limits)).toStrictEqual(batch);
+    expect(parseApiForm(get(query), 10)).toStrictEqual(batch);
   });
 
   test.each([
@@ -253,7 +257,7 @@ describe('GET /batches', () => {
     ['returnExceptions=false&manifest=s3://bucket/a.csv', 's3://bucket/a.csv', false, undefined],
   ])('?%s is a manifest', (query, url, returnExceptions, runId) => {
     const location = parseManifestLocation(url, 'manifest');
-    expect(parseApiBatch(get(query), limits)).toStrictEqual({
+    expect(parseApiForm(get(query), 10)).toStrictEqual({
       kind: 'manifest',
       location,
       returnExceptions,
@@ -262,9 +266,9 @@ describe('GET /batches', () => {
   });
 
   test('?redrive=nightly is a redrive', () => {
-    expect(parseApiBatch(get('redrive=nightly'), limits)).toStrictEqual({
+    expect(parseApiForm(get('redrive=nightly'), 10)).toStrictEqual({
       kind: 'redrive',
-      sourceRunId: 'nightly',
+      earlierRunId: 'nightly',
       returnExceptions: true,
       runId: undefined,
     });
@@ -279,7 +283,7 @@ describe('GET /batches', () => {
     ['redrive=r&returnExceptions=true', /^Expected `query.returnExceptions` to be left out .*, got true$/],
     ['redrive=r&runId=s', /^Expected `query.runId` to be left out of a redrive, got "s"$/],
   ])('?%s is refused as it is in JSON', (query, message) => {
-    const parse = () => parseApiBatch(get(query), limits);
+    const parse = () => parseApiForm(get(query), 10);
     expect(parse).toThrow(BadInputError);
     expect(parse).toThrow(message);
   });
@@ -316,18 +320,18 @@ describe('GET /batches', () => {
       '`query` to be no parameters but ids, manifest, redrive, returnExceptions, runId, got "ids[]"',
     ],
   ])('?%s is refused with the place, what was expected and what came', (query, message) => {
-    expect(() => parseApiBatch(get(query), limits)).toThrow(new BadInputError(`Expected ${message}`));
+    expect(() => parseApiForm(get(query), 10)).toThrow(new BadInputError(`Expected ${message}`));
   });
 
   test('more ids than are allowed are too many', () => {
-    expect(() => parseApiBatch(get('ids=1-11'), limits)).toThrow(
+    expect(() => parseApiForm(get('ids=1-11'), 10)).toThrow(
       new TooLargeError('Expected `query.ids` to hold at most 10 ids (MAX_IDS), got 11'),
     );
   });
 
   test('a body is not looked at', () => {
     const request = { ...get('ids=1'), body: 'no JSON', headers: new Map([['content-type', 'text/plain']]) };
-    expect(parseApiBatch(request, limits)).toStrictEqual(idsForm([1], true, undefined));
+    expect(parseApiForm(request, 10)).toStrictEqual(idsForm([1], true, undefined));
   });
 });
 
@@ -341,7 +345,7 @@ describe('POST /batches', () => {
     });
   const good = '{"ids":[1,{"from":5,"to":7}]}';
   const batch = idsForm([1, { from: 5, to: 7 }], true, undefined);
-  const oneId = { batch: { requested: 1 } };
+  const oneId = idsForm([1], true, undefined);
 
   test.each([
     undefined,
@@ -353,10 +357,8 @@ describe('POST /batches', () => {
     'application/vnd.example-2.batch+json; profile="x"',
     'application/problem+json',
   ])('takes a body of the type %s', (type) => {
-    expect(parseApiBatch(post(good, type), limits)).toStrictEqual(batch);
-    expect(parseApiBatch(post(Buffer.from(good).toString('base64'), type, true), limits)).toStrictEqual(
-      batch,
-    );
+    expect(parseApiForm(post(good, type), 10)).toStrictEqual(batch);
+    expect(parseApiForm(post(Buffer.from(good).toString('base64'), type, true), 10)).toStrictEqual(batch);
   });
 
   test.each([
@@ -372,7 +374,7 @@ describe('POST /batches', () => {
     'application/json, text/plain',
     'json',
   ])('refuses a body of the type %j', (type) => {
-    expect(() => parseApiBatch(post(good, type), limits)).toThrow(
+    expect(() => parseApiForm(post(good, type), 10)).toThrow(
       new UnsupportedMediaTypeError(
         `Expected \`headers.content-type\` to be application/json, got ${JSON.stringify(type)}`,
       ),
@@ -380,7 +382,7 @@ describe('POST /batches', () => {
   });
 
   test('takes the keys of the query for none of its business', () => {
-    expect(parseApiBatch({ ...post(good), query: [['ids', '9']] }, limits)).toStrictEqual(batch);
+    expect(parseApiForm({ ...post(good), query: [['ids', '9']] }, 10)).toStrictEqual(batch);
   });
 
   test.each<[what: string, body: unknown, got: string]>([
@@ -389,7 +391,7 @@ describe('POST /batches', () => {
     ['a body that is no text', { ids: [1] }, '{"ids":[1]}'],
     ['a number for a body', 7, '7'],
   ])('refuses %s', (_, body, got) => {
-    expect(() => parseApiBatch(post(body), limits)).toThrow(
+    expect(() => parseApiForm(post(body), 10)).toThrow(
       new BadInputError(`Expected \`body\` to be the text of a JSON object, got ${got}`),
     );
   });
@@ -404,7 +406,7 @@ describe('POST /batches', () => {
     '\u00a0',
     '{"ids":[1],}',
   ])('refuses %j, which is not JSON', (body) => {
-    const parse = () => parseApiBatch(post(body), limits);
+    const parse = () => parseApiForm(post(body), 10);
     expect(parse).toThrow(BadInputError);
     expect(parse).toThrow(/^Expected `body` to be JSON: \S/);
   });
@@ -419,28 +421,33 @@ describe('POST /batches', () => {
     '{"ids":[1]}',
     `${'='.repeat(6_000_000)}x`,
   ])('refuses %.20j, which is not base64', (body) => {
-    expect(() => parseApiBatch(post(body, undefined, true), limits)).toThrow(
+    expect(() => parseApiForm(post(body, undefined, true), 10)).toThrow(
       new BadInputError('Expected `body` to be base64, as `isBase64Encoded` says, got something else'),
     );
   });
 
   test('takes base64 with its padding and without', () => {
-    for (const body of ['eyJpZHMiOlsxXX0=', 'eyJpZHMiOlsxXX0', 'eyJpZHMiOlsxMl19', 'eyJpZHMiOlsgMV19IA=='])
-      expect(parseApiBatch(post(body, undefined, true), limits)).toMatchObject(oneId);
+    for (const [body, id] of [
+      ['eyJpZHMiOlsxXX0=', 1],
+      ['eyJpZHMiOlsxXX0', 1],
+      ['eyJpZHMiOlsxMl19', 12],
+      ['eyJpZHMiOlsgMV19IA==', 1],
+    ] as const)
+      expect(parseApiForm(post(body, undefined, true), 10)).toStrictEqual(idsForm([id], true, undefined));
   });
 
   test('refuses a body that is not UTF-8', () => {
     const bytes = Buffer.from('{"ids":["\xff"]}', 'latin1');
-    expect(() => parseApiBatch(post(bytes.toString('base64'), undefined, true), limits)).toThrow(
+    expect(() => parseApiForm(post(bytes.toString('base64'), undefined, true), 10)).toThrow(
       new BadInputError('Expected `body` to be JSON in UTF-8, got bytes that are not UTF-8'),
     );
   });
 
   test('names the place in the body', () => {
-    expect(() => parseApiBatch(post('{"ids":[1,"a/b"]}'), limits)).toThrow(
+    expect(() => parseApiForm(post('{"ids":[1,"a/b"]}'), 10)).toThrow(
       new BadInputError(`Expected \`body.ids[1]\` to be ${nameExpected}, got "a/b"`),
     );
-    expect(() => parseApiBatch(post('[1]'), limits)).toThrow(
+    expect(() => parseApiForm(post('[1]'), 10)).toThrow(
       new BadInputError(
         'Expected `body` to be an object with "ids", "manifest" or "redrive", got an array of 1',
       ),
@@ -449,13 +456,13 @@ describe('POST /batches', () => {
 
   test('takes exactly as many bytes as are allowed, counted decoded and in UTF-8', () => {
     const padded = `{"ids":[1]${' '.repeat(MAX_REQUEST_BYTES - '{"ids":[1]}'.length)}}`;
-    expect(parseApiBatch(post(padded), limits)).toMatchObject(oneId);
+    expect(parseApiForm(post(padded), 10)).toStrictEqual(oneId);
     const encoded = Buffer.from(padded).toString('base64');
-    expect(parseApiBatch(post(encoded, undefined, true), limits)).toMatchObject(oneId);
-    expect(() => parseApiBatch(post(`${padded} `), limits)).toThrow(
+    expect(parseApiForm(post(encoded, undefined, true), 10)).toStrictEqual(oneId);
+    expect(() => parseApiForm(post(`${padded} `), 10)).toThrow(
       new TooLargeError('Expected `body` to have at most 6291456 bytes, got 6291457'),
     );
-    expect(() => parseApiBatch(post(`"${'ä'.repeat(MAX_REQUEST_BYTES / 2)}"`), limits)).toThrow(
+    expect(() => parseApiForm(post(`"${'ä'.repeat(MAX_REQUEST_BYTES / 2)}"`), 10)).toThrow(
       new TooLargeError('Expected `body` to have at most 6291456 bytes, got 6291458'),
     );
   });
@@ -464,7 +471,7 @@ describe('POST /batches', () => {
 test.each(['/', '', '/batches/', '/Batches', '/batches/1', '//batches', '/batches;x', '/%62atches'])(
   'there is no route %j',
   (path) => {
-    expect(() => parseApiBatch(requestOf({ path, method: 'PUT' }), limits)).toThrow(
+    expect(() => parseApiForm(requestOf({ path, method: 'PUT' }), 10)).toThrow(
       new UnknownRouteError(`Expected the path /batches, got ${path}`),
     );
   },
@@ -473,7 +480,7 @@ test.each(['/', '', '/batches/', '/Batches', '/batches/1', '//batches', '/batche
 test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'get', ''])(
   'the method %j is not allowed',
   (method) => {
-    expect(() => parseApiBatch(requestOf({ method }), limits)).toThrow(
+    expect(() => parseApiForm(requestOf({ method }), 10)).toThrow(
       new MethodNotAllowedError(`Expected the method GET or POST, got ${method}`, 'GET, POST'),
     );
   },

@@ -12,10 +12,10 @@ import {
   UnsupportedMediaTypeError,
 } from '../../../../src/base/errors.ts';
 import { PostError } from '../../../../src/fetch/outcome.ts';
-import { recognizeEvent, type Source } from '../../../../src/lambda/events/event.ts';
+import { type RecognizedEvent, recognizeEvent } from '../../../../src/lambda/events/event.ts';
 import type { ApiDialect } from '../../../../src/lambda/events/http-request.ts';
 import { maxReplyBytes, replyTo, replyToError } from '../../../../src/lambda/events/reply.ts';
-import type { Run } from '../../../../src/run/run-batch.ts';
+import type { Run } from '../../../../src/run/replay.ts';
 import { plainReport } from '../../../support/plain-traffic.ts';
 import { sampleEvent } from '../../../support/sample-events.ts';
 
@@ -57,8 +57,8 @@ const run: Run = {
     latencyMs: { p50: 38, p90: 38, p99: 38, max: 38 },
     ...plainReport(1, 10, 10),
   },
-  document: '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n',
 };
+const document = '{"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n';
 
 const { errors, summary, location } = run;
 const withoutResults = JSON.stringify({
@@ -74,8 +74,8 @@ describe('the reply to a run', () => {
   test.each([
     ['a direct invocation', direct],
     ['a schedule', schedule],
-  ])('of %s has where its document is and what it came to, never the results', (_, source) => {
-    expect(replyTo(source, { ...run, replayed: true })).toStrictEqual({
+  ])('of %s has where its document is and what it came to, never the results', (_, event) => {
+    expect(replyTo(event, { ...run, replayed: true })).toStrictEqual({
       runId: 'run-1',
       location,
       replayed: true,
@@ -84,7 +84,7 @@ describe('the reply to a run', () => {
     });
   });
 
-  test.each<[dialect: ApiDialect, source: Source, headers: object]>([
+  test.each<[dialect: ApiDialect, event: RecognizedEvent, headers: object]>([
     ['http-api', httpApi, { headers: headersOf('application/json') }],
     ['rest-api', restApi, { headers: headersOf('application/json') }],
     ['alb', alb, { headers: headersOf('application/json') }],
@@ -93,9 +93,9 @@ describe('the reply to a run', () => {
       albMultiValue,
       { multiValueHeaders: { 'content-type': ['application/json'], 'cache-control': ['no-store'] } },
     ],
-  ])('of a request in the dialect %s has the document, token for token', (dialect, source, headers) => {
-    expect(source).toMatchObject({ request: { dialect } });
-    expect(replyTo(source, run)).toStrictEqual({
+  ])('of a request in the dialect %s has the document, token for token', (dialect, event, headers) => {
+    expect(event).toMatchObject({ request: { dialect } });
+    expect(replyTo(event, run, document)).toStrictEqual({
       statusCode: 200,
       body: `{"location":"${location}","replayed":false,"version":1,\n"results":[\n{"value":{"id":12345678901234567890,"price":1.10}}\n]}\n`,
       isBase64Encoded: false,
@@ -104,12 +104,12 @@ describe('the reply to a run', () => {
   });
 
   test('says of a request whether it was replayed', () => {
-    const reply = replyTo(httpApi, { ...run, replayed: true });
+    const reply = replyTo(httpApi, { ...run, replayed: true }, document);
     expect(reply).toMatchObject({ body: expect.stringMatching(/^\{"location":"[^"]+","replayed":true,/) });
   });
 
   test('leaves the results out where the document was not kept', () => {
-    expect(replyTo(httpApi, { ...run, document: undefined })).toStrictEqual({
+    expect(replyTo(httpApi, run)).toStrictEqual({
       statusCode: 200,
       body: withoutResults,
       isBase64Encoded: false,
@@ -122,7 +122,7 @@ describe('the reply to a run', () => {
   const documentOf = (length: number, filler = 'x'): string =>
     `{"${filler.repeat((length - head.length - 5) / filler.length)}":0}`;
 
-  test.each<[what: string, source: Source, document: string, hasResults: boolean]>([
+  test.each<[what: string, event: RecognizedEvent, document: string, hasResults: boolean]>([
     ['a reply that stays under 4 MB', httpApi, documentOf(3_999_999), true],
     ['a reply of 4 MB', httpApi, documentOf(4_000_000), false],
     ['a reply of 4 MB in UTF-8', restApi, documentOf(1_500_000, '€'), false],
@@ -131,8 +131,8 @@ describe('the reply to a run', () => {
     ['a reply of 1 MB to a load balancer', alb, documentOf(1_000_000), false],
     ['a reply whose quotes make it outgrow that', albMultiValue, documentOf(600_000, '"'), false],
     ['a reply with a few quotes', albMultiValue, documentOf(600_000, '"xxxx'), true],
-  ])('%s has the results: %#', (_, source, document, hasResults) => {
-    const { body } = replyTo(source, { ...run, document }) as { body: string }; // an API's reply has one
+  ])('%s has the results: %#', (_, event, document, hasResults) => {
+    const { body } = replyTo(event, run, document) as { body: string }; // an API's reply has one
     expect(body === (hasResults ? head + document.slice(1) : withoutResults)).toBe(true);
   });
 
@@ -156,11 +156,11 @@ describe('the reply to a failure', () => {
   test.each([
     ['a direct invocation', direct],
     ['a schedule', schedule],
-  ])('of %s is that very error, so that Lambda sees it', (_, source) => {
+  ])('of %s is that very error, so that Lambda sees it', (_, event) => {
     for (const error of [postError, new BadInputError('m'), new TypeError('m')]) {
       const thrown = (() => {
         try {
-          return replyToError(source, error);
+          return replyToError(event, error);
         } catch (caught) {
           return caught;
         }

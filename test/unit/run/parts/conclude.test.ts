@@ -298,13 +298,13 @@ describe('concluding a run again', () => {
 
   test('at once with another leaves the manifest that was made of more documents', async () => {
     planned([{ from: 1, to: 25 }], [1]);
-    const { writeManifest } = parts;
+    const { writeRunManifest } = parts;
     // The other one, of all documents, is written between this one's look and its write.
-    parts.writeManifest = async (...args) => {
-      parts.writeManifest = writeManifest;
+    parts.writeRunManifest = async (...args) => {
+      parts.writeRunManifest = writeRunManifest;
       planned([{ from: 1, to: 25 }]);
       await conclude('run', ports, never);
-      return writeManifest(...args);
+      return writeRunManifest(...args);
     };
     await conclude('run', ports, never);
     expect(manifest().summary).toStrictEqual(wholeSummary);

@@ -1,0 +1,115 @@
+import { createReadStream, readFileSync } from 'node:fs';
+import { relative } from 'node:path';
+import { styleText } from 'node:util';
+import { readOutcomeLines } from '../../src/document/outcome-line.ts';
+import type { OutcomesObject, RunReport } from '../../src/document/run-head.ts';
+import { fileOf } from '../world/places.ts';
+import { parseCommandLine, UsageError } from './command.ts';
+import { argumentsOf, type Invocation, invokeLocal, type LocalReply, runFailed } from './invoke.ts';
+import { describeRun, type Outcome, shownWhole } from './report.ts';
+
+export const usage =
+  'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]';
+
+/** The events of the lesson's programs, and what each shows. */
+export const lessonPrograms: Readonly<Record<string, string>> = {
+  'events/lesson-1.json': 'lesson, program 1: posts 1, 2, 3, in the order of the ids whatever finished first',
+  'events/lesson-2.json': 'lesson, program 2: a list of any length',
+  'events/direct.json':
+    'lesson, program 3: return_exceptions=True, so that post 99999 fails and the others are unharmed',
+  'events/fail-fast.json': 'lesson, program 3 in the default mode: the first failure ends the batch',
+};
+
+/** The one argument of a command, if there is one, and whether `--json` stands beside it. Throws UsageError. */
+export function parseArgument(): { readonly what: string | undefined; readonly json: boolean } {
+  const options = { json: { type: 'boolean', default: false } } as const;
+  const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
+  const [what, ...more] = positionals;
+  if (more.length > 0) throw new UsageError(`Expected one argument, got ${positionals.join(' and ')}`);
+  return { what, json: values.json };
+}
+
+export interface ShowOptions {
+  /** The argument that asked for the run. */
+  readonly what: string;
+  /** What stands above the run. */
+  readonly title: string;
+  /** Whether only the document is printed. */
+  readonly json: boolean;
+}
+
+/** Invokes a function and prints what came of it. Rejects with CommandFailedError where no run was stored. */
+export async function runAndShow(invocation: Invocation, { what, title, json }: ShowOptions): Promise<void> {
+  const print = json ? () => {} : (line: string) => console.log(line);
+  print(styleText('bold', title));
+  print(styleText('dim', `serverless ${argumentsOf(invocation).map(quote).join(' ')}\n`));
+  const { location, replayed } = storedRun(await invokeLocal(invocation), print);
+  const document = readFileSync(fileOf(location), 'utf8');
+  if (json) process.stdout.write(document);
+  else await show({ location, replayed, document, what, functionName: invocation.functionName });
+}
+
+/** Where the run is stored, once a reply says so; an HTTP response is printed on the way. */
+function storedRun(
+  reply: LocalReply,
+  print: (line: string) => void,
+): { readonly location: string; readonly replayed: boolean } {
+  const { errorMessage, statusCode, location, replayed = false } = reply;
+  if (errorMessage !== undefined) throw runFailed(errorMessage);
+  if (statusCode !== undefined) {
+    const body = typeof reply.body === 'string' ? JSON.parse(reply.body) : reply.body;
+    print(`HTTP ${statusCode}\n`);
+    if (statusCode < 400) return storedRun(body, print);
+    print(JSON.stringify(body, null, 2));
+    throw runFailed(body.detail); // RFC 9457
+  }
+  if (location === undefined) throw runFailed('The reply names no location');
+  return { location, replayed };
+}
+
+interface StoredDocument {
+  readonly location: string;
+  readonly replayed: boolean;
+  readonly document: string;
+  readonly what: string;
+  readonly functionName: Invocation['functionName'];
+}
+
+async function show({ location, replayed, document, what, functionName }: StoredDocument): Promise<void> {
+  // The function's own tests hold a document to its schema.
+  const run: RunReport & { readonly results?: readonly Outcome[] } = JSON.parse(document);
+  const results = run.outcomes ? await readOutcomes(run.outcomes) : (run.results ?? []);
+  console.log(describeRun({ ...run, results }));
+  for (const stored of [location, ...(run.outcomes ? [run.outcomes.location] : [])])
+    console.log(`Stored as ${stored}\n       in ${relative(process.cwd(), fileOf(stored))}`);
+  if (replayed)
+    console.log('An earlier run with this runId stored it; nothing was fetched again (replayed).');
+  if (results.length <= shownWhole) {
+    const lines = run.outcomes ? readFileSync(fileOf(run.outcomes.location), 'utf8') : '';
+    console.log(`\n${lines}${document.trimEnd()}`);
+  }
+  // The runs of `api` are apart from those of `fetch`, which redrives.
+  if (run.errors.retryableIds.length > 0 && functionName === 'fetch')
+    console.log(`\nFetch again what another try may bring: npm run redrive -- ${run.run.id}`);
+  console.log(`\n${describeOthers(what)}`);
+}
+
+function readOutcomes({ location }: OutcomesObject): Promise<Outcome[]> {
+  const lines = readOutcomeLines(createReadStream(fileOf(location)), location, 'ndjson');
+  return Array.fromAsync(lines, ({ line }) => JSON.parse(line.toString()));
+}
+
+function describeOthers(what: string): string {
+  const lines = Object.entries({
+    ...lessonPrograms,
+    '1-5000': 'any other ids, with a progress line on a terminal',
+  })
+    .filter(([argument]) => argument !== what)
+    .map(([argument, shows]) => `  npm start -- ${argument.padEnd(24)}${shows}`);
+  return ['More to run:', ...lines].join('\n');
+}
+
+/** As a shell takes it. */
+function quote(argument: string): string {
+  return /^[\w./-]+$/.test(argument) ? argument : `'${argument}'`;
+}

@@ -1,0 +1,89 @@
+import { badInput, TooLargeError } from '../base/errors.ts';
+import { isRecord } from '../base/is-record.ts';
+import { countIds, type Id, type IdList, type IdRange } from './ids.ts';
+
+const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
+const NAME_EXPECTED = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
+const INTEGER_EXPECTED = `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
+const ID_EXPECTED = `${INTEGER_EXPECTED}, a range {"from", "to"}, or ${NAME_EXPECTED}`;
+/** The most pieces that `split` can be told to give, less one. */
+const MAX_PIECES = 2 ** 32 - 2;
+
+/** Checks the `ids` of a JSON event. Throws BadInputError, or TooLargeError for more than `maxIds`. */
+export function parseIds(value: unknown, path: string, maxIds: number): IdList {
+  if (!Array.isArray(value)) throw badInput(path, 'an array of ids', value);
+  return parseEach(value, path, maxIds, parseId);
+}
+
+/**
+ * Reads ids from text: `1,2,7-9,a-slug`. All digits is a number, digits-digits a range, anything else a name.
+ * Throws as `parseIds` does.
+ */
+export function parseIdsText(value: unknown, path: string, maxIds: number): IdList {
+  if (typeof value !== 'string' || value.trim() === '')
+    throw badInput(path, 'comma-separated ids and ranges', value);
+  const pieces = value.split(',', Math.min(maxIds, MAX_PIECES) + 1);
+  return parseEach(pieces, path, maxIds, (piece, at) => parseIdText(piece.trim(), at));
+}
+
+/** Checks an id or a range that was JSON. Throws BadInputError. */
+export function parseId(value: unknown, path: string): Id | IdRange {
+  if (typeof value === 'number') return parseInteger(value, path, ID_EXPECTED);
+  if (typeof value === 'string') return parseName(value, path);
+  if (!isRecord(value)) throw badInput(path, ID_EXPECTED, value);
+  for (const key of Object.keys(value))
+    if (key !== 'from' && key !== 'to') throw badInput(path, 'a range with "from" and "to" alone', value);
+  const from = parseInteger(value.from, `${path}.from`);
+  return rangeOf(from, parseInteger(value.to, `${path}.to`), path, value);
+}
+
+/** Reads one id from text: all digits is a number, anything else a name. Throws BadInputError. */
+export function parsePlainId(text: string, path: string): Id {
+  return /^\d+$/.test(text) ? parseDigits(text, path, text) : parseName(text, path);
+}
+
+/** Checks a run id, or a post id that is text. Throws BadInputError. */
+export function parseName(value: unknown, path: string): string {
+  if (typeof value !== 'string' || !NAME.test(value)) throw badInput(path, NAME_EXPECTED, value);
+  return value;
+}
+
+/** Neither looks at what is too long to be good, nor writes ranges out. */
+function parseEach<T>(
+  items: readonly T[],
+  path: string,
+  maxIds: number,
+  parse: (item: T, path: string) => Id | IdRange,
+): IdList {
+  const requireAtMost = (count: number): void => {
+    if (count > maxIds)
+      throw new TooLargeError(`Expected \`${path}\` to hold at most ${maxIds} ids (MAX_IDS), got ${count}`);
+  };
+  requireAtMost(items.length);
+  const ids = items.map((item, i) => parse(item, `${path}[${i}]`));
+  requireAtMost(countIds(ids));
+  return ids;
+}
+
+function parseIdText(text: string, path: string): Id | IdRange {
+  const ends = /^(\d+)-(\d+)$/.exec(text);
+  if (!ends) return parsePlainId(text, path);
+  return rangeOf(parseDigits(ends[1], path, text), parseDigits(ends[2], path, text), path, text);
+}
+
+function rangeOf(from: number, to: number, path: string, got: unknown): IdRange {
+  if (from > to) throw badInput(path, 'a range whose "from" is not above its "to"', got);
+  return { from, to };
+}
+
+function parseDigits(digits: unknown, path: string, got: string): number {
+  // The error shows the text: the number may have lost digits.
+  return parseInteger(Number(digits), path, INTEGER_EXPECTED, got);
+}
+
+function parseInteger(value: unknown, path: string, expected = INTEGER_EXPECTED, got = value): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    throw badInput(path, expected, got);
+  // JSON has a -0, which names post 0.
+  return value === 0 ? 0 : value;
+}

@@ -1,0 +1,130 @@
+import { RunConflictError } from '../base/errors.ts';
+import { keptText } from '../base/kept-text.ts';
+import { eachLine } from '../base/lines.ts';
+import type { Id } from '../batch/ids.ts';
+import type { FetchRecord, Reason } from '../fetch/outcome.ts';
+import type { Output } from './run-head.ts';
+
+/** One outcome of a stored document. */
+export interface OutcomeLine {
+  readonly index: number;
+  readonly id: Id;
+  readonly record: FetchRecord;
+  /** Why the post failed; undefined where it did not. */
+  readonly reason: Reason | undefined;
+  /** All of it, as it stands there, without the comma behind it: the value in it was not looked into. */
+  readonly line: Buffer;
+}
+
+/** The lines around the results. */
+const RESULTS_START = Buffer.from('"results":[');
+const RESULTS_END = Buffer.from('],');
+const COMMA = 0x2c;
+const BRACE = 0x7d;
+
+/**
+ * The outcomes of a stored run, in their order, one held at a time. `chunks` is the text of its document (`json`), of
+ * which nothing behind the results is read, or of its outcomes by themselves (`ndjson`), from the start and cut
+ * anywhere. `location` names it in errors.
+ *
+ * Throws RunConflictError where the text is not as `writeDocument` or `writeOutcomes` writes it, and what `chunks`
+ * throws.
+ */
+export async function* readOutcomeLines(
+  chunks: AsyncIterable<Buffer>,
+  location: string,
+  format: Output,
+): AsyncGenerator<OutcomeLine, void, undefined> {
+  const lines = format === 'json' ? resultLines(chunks, location) : eachLine(chunks);
+  let index = 0;
+  for await (const line of lines) {
+    const outcome = parseLine(line);
+    if (outcome?.index !== index) throw notAsWritten(location, index);
+    yield outcome;
+    index += 1;
+  }
+}
+
+/** The lines of the results of a document, without the commas between them. */
+async function* resultLines(
+  chunks: AsyncIterable<Buffer>,
+  location: string,
+): AsyncGenerator<Buffer, void, undefined> {
+  let index = -1;
+  let isLast = false;
+  for await (const line of eachLine(chunks)) {
+    if (index < 0) {
+      if (line.equals(RESULTS_START)) index = 0;
+    } else if (line.equals(RESULTS_END)) {
+      // A comma stands between outcomes, and not behind the last.
+      if (index > 0 && !isLast) throw notAsWritten(location, index);
+      return;
+    } else {
+      if (isLast) throw notAsWritten(location, index);
+      isLast = line.at(-1) !== COMMA;
+      yield isLast ? line : line.subarray(0, -1);
+      index += 1;
+    }
+  }
+  throw new RunConflictError(`${location} ends before its results do`);
+}
+
+/** The line of an outcome up to its value or reason: the bytes of a value are not to be touched. */
+export function outcomeStart(
+  index: number,
+  id: Id,
+  status: 'fulfilled' | 'rejected',
+  record: FetchRecord,
+): string {
+  const { httpStatus, attempts, startedMs, durationMs, hedged } = record;
+  const idText = typeof id === 'number' ? id : `"${id}"`;
+  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},${hedged ? '"hedged":true,' : ''}`;
+}
+
+/** More than `outcomeStart` writes. */
+const START_BYTES = 512;
+/** What `outcomeStart` writes, and the key behind it. */
+const LINE_START =
+  /^\{"index":(?<index>\d+),"id":(?<id>\d+|"[A-Za-z0-9._~-]+"),"status":"(?<status>fulfilled|rejected)","httpStatus":(?<httpStatus>\d+|null),"attempts":(?<attempts>\d+),"startedMs":(?<startedMs>\d+|null),"durationMs":(?<durationMs>\d+|null),(?<hedged>"hedged":true,)?"(?<key>value|reason)":/;
+const KEYS = { fulfilled: 'value', rejected: 'reason' } as const;
+
+function parseLine(line: Buffer): OutcomeLine | undefined {
+  const start = LINE_START.exec(line.toString('latin1', 0, START_BYTES));
+  const { index, id, status, httpStatus, attempts, startedMs, durationMs, hedged, key } = start?.groups ?? {};
+  if (!start || KEYS[status as keyof typeof KEYS] !== key || line.at(-1) !== BRACE) return undefined;
+  const reason =
+    key === 'reason' ? parseReason(line.toString('utf8', start[0].length, line.length - 1)) : undefined;
+  if (key === 'reason' && !reason) return undefined;
+  return {
+    index: Number(index),
+    // A string of its own: a piece of the line's start would keep all of that in memory.
+    id: JSON.parse(id as string),
+    record: {
+      httpStatus: JSON.parse(httpStatus as string),
+      attempts: Number(attempts),
+      startedMs: JSON.parse(startedMs as string),
+      durationMs: JSON.parse(durationMs as string),
+      ...(hedged && { hedged: true }),
+    },
+    reason,
+    line,
+  };
+}
+
+function parseReason(text: string): Reason | undefined {
+  try {
+    const reason = JSON.parse(text);
+    const isReason =
+      typeof reason.code === 'string' &&
+      typeof reason.message === 'string' &&
+      typeof reason.retryable === 'boolean';
+    // Older documents have longer messages.
+    return isReason ? { ...reason, message: keptText(reason.message) } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function notAsWritten(location: string, index: number): RunConflictError {
+  return new RunConflictError(`${location} is not as it was written: its outcome ${index} cannot be read`);
+}

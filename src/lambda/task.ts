@@ -1,0 +1,24 @@
+import type { Context } from 'aws-lambda';
+import { systemClock } from '../base/clock.ts';
+import { endInTime } from '../base/time-limit.ts';
+import { createS3Client } from '../store/s3.ts';
+import { readConfig } from './config.ts';
+
+/** All of Lambda's context that a task uses. */
+export type TaskContext = Pick<Context, 'getRemainingTimeInMillis'>;
+
+/**
+ * What the tasks of the state machine work with: the settings, what stores are made of, and `endInTime`, for the time
+ * of this invocation. Throws ConfigError where the environment is wrong.
+ */
+export function openTask(context: TaskContext) {
+  const config = readConfig(process.env);
+  return {
+    config,
+    s3: { client: createS3Client(), bucket: config.resultsBucket, prefix: config.resultsPrefix },
+    endInTime<T>(failure: string, work: (outOfTime: AbortSignal) => Promise<T>): Promise<T> {
+      const remainingMs = context.getRemainingTimeInMillis();
+      return endInTime(failure, { remainingMs }, { clock: systemClock }, work);
+    },
+  };
+}

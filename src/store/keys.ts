@@ -1,0 +1,29 @@
+import type { ObjectsOptions } from './objects.ts';
+
+/** What a store of runs is made of. */
+export interface StoreOptions extends ObjectsOptions {
+  /** What every key starts with. */
+  readonly prefix: string;
+}
+
+/** The keys of all that is kept of a run. No run id holds a slash: what stands in folders is no document's. */
+export interface RunKeys {
+  readonly document: string;
+  /** Of the outcomes that are an object by themselves. */
+  readonly outcomes: string;
+  /** Of the parts of a run, one a line. */
+  readonly plan: string;
+  readonly runManifest: string;
+  /** What the keys start with under which Step Functions writes what it has to say of the parts. */
+  readonly mapResultsPrefix: string;
+}
+
+export function keysOf(prefix: string, runId: string): RunKeys {
+  return {
+    document: `${prefix}${runId}.json`,
+    outcomes: `${prefix}${runId}.ndjson`,
+    plan: `${prefix}plans/${runId}.jsonl`,
+    runManifest: `${prefix}${runId}.manifest.json`,
+    mapResultsPrefix: `${prefix}map-results/${runId}`,
+  };
+}

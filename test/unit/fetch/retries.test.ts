@@ -1,0 +1,77 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { backoffMs, RetryBudget } from '../../../src/fetch/retries.ts';
+
+const ALMOST_ONE = 1 - Number.EPSILON / 2;
+
+describe('a backoff', () => {
+  test('its bound doubles from 100 ms on, to at most 5 s', () => {
+    const bounds = [1, 2, 3, 4, 5, 6, 7, 8, 100].map((failures) => backoffMs(failures, () => 1));
+    expect(bounds).toStrictEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+  });
+
+  test('jitter is full: it goes from nothing to the bound, evenly', () => {
+    expect(backoffMs(3, () => 0)).toBe(0);
+    expect(backoffMs(3, () => 0.5)).toBe(200);
+    expect(backoffMs(3, () => ALMOST_ONE)).toBeLessThan(400);
+  });
+});
+
+describe('a retry budget', () => {
+  test.each([
+    [0, 20, 10],
+    [4, 20, 10],
+    [5, 20, 11],
+    [100, 20, 30],
+    [99, 10, 19],
+    [1_000, 0, 10],
+    [100, 1_900, 1_910],
+    [10_000_000, 20, 2_000_010],
+  ])('for %i posts at %i per cent is %i retries', (requested, percent, expected) => {
+    const budget = new RetryBudget(requested, percent);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([expected, 0]);
+  });
+
+  test('gives so many and no more', () => {
+    const budget = new RetryBudget(5, 20);
+    const taken = Array.from({ length: 13 }, () => budget.take());
+    expect(taken).toStrictEqual([...Array(11).fill(true), false, false]);
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([0, 11]);
+  });
+
+  test('gives again what was put back', () => {
+    const budget = new RetryBudget(0, 20);
+    for (let i = 0; i < 10; i++) budget.take();
+    budget.putBack();
+    expect([budget.summary().retryBudgetLeft, budget.summary().retries]).toStrictEqual([1, 9]);
+    expect([budget.take(), budget.take()]).toStrictEqual([true, false]);
+  });
+
+  test('for any posts and share, never more are used than the share and ten', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(200),
+        fc.nat(200),
+        fc.array(fc.constantFrom('take', 'take', 'put back'), { maxLength: 500 }),
+        (requested, percent, steps) => {
+          const budget = new RetryBudget(requested, percent);
+          const total = budget.summary().retryBudgetLeft;
+          expect(total).toBeLessThanOrEqual((requested * percent) / 100 + 10);
+          let used = 0;
+          for (const step of steps) {
+            if (step === 'take') used += budget.take() ? 1 : 0;
+            else if (used > 0) {
+              budget.putBack();
+              used -= 1;
+            }
+            expect([budget.summary().retries, budget.summary().retryBudgetLeft]).toStrictEqual([
+              used,
+              total - used,
+            ]);
+          }
+          expect(budget.summary().retryBudgetLeft).toBeGreaterThanOrEqual(0);
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,161 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
+import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { StoreError } from '../../../src/base/errors.ts';
+import { createRunStore, type RunStore } from '../../../src/store/run-store.ts';
+import { createS3Client } from '../../../src/store/s3.ts';
+import { eventually } from '../../support/eventually.ts';
+import { type MisbehavingS3, type S3Operation, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
+
+export const MIB = 1024 ** 2;
+export const bucket = 'results';
+export const FOREVER: Promise<never> = new Promise(() => {});
+export const never = (): AbortSignal => new AbortController().signal;
+
+type Client = ReturnType<typeof createS3Client>;
+
+/** S3 for the tests of a file, and for each test a client and a store of its own before it. */
+export interface StoreWorld {
+  /** The store behind `s3`. */
+  readonly real: S3Store;
+  readonly s3: MisbehavingS3;
+  /** Of `s3`, with a quota of retries of its own: one would not do for all tests. */
+  readonly client: Client;
+  /** Its documents have the prefix `runs/`. */
+  readonly store: RunStore;
+  clientAt(endpoint: string): Client;
+  storeAt(endpoint: string): RunStore;
+  newRunId(): string;
+  /** Puts an object there behind the back of the store under test. */
+  put(key: string, body: string | Buffer): Promise<void>;
+  /** What stands there; undefined where nothing does. */
+  stored(key: string): Promise<Buffer | undefined>;
+  /** How often each operation was asked for. */
+  counts(): Partial<Record<S3Operation, number>>;
+}
+
+/** To be called once in a file, outside of its tests. */
+export function storeWorld(): StoreWorld {
+  let real: S3Store;
+  let s3: MisbehavingS3;
+  let client: Client;
+  let store: RunStore;
+  let runs = 0;
+  const clients: Client[] = [];
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => {
+    warnings.push(warning);
+  };
+  const clientAt = (endpoint: string): Client => {
+    const opened = createS3Client({
+      endpoint,
+      region: 'us-east-1',
+      credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
+    });
+    clients.push(opened);
+    return opened;
+  };
+  const storeOf = (of: Client): RunStore => createRunStore({ client: of, bucket, prefix: 'runs/' });
+  const urlOf = (key: string): string =>
+    `${real.endpoint}/${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`;
+
+  beforeAll(async () => {
+    process.on('warning', onWarning);
+    real = await startS3Store({ buckets: [bucket] });
+    s3 = await startMisbehavingS3(real.endpoint);
+  });
+  beforeEach(() => {
+    client = clientAt(s3.endpoint);
+    store = storeOf(client);
+    // The SDK backs off with full jitter: with nothing to wait for, tests take no time.
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+    for (const opened of clients.splice(0)) opened.destroy();
+    s3.behave();
+    await eventually(() => real.openUploads() === 0);
+  });
+  afterAll(async () => {
+    await s3.stop();
+    await real.close();
+    process.off('warning', onWarning);
+    expect(warnings).toStrictEqual([]);
+  });
+
+  return {
+    get real() {
+      return real;
+    },
+    get s3() {
+      return s3;
+    },
+    get client() {
+      return client;
+    },
+    get store() {
+      return store;
+    },
+    clientAt,
+    storeAt: (endpoint) => storeOf(clientAt(endpoint)),
+    newRunId: () => `run-${++runs}`,
+    async put(key, body) {
+      const response = await fetch(urlOf(key), { method: 'PUT', body: new Uint8Array(Buffer.from(body)) });
+      expect(response.status).toBe(200);
+    },
+    async stored(key) {
+      const response = await fetch(urlOf(key));
+      const body = Buffer.from(await response.arrayBuffer());
+      return response.ok ? body : undefined;
+    },
+    counts() {
+      const found: Record<string, number> = {};
+      for (const asked of s3.operations) {
+        const [operation = ''] = asked.split(' ');
+        found[operation] = (found[operation] ?? 0) + 1;
+      }
+      return found;
+    },
+  };
+}
+
+export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  const [settled] = await Promise.allSettled([promise]);
+  return settled.status === 'rejected' ? settled.reason : expect.fail('It was not rejected');
+}
+
+/** A StoreError, as plain values. */
+export async function storeErrorOf(promise: Promise<unknown>) {
+  const error = await rejectionOf(promise);
+  if (!(error instanceof StoreError)) throw error;
+  return { code: error.code, message: error.message };
+}
+
+/** What `storeErrorOf` resolves with for the document of a run. */
+export const failure = (runId: string, verb: 'read' | 'written', why: string) => ({
+  code: 'STORE_FAILED',
+  message: `s3://results/runs/${runId}.json could not be ${verb}: ${why}`,
+});
+
+/** Chunks of random bytes, and whether their source has ended. */
+export function source(...sizes: readonly number[]) {
+  const chunks = sizes.map((size) => randomBytes(size));
+  const state = { ended: false, taken: 0 };
+  const iterate = async function* (): AsyncGenerator<Buffer> {
+    try {
+      for (const chunk of chunks) {
+        state.taken += 1;
+        yield chunk;
+      }
+    } finally {
+      state.ended = true;
+    }
+  };
+  return { chunks: iterate(), bytes: Buffer.concat(chunks), state };
+}
+
+export const sha256 = (bytes: Buffer | undefined): string =>
+  createHash('sha256')
+    .update(bytes ?? 'nothing')
+    .digest('hex');
