@@ -46,7 +46,7 @@ export async function runAndShow(invocation: Invocation, { what, title, json }: 
   const { location, replayed } = storedRun(await invokeLocal(invocation), print);
   const document = readFileSync(fileOf(location), 'utf8');
   if (json) process.stdout.write(document);
-  else await show({ location, replayed, document, what });
+  else await show({ location, replayed, document, what, functionName: invocation.functionName });
 }
 
 /** Where the run is stored, once a reply says so; an HTTP response is printed on the way. */
@@ -72,9 +72,10 @@ interface StoredDocument {
   readonly replayed: boolean;
   readonly document: string;
   readonly what: string;
+  readonly functionName: Invocation['functionName'];
 }
 
-async function show({ location, replayed, document, what }: StoredDocument): Promise<void> {
+async function show({ location, replayed, document, what, functionName }: StoredDocument): Promise<void> {
   // The function's own tests hold a document to its schema.
   const run: RunReport & { readonly results?: readonly Outcome[] } = JSON.parse(document);
   const results = run.outcomes ? await readOutcomes(run.outcomes) : (run.results ?? []);
@@ -87,7 +88,8 @@ async function show({ location, replayed, document, what }: StoredDocument): Pro
     const lines = run.outcomes ? readFileSync(fileOf(run.outcomes.location), 'utf8') : '';
     console.log(`\n${lines}${document.trimEnd()}`);
   }
-  if (run.errors.retryableIds.length > 0)
+  // The runs of `api` are apart from those of `fetch`, which redrives.
+  if (run.errors.retryableIds.length > 0 && functionName === 'fetch')
     console.log(`\nFetch again what another try may bring: npm run redrive -- ${run.run.id}`);
   console.log(`\n${describeOthers(what)}`);
 }

@@ -1,15 +1,27 @@
-import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { VARIABLES } from '../../src/lambda/config.ts';
 import { showProgress } from '../commands/progress.ts';
 import { quiet, useStore } from './environment.ts';
+import {
+  type Environments,
+  listOf,
+  mistakesInEnvironments,
+  mistakesInValues,
+  type Values,
+} from './params.ts';
 import { localBucket, parameterDirectory, storeDirectory } from './places.ts';
 
 /** What this plugin uses of the Serverless Framework. */
 interface Serverless {
   readonly serviceDir: string;
-  readonly processedInput: { readonly commands: readonly string[] };
+  readonly processedInput: {
+    readonly commands: readonly string[];
+    readonly options: { readonly param?: readonly string[] };
+  };
+  readonly configurationInput: {
+    readonly params: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  };
   readonly classes: { readonly Error: new (message: string, code: string) => Error };
   readonly service: {
     readonly provider: { readonly environment?: Environment };
@@ -18,15 +30,19 @@ interface Serverless {
   };
   getProvider(name: 'aws'): { getStage(): string };
 }
+interface VariableSource {
+  resolve(request: { readonly params: readonly unknown[] }): { readonly value: unknown };
+}
 type Environment = Record<string, unknown>;
 
 /** The functions' settings, which the user's own environment may change for a local run. */
 const settings = Object.values(VARIABLES).map(({ name }) => name);
 
 /**
- * A Serverless plugin: for the stage `local`, `invoke local` and `offline` find the function built, the posts
- * API (unless `POST_URL` names another), an S3-compatible store and, where `POST_HEADERS_PARAMETER` names one, a
- * store of parameters running, and its environment pointing there.
+ * A Serverless plugin. `package` and `deploy` find the function built, of the sources as they are, and stop where a
+ * parameter is none or has a value that the functions or the stack would refuse. For the stage `local`, `invoke local`
+ * and `offline` find the function built, the posts API (unless `POST_URL` names another), an S3-compatible store and,
+ * where `POST_HEADERS_PARAMETER` names one, a store of parameters running, and its environment pointing there.
  */
 export default class LocalWorld {
   readonly #serverless: Serverless;
@@ -40,16 +56,29 @@ export default class LocalWorld {
     'before:offline:start:end': () => this.#world.disposeAsync(),
   };
 
+  /** Sources of variables for what `--param` gives as text: `${strToNumber(3)}`, `${strToList(a,b)}`. */
+  readonly configurationVariablesSources = {
+    strToNumber: sourceOf((text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : text)),
+    strToList: sourceOf(listOf),
+  };
+
   constructor(serverless: Serverless) {
     this.#serverless = serverless;
+    // The framework would say where a value does not fit, and not whose value it is.
+    if (this.#isPackaging()) this.#refuse(mistakesInValues(this.#valuesOfParams()));
   }
 
   async #start(): Promise<void> {
     const [command, subcommand] = this.#serverless.processedInput.commands;
+    this.#dropEmptyVariables();
+    if (this.#isPackaging()) {
+      this.#refuse(mistakesInEnvironments(this.#environments()));
+      await this.#build();
+    }
     const runsHere = command === 'offline' || (command === 'invoke' && subcommand === 'local');
     if (!runsHere || this.#serverless.getProvider('aws').getStage() !== 'local') return;
 
-    this.#buildIfStale();
+    await this.#buildIfStale();
     try {
       await this.#startServers();
     } catch (error) {
@@ -58,18 +87,70 @@ export default class LocalWorld {
     }
   }
 
-  #buildIfStale(): void {
+  /** A parameter without a value leaves its variable unset: src/ says what that means. */
+  #dropEmptyVariables(): void {
+    for (const environment of [this.#serverless.service.provider, ...this.#functions()].map(
+      (it) => it.environment,
+    )) {
+      for (const [name, value] of Object.entries(environment ?? {}))
+        if (value === '') delete environment?.[name];
+    }
+  }
+
+  #functions(): { environment?: Environment }[] {
+    const { service } = this.#serverless;
+    return service.getAllFunctions().map((name) => service.getFunction(name));
+  }
+
+  #isPackaging(): boolean {
+    const [command, subcommand] = this.#serverless.processedInput.commands;
+    return command === 'package' || (command === 'deploy' && subcommand !== 'list');
+  }
+
+  #refuse(mistakes: readonly string[]): void {
+    if (mistakes.length > 0) throw new this.#serverless.classes.Error(mistakes.join('\n'), 'BAD_PARAMS');
+  }
+
+  /** The values of the parameters that have one. */
+  #valuesOfParams(): Values {
+    const { configurationInput, processedInput } = this.#serverless;
+    const { params } = configurationInput;
+    const given = (processedInput.options.param ?? []).map((text) => {
+      const [name = '', ...value] = text.split('=');
+      return [name, value.join('=').trimEnd()];
+    });
+    const stage = this.#serverless.getProvider('aws').getStage();
+    const values = { ...params.default, ...params[stage], ...Object.fromEntries(given) };
+    const texts = Object.entries(values).map(([name, value]) => [name, String(value)]);
+    // A variable of the framework's is not filled in yet.
+    return Object.fromEntries(texts.filter(([, text]) => text !== '' && !text?.includes('${')));
+  }
+
+  #environments(): Environments {
+    const { service } = this.#serverless;
+    const environments = service
+      .getAllFunctions()
+      .map((name) => [name, { ...service.provider.environment, ...service.getFunction(name).environment }]);
+    return Object.fromEntries(environments);
+  }
+
+  async #buildIfStale(): Promise<void> {
     const { serviceDir } = this.#serverless;
     const builtMs = statSync(join(serviceDir, 'dist/handler.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
     const sources = readdirSync(join(serviceDir, 'src'), { recursive: true, encoding: 'utf8' });
-    if (sources.every((source) => statSync(join(serviceDir, 'src', source)).mtimeMs <= builtMs)) return;
-    // Its output goes to stderr: stdout is for the function's reply alone.
-    const { status } = spawnSync(process.execPath, ['scripts/build/build.ts'], {
-      cwd: serviceDir,
-      stdio: ['ignore', 2, 2],
-    });
-    if (status !== 0)
-      throw new this.#serverless.classes.Error('The function could not be built', 'BUILD_FAILED');
+    const isStale = sources.some((source) => statSync(join(serviceDir, 'src', source)).mtimeMs > builtMs);
+    if (isStale) await this.#build();
+  }
+
+  async #build(): Promise<void> {
+    // Loaded on demand: most commands build nothing.
+    const { buildFunction } = await import('../../scripts/build/build.ts');
+    try {
+      await buildFunction(join(this.#serverless.serviceDir, 'dist'));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : error;
+      throw new this.#serverless.classes.Error(`The function could not be built: ${reason}`, 'BUILD_FAILED');
+    }
   }
 
   async #startServers(): Promise<void> {
@@ -126,4 +207,9 @@ export default class LocalWorld {
     this.#world.defer(() => parameters.close());
     return parameters.endpoint;
   }
+}
+
+function sourceOf(parse: (text: string) => unknown): VariableSource {
+  // A text with commas comes as one parameter where it is that of a variable.
+  return { resolve: ({ params }) => ({ value: parse(params.join(',')) }) };
 }

@@ -2,25 +2,32 @@ import type { Finding, Properties, Template } from './template.ts';
 import { asText, at, findUnless, isObject, resourcesOf, targetOf } from './template.ts';
 
 interface ActionTarget {
-  /** What the resource of the action must look like, in the form that `asText` gives. */
+  /**
+   * What the resource of the action must look like, in the form that `asText` gives; the group `owner` is the logical
+   * id in it, if it is a resource of the template.
+   */
   readonly pattern: RegExp;
   readonly expected: string;
-  /** The resource type that `${LogicalId.Arn}` at its start must have. */
+  /** The type that the owner must have. */
   readonly type?: string;
-  /** What a resource that is not of the template may look like instead. */
-  readonly elsewhere?: RegExp;
   /** What a statement's Condition must say at least, under `StringEquals`: its keys, and what their values look like. */
   readonly onlyIf?: Readonly<Record<string, RegExp>>;
 }
 
+/** Of the template, or that exists, by its whole name: which one is the operator's word. */
+const BUCKET_ARN = /arn:\$\{AWS::Partition\}:s3:::(?:\$\{(?<owner>\w+)\}|[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/;
+const s3Bucket: ActionTarget = {
+  type: 'AWS::S3::Bucket',
+  pattern: new RegExp(`^${BUCKET_ARN.source}$`),
+  expected: 'the Arn of one bucket',
+};
 const s3Objects: ActionTarget = {
   type: 'AWS::S3::Bucket',
-  pattern: /^\$\{\w+\.Arn\}\/[^*?]+\/?(\*(\.[a-z]+)*)?$/,
+  pattern: new RegExp(`^${BUCKET_ARN.source}/[^*?]+/?(\\*(\\.[a-z]+)*)?$`),
   expected: 'the objects under a prefix of a bucket, <Arn>/<prefix>* or <Arn>/<prefix>*.<ending>',
 };
-/** A bucket that is not of the template, by its whole name: which one is the operator's word. */
-const OTHER_BUCKET = /^arn:\$\{AWS::Partition\}:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const OTHER_OBJECTS = new RegExp(`${OTHER_BUCKET.source.slice(0, -1)}/\\*$`);
+/** Those of manifests: all of a bucket that is not of the template. */
+const OTHER_OBJECTS = /^arn:\$\{AWS::Partition\}:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\/\*$/;
 const executions: ActionTarget = {
   pattern:
     /^arn:\$\{AWS::Partition\}:states:\$\{AWS::Region\}:\$\{AWS::AccountId\}:execution:\$\{\w+\.Name\}(\/\w+)?:\*$/,
@@ -40,11 +47,14 @@ const parameterKey: ActionTarget = {
 
 /** Every action that a role may have, with its narrowest resource: a new permission is looked at once, here. */
 const grantable: Readonly<Record<string, ActionTarget>> = {
-  's3:GetObject': { ...s3Objects, elsewhere: OTHER_OBJECTS },
+  's3:GetObject': {
+    ...s3Objects,
+    pattern: new RegExp(`${s3Objects.pattern.source}|${OTHER_OBJECTS.source}`),
+  },
   's3:PutObject': s3Objects,
   's3:AbortMultipartUpload': s3Objects,
   's3:ListMultipartUploadParts': s3Objects,
-  's3:ListBucket': { ...arnOf('AWS::S3::Bucket'), elsewhere: OTHER_BUCKET },
+  's3:ListBucket': s3Bucket,
   'logs:CreateLogStream': arnOf('AWS::Logs::LogGroup'),
   'logs:PutLogEvents': arnOf('AWS::Logs::LogGroup'),
   'sqs:SendMessage': arnOf('AWS::SQS::Queue'),
@@ -54,13 +64,16 @@ const grantable: Readonly<Record<string, ActionTarget>> = {
   },
   'kms:Decrypt': parameterKey,
   'lambda:InvokeFunction': arnOf('AWS::Lambda::Function'),
-  'states:StartExecution': { ...arnOf('AWS::StepFunctions::StateMachine'), pattern: /^\$\{\w+\}$/ },
+  'states:StartExecution': {
+    ...arnOf('AWS::StepFunctions::StateMachine'),
+    pattern: /^\$\{(?<owner>\w+)\}$/,
+  },
   'states:DescribeExecution': executions,
   'states:StopExecution': executions,
 };
 
 function arnOf(type: string): ActionTarget {
-  return { type, pattern: /^\$\{\w+\.Arn\}$/, expected: `the Arn of one ${type}` };
+  return { type, pattern: /^\$\{(?<owner>\w+)\.Arn\}$/, expected: `the Arn of one ${type}` };
 }
 
 /** What the role of a state machine needs for its log, all of it, or the deployment fails. */
@@ -99,6 +112,7 @@ export function checkAccess(template: Template): { findings: Finding[]; allowanc
     findings: [
       ...allowing.flatMap(({ place, statement }) => checkStatement(statement, place, template)),
       ...checkFailureDestinations(template),
+      ...checkStores(template),
       ...checkParameterReaders(template),
     ],
     allowances: allowing.flatMap(({ logicalId, statement: { Action, Resource } }) =>
@@ -136,6 +150,7 @@ function checkStatement(statement: Properties, place: string, template: Template
       return findUnless(value === undefined, `${place}.${key}`, 'a list of what is allowed', value);
     }),
     ...findUnless(!principals.includes('*'), `${place}.Principal`, 'a principal that is named', Principal),
+    ...(isTrust ? [] : checkService(statement, place)),
     ...actionsOf(Action).flatMap((action) => {
       if (isTrust)
         return findUnless(action === 'sts:AssumeRole', `${place}.Action`, 'sts:AssumeRole', action);
@@ -144,18 +159,26 @@ function checkStatement(statement: Properties, place: string, template: Template
   ];
 }
 
+/** A service acts for every account: what it may do to a resource of ours, it may do for one of ours alone. */
+function checkService({ Principal, Condition }: Properties, place: string): Finding[] {
+  const service = at(Principal, 'Service');
+  const source = at(Condition, 'ArnEquals', 'aws:SourceArn');
+  const isBound = service === undefined || /^\$\{\w+\.Arn\}$/.test(asText(source) ?? '');
+  return findUnless(isBound, `${place}.Condition.ArnEquals.aws:SourceArn`, 'the Arn of one source', source);
+}
+
 function checkGrant(action: string, statement: Properties, place: string, template: Template): Finding[] {
   const target = grantable[action];
   if (target === undefined) {
     const expected = `one of ${Object.keys(grantable).join(', ')} (or a new line in access-policies.ts)`;
     return findUnless(false, `${place}.Action`, expected, action);
   }
-  const { pattern, type, expected, elsewhere, onlyIf = {} } = target;
+  const { pattern, type, expected, onlyIf = {} } = target;
   const resources = [statement.Resource].flat();
   const isNarrow = (resource: unknown): boolean => {
-    const text = asText(resource) ?? '';
-    const owner = /^\$\{(\w+)/.exec(text)?.[1] ?? '';
-    return elsewhere?.test(text) || (pattern.test(text) && template.Resources[owner]?.Type === type);
+    const match = pattern.exec(asText(resource) ?? '');
+    const owner = match?.groups?.owner;
+    return match !== null && (owner === undefined || template.Resources[owner]?.Type === type);
   };
   return [
     ...resources.flatMap((resource) =>
@@ -178,6 +201,36 @@ function checkFailureDestinations(template: Template): Finding[] {
     const place = `${logicalId}.Properties.DestinationConfig.OnFailure.Destination`;
     const isWritable = may(roleId, 'sqs:SendMessage', template, isQueue);
     return findUnless(isWritable, place, `a queue that ${roleId} may write to`, destination);
+  });
+}
+
+/**
+ * A function keeps its runs in its bucket, under its prefix, and its role lets it do so. It reads manifests from other
+ * buckets alone: whoever may invoke it could otherwise have the results of others shown.
+ */
+function checkStores(template: Template): Finding[] {
+  return resourcesOf('AWS::Lambda::Function', template).flatMap(([logicalId, properties]) => {
+    const variables = at(properties, 'Environment', 'Variables');
+    const bucket = asText(at(variables, 'RESULTS_BUCKET'));
+    const bucketArn = `arn:\${AWS::Partition}:s3:::${bucket}/`;
+    const own = `${bucketArn}${asText(at(variables, 'RESULTS_PREFIX'))}`;
+    const roleId = roleOf(logicalId, template);
+    const mayWrite = may(roleId, 's3:PutObject', template, (resource) => resource.startsWith(own));
+    const place = `${logicalId}.Properties.Environment.Variables.RESULTS_BUCKET`;
+    return [
+      ...findUnless(mayWrite, place, `a bucket that ${roleId} may write to`, bucket),
+      ...statementsOf(template).flatMap(({ logicalId: ofRole, place, statement: { Action, Resource } }) => {
+        const actions = actionsOf(Action).filter((action) => /^s3:.*(Object|Upload)/.test(action));
+        if (ofRole !== roleId || actions.length === 0) return [];
+        const isOnlyRead = actions.every((action) => action === 's3:GetObject');
+        return [Resource].flat().flatMap((resource) => {
+          const text = asText(resource) ?? '';
+          const isOfManifests = isOnlyRead && !text.startsWith(bucketArn);
+          const expected = `what starts with ${own}`;
+          return findUnless(text.startsWith(own) || isOfManifests, `${place}.Resource`, expected, resource);
+        });
+      }),
+    ];
   });
 }
 

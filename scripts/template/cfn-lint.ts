@@ -6,8 +6,8 @@ import { findVirtualEnvironment } from '../virtual-environment.ts';
 const run = promisify(execFile);
 const projectDir = join(import.meta.dirname, '../..');
 
-/** What cfn-lint says about a place in a template; `rule` is its id, as in .cfnlintrc.yaml. */
-interface LintFinding {
+/** What a linter says about a place in a template; `rule` is its id, as in .cfnlintrc.yaml. */
+export interface LintFinding {
   readonly place: string;
   readonly rule: string;
   readonly message: string;

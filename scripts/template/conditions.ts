@@ -7,9 +7,13 @@ const dropped = Symbol('dropped');
  * branches of `Fn::If` that they rule out. What depends on a parameter stays as it is.
  */
 export function applyConditions(template: Template): Template {
-  const resources = Object.entries(template.Resources).filter(
-    ([, { Condition }]) => Condition === undefined || holds(template.Conditions?.[Condition]) !== false,
-  );
+  const resources = Object.entries(template.Resources).flatMap(([logicalId, resource]) => {
+    const { Condition, ...others } = resource;
+    if (Condition === undefined) return [[logicalId, resource]];
+    const isThere = holds(template.Conditions?.[Condition]);
+    if (isThere === false) return [];
+    return [[logicalId, isThere ? others : resource]];
+  });
   // What is dropped stands deeper than what a resource has to have.
   const Resources = apply(Object.fromEntries(resources), template) as Template['Resources'];
   return { ...template, Resources };

@@ -3,6 +3,24 @@ import { logDeliveryActions, may } from './access-policies.ts';
 import type { Finding, Properties, Template } from './template.ts';
 import { asText, at, findUnless, isObject, resourcesOf, targetOf } from './template.ts';
 
+/** How an invocation can fail that may well succeed the next time; each of our tasks is idempotent. */
+const passing = [
+  'Lambda.ClientExecutionTimeoutException',
+  'Lambda.ServiceException',
+  'Lambda.AWSLambdaException',
+  'Lambda.SdkClientException',
+  'Lambda.TooManyRequestsException',
+  'StoreError',
+];
+/** How a function can end without an answer, which it may do each time: to be tried again, but fewer times. */
+const unanswered = [
+  'Lambda.Unknown',
+  'Runtime.ExitError',
+  'Runtime.OutOfMemory',
+  'Sandbox.Timedout',
+  'States.Timeout',
+];
+
 /** Whether the role allows an action on a resource: on this one, or one with this end, from a `:` or `/` on. */
 type MayOn = (action: string, resource: string) => boolean;
 
@@ -84,8 +102,6 @@ function checkTask(
   // Else the state gives up on an invocation that goes on, and starts a second one beside it.
   const timeout = Number(template.Resources[targetOf(arn)]?.Properties?.Timeout ?? 0);
   const outlasts = Number(TimeoutSeconds ?? 0) > timeout;
-  const retriers = [Retry ?? []].flat();
-  const hasJitter = retriers.every((retrier) => at(retrier, 'JitterStrategy') === 'FULL');
   return [
     ...findUnless(
       isInvocable,
@@ -94,7 +110,25 @@ function checkTask(
       arn,
     ),
     ...findUnless(outlasts, `${place}.TimeoutSeconds`, `more than ${timeout} s`, TimeoutSeconds),
-    ...findUnless(retriers.length > 0 && hasJitter, `${place}.Retry`, 'retries with full jitter', Retry),
+    ...checkRetry([Retry ?? []].flat(), `${place}.Retry`),
+  ];
+}
+
+function checkRetry(retriers: readonly unknown[], place: string): Finding[] {
+  const hasJitter = retriers.every((retrier) => at(retrier, 'JitterStrategy') === 'FULL');
+  const timesOf = (error: string): number => {
+    // The first that knows the error is the one that counts.
+    const retrier = retriers.find((it) => [at(it, 'ErrorEquals')].flat().includes(error));
+    // 3 is the default.
+    return retrier === undefined ? 0 : Number(at(retrier, 'MaxAttempts') ?? 3);
+  };
+  const lost = [...passing, ...unanswered].filter((error) => timesOf(error) === 0);
+  const fewest = Math.min(...passing.map(timesOf));
+  const tooOften = unanswered.filter((error) => timesOf(error) >= fewest);
+  return [
+    ...findUnless(hasJitter, place, 'retries with full jitter', retriers),
+    ...findUnless(lost.length === 0, place, 'a retry of each error that may pass', lost),
+    ...findUnless(lost.length > 0 || tooOften.length === 0, place, `fewer than ${fewest} retries`, tooOften),
   ];
 }
 

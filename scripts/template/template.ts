@@ -2,6 +2,7 @@
 export interface Template {
   readonly Resources: Readonly<Record<string, Resource>>;
   readonly Conditions?: Readonly<Record<string, unknown>>;
+  readonly Outputs?: Readonly<Record<string, unknown>>;
 }
 
 interface Resource {
@@ -60,10 +61,20 @@ export function asText(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   const [name, argument] = intrinsic(value) ?? [];
   if (name === 'Ref' || name === 'Fn::GetAtt') return `\${${[argument].flat().join('.')}}`;
-  if (name === 'Fn::Sub' && typeof argument === 'string') return argument;
+  if (name === 'Fn::Sub') return substituted([argument].flat());
   if (name !== 'Fn::Join' || !Array.isArray(argument)) return undefined;
   const parts = Array.isArray(argument[1]) ? argument[1].map(asText) : splitText(argument[1]);
   return parts?.includes(undefined) ? undefined : parts?.join(String(argument[0]));
+}
+
+/** A text with its own variables filled in; those of the template stay. */
+function substituted([text, variables]: readonly unknown[]): string | undefined {
+  if (typeof text !== 'string') return undefined;
+  const values = Object.entries(isObject(variables) ? variables : {});
+  return values.reduce(
+    (filled, [name, value]) => filled.replaceAll(`\${${name}}`, () => asText(value) ?? ''),
+    text,
+  );
 }
 
 function splitText(value: unknown): (string | undefined)[] | undefined {

@@ -1,7 +1,6 @@
 import { cp, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildFunction } from '../../scripts/build/build.ts';
 import { logDeliveryActions } from '../../scripts/template/access-policies.ts';
 import { checkTemplate, packageStage } from '../../scripts/template/check-template.ts';
 import type { Template } from '../../scripts/template/template.ts';
@@ -21,7 +20,6 @@ export interface ServiceCopy extends AsyncDisposable {
 
 export async function copyService(): Promise<ServiceCopy> {
   const dir = await mkdtemp(join(tmpdir(), 'batch-fetcher-deploy-'));
-  await buildFunction(join(dir, 'dist'));
   await cp(join(projectDir, 'serverless.yml'), join(dir, 'serverless.yml'));
   for (const name of ['deploy', 'local', 'node_modules', 'package.json']) {
     await symlink(join(projectDir, name), join(dir, name));

@@ -236,8 +236,8 @@ test('what is taken as deployed is what serverless.yml says', () => {
     fetchMemoryMb: functions.fetch.memorySize,
     planMemoryMb: functions.plan.memorySize,
     concludeMemoryMb: functions.conclude.memorySize,
-    maxIds: functions.plan.environment.MAX_IDS,
-    writeReserveSeconds: functions.fetch.environment.WRITE_RESERVE_MS / 1_000,
+    maxIds: params.default.planMaxIds,
+    writeReserveSeconds: params.default.writeReserveMs / 1_000,
     documentsExpireAfterDays: params.default.documentsExpireAfterDays,
   }).toStrictEqual({
     concurrency: deployed.concurrency,
@@ -281,6 +281,6 @@ test('states, retries and events are those of the state machine', () => {
     deployed.retriesAround,
     deployed.retriesAround,
   ]);
-  // 2 + 2 × (5 + 3 × 10) + 4, and 2 + 2 × (5 + 3 × 6) + 6 + 4.
-  expect(historyEvents()).toStrictEqual({ part: 76, parent: 58 });
+  // 2 + 2 × (5 + 3 × 10) + 4, and 2 + 2 × (5 + 3 × 10) + 6 + 4.
+  expect(historyEvents()).toStrictEqual({ part: 76, parent: 82 });
 });

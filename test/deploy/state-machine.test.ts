@@ -89,6 +89,39 @@ const machineFaults: readonly Fault[] = [
     put: undefined,
     found: [`${task}.Retry`],
   },
+  ...[
+    'Lambda.ClientExecutionTimeoutException',
+    'Lambda.ServiceException',
+    'Lambda.AWSLambdaException',
+    'Lambda.SdkClientException',
+    'Lambda.TooManyRequestsException',
+    'StoreError',
+  ].map((error, i) => ({
+    fault: `an end of the task at its first ${error}`,
+    at: `${machine}.Definition.States.Plan.Retry.0.ErrorEquals.${i}`,
+    put: undefined,
+    found: [`${machine}.Definition.States.Plan.Retry`],
+  })),
+  ...['Lambda.Unknown', 'Runtime.ExitError', 'Runtime.OutOfMemory', 'Sandbox.Timedout', 'States.Timeout'].map(
+    (error, i) => ({
+      fault: `an end of the task at its first ${error}`,
+      at: `${machine}.Definition.States.Conclude.Retry.1.ErrorEquals.${i}`,
+      put: undefined,
+      found: [`${machine}.Definition.States.Conclude.Retry`],
+    }),
+  ),
+  {
+    fault: 'a retrier that does not retry',
+    at: `${task}.Retry.1.MaxAttempts`,
+    put: 0,
+    found: [`${task}.Retry`],
+  },
+  {
+    fault: 'a function out of memory, tried as often as one that is throttled',
+    at: `${task}.Retry.1.MaxAttempts`,
+    put: 8,
+    found: [`${task}.Retry`],
+  },
   {
     fault: 'a Map without a limit',
     at: `${map}.MaxConcurrencyPath`,
@@ -170,7 +203,10 @@ const machineFaults: readonly Fault[] = [
     fault: 'all of the bucket for manifests',
     at: 'ConcludeRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*.manifest.json` },
-    found: ['ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'],
+    found: [
+      'ConcludeLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET',
+      ...Array(2).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
+    ],
   },
 ];
 

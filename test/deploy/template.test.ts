@@ -11,6 +11,7 @@ let prod: Template;
 let dev: Template;
 let withHeaders: Template;
 
+const results = `arn:\${AWS::Partition}:s3:::\${ResultsBucket}`;
 const lists = `arn:\${AWS::Partition}:s3:::${everyParameter.manifestBucket}`;
 const headersArn = `arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter/batch-fetcher/post-headers`;
 
@@ -18,7 +19,9 @@ beforeAll(async () => {
   service = await copyService();
   prod = await service.packaged('prod');
   dev = await service.packaged('dev');
-  withHeaders = await service.packaged('prod', everyParameter, 'with-headers');
+  const { manifestBucket, tracing, postHeadersParameter, postHeadersKeyArn } = everyParameter;
+  const params = { manifestBucket, tracing, postHeadersParameter, postHeadersKeyArn };
+  withHeaders = await service.packaged('prod', params, 'with-headers');
 }, 120_000);
 
 afterAll(() => service[Symbol.asyncDispose]());
@@ -58,25 +61,25 @@ describe('the packaged service', () => {
 
   it('lets each role do what its function does, and only that', () => {
     expect(grants('FetchRole', prod)).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/*`,
-      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/*`,
+      `s3:ListBucket on ${results}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${FetchLogGroup.Arn}`,
       `sqs:SendMessage on \${FailedRuns.Arn}`,
     ]);
     expect(grants('ApiRole', prod)).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/*`,
-      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/api/*`,
+      `s3:ListBucket on ${results}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ApiLogGroup.Arn}`,
     ]);
     expect(grants('PlanRole', prod)).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on \${ResultsBucket.Arn}/runs/plans/*`,
-      `s3:ListBucket on \${ResultsBucket.Arn}`,
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/plans/*`,
+      `s3:ListBucket on ${results}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${PlanLogGroup.Arn}`,
     ]);
     expect(grants('ConcludeRole', prod)).toStrictEqual([
-      `s3:GetObject on \${ResultsBucket.Arn}/runs/*`,
-      `s3:ListBucket on \${ResultsBucket.Arn}`,
-      `s3:PutObject on \${ResultsBucket.Arn}/runs/*.manifest.json`,
+      `s3:GetObject on ${results}/runs/*`,
+      `s3:ListBucket on ${results}`,
+      `s3:PutObject on ${results}/runs/*.manifest.json`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ConcludeLogGroup.Arn}`,
     ]);
   });
@@ -86,8 +89,8 @@ describe('the packaged service', () => {
     const s3Objects = 's3:GetObject,s3:PutObject,s3:ListMultipartUploadParts,s3:AbortMultipartUpload';
     expect(grants('FetchAtScaleRole', prod).filter((grant) => !grant.startsWith('logs:'))).toStrictEqual([
       `lambda:InvokeFunction on ${functions.join(',')}`,
-      `s3:GetObject on \${ResultsBucket.Arn}/runs/plans/*`,
-      `${s3Objects} on \${ResultsBucket.Arn}/runs/map-results/*`,
+      `s3:GetObject on ${results}/runs/plans/*`,
+      `${s3Objects} on ${results}/runs/map-results/*`,
     ]);
   });
 
@@ -145,6 +148,8 @@ const bucket = 'ResultsBucket.Properties';
 const objects = 'FetchRole.Properties.Policies.0.PolicyDocument.Statement.0';
 const objectsFound = 'FetchRole.Properties.Policies[0].PolicyDocument.Statement[0]';
 
+const storeFound = 'FetchLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET';
+
 const faults: readonly Fault[] = [
   {
     fault: 'a required property that is AWS::NoValue',
@@ -152,6 +157,7 @@ const faults: readonly Fault[] = [
     put: { Ref: 'AWS::NoValue' },
     found: [
       'FetchLambdaFunction.Properties.Role',
+      storeFound,
       'FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination',
     ],
   },
@@ -164,19 +170,19 @@ const faults: readonly Fault[] = [
     fault: 'every resource of an action',
     at: `${objects}.Resource`,
     put: '*',
-    found: Array(3).fill(`${objectsFound}.Resource`),
+    found: [storeFound, ...Array(4).fill(`${objectsFound}.Resource`)],
   },
   {
     fault: 'the whole bucket instead of its prefix',
     at: `${objects}.Resource`,
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*` },
-    found: Array(3).fill(`${objectsFound}.Resource`),
+    found: [storeFound, ...Array(4).fill(`${objectsFound}.Resource`)],
   },
   {
     fault: 'the bucket where its objects belong',
     at: `${objects}.Resource`,
     put: { 'Fn::GetAtt': ['ResultsBucket', 'Arn'] },
-    found: Array(3).fill(`${objectsFound}.Resource`),
+    found: [storeFound, ...Array(4).fill(`${objectsFound}.Resource`)],
   },
   {
     fault: 'the resource of another service',
@@ -188,13 +194,13 @@ const faults: readonly Fault[] = [
     fault: 'an action with a wildcard',
     at: `${objects}.Action`,
     put: 's3:*',
-    found: [`${objectsFound}.Action`],
+    found: [storeFound, `${objectsFound}.Action`],
   },
   {
     fault: 'an action that nobody asked for',
     at: `${objects}.Action`,
     put: 's3:DeleteObject',
-    found: [`${objectsFound}.Action`],
+    found: [storeFound, `${objectsFound}.Action`],
   },
   {
     fault: 'everything but an action',
@@ -234,7 +240,7 @@ const faults: readonly Fault[] = [
   { fault: 'a bucket without encryption', at: `${bucket}.BucketEncryption`, put: undefined },
   {
     fault: 'a bucket that answers plain HTTP',
-    at: 'ResultsBucketPolicy',
+    at: 'ResultsBucketPolicy.Properties.PolicyDocument.Statement.0',
     put: undefined,
     found: ['ResultsBucket'],
   },

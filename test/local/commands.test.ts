@@ -33,7 +33,7 @@ async function invokeLocal(functionName: 'fetch' | 'api', event: string) {
   return { code, out, err };
 }
 
-/** The document of a run, which is then removed. */
+/** The document of a run, by its id, and its folder if it has one; it is then removed. */
 async function takeDocument(runId: string): Promise<{ results: { id: number; status: string }[] }> {
   const location = `s3://${localBucket}/runs/${runId}.json`;
   const document = JSON.parse(await readFile(fileOf(location), 'utf8'));
@@ -91,10 +91,10 @@ describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
     ]);
     const { location, replayed, ...document } = JSON.parse(body);
     expect([location, replayed]).toStrictEqual([
-      `s3://batch-fetcher-local/runs/${document.run.id}.json`,
+      `s3://batch-fetcher-local/runs/api/${document.run.id}.json`,
       false,
     ]);
-    expect(await takeDocument(document.run.id)).toStrictEqual(document);
+    expect(await takeDocument(`api/${document.run.id}`)).toStrictEqual(document);
   });
 
   // One of each further kind: every file of events/ runs through the handler in events.test.ts, in less time.
