@@ -101,7 +101,7 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
       code,
       firstIndex,
       requested: countIds(ids),
-      redrive: { ids, runId },
+      redrive: { ids, runId, part: part.part },
     },
     report: undefined,
   });

@@ -33,7 +33,7 @@ export interface FailedPart {
   readonly firstIndex: number;
   readonly requested: number;
   /** The event that has this part fetched. */
-  readonly redrive: Pick<Part, 'ids' | 'runId'>;
+  readonly redrive: Pick<Part, 'ids' | 'runId' | 'part'>;
 }
 
 /** What a run manifest says of a part. */

@@ -213,7 +213,7 @@ describe('an execution', () => {
     const { summary, parts } = manifestOf();
     expect(summary).toMatchObject({ requested: 100, fulfilled: 95, failed: 5, complete: false });
     const { redrive } = parts[7];
-    expect(redrive).toStrictEqual({ ids: [{ from: 36, to: 40 }], runId: `${runId}.part-000007` });
+    expect(redrive).toStrictEqual({ ids: [{ from: 36, to: 40 }], runId: `${runId}.part-000007`, part: 7 });
 
     const before = stub.requests();
     await expect(run({ redrive: runId }, undefined, 'another-execution')).resolves.toMatchObject({

@@ -172,7 +172,7 @@ describe('concluding a run', () => {
       code: 'NO_DOCUMENT',
       firstIndex: 10,
       requested: 10,
-      redrive: { ids: [{ from: 11, to: 20 }], runId: 'run.part-000001' },
+      redrive: { ids: [{ from: 11, to: 20 }], runId: 'run.part-000001', part: 1 },
     });
   });
 
