@@ -1,5 +1,6 @@
 import { badInput, TooLargeError } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
+import { isCount, isListOf, isRecordOf, isText } from '../base/shapes.ts';
 import { countIds, type Id, type IdList, type IdRange } from './ids.ts';
 
 const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
@@ -42,6 +43,16 @@ export function parseId(value: unknown, path: string): Id | IdRange {
   const from = parseInteger(value.from, `${path}.from`);
   return rangeOf(from, parseInteger(value.to, `${path}.to`), path, value);
 }
+
+/** Whether a value is an id, and no range. */
+export function isId(value: unknown): value is Id {
+  return isCount(value) || (isText(value) && NAME.test(value));
+}
+
+/** Whether a value is ids and ranges, as `parseIds` gives them. */
+export const isIdList = isListOf<IdList[number]>((value) => isId(value) || isRange(value));
+
+const isRange = isRecordOf<IdRange>({ from: isCount, to: isCount });
 
 /** Reads one id from text: all digits is a number, anything else a name. Throws BadInputError. */
 export function parsePlainId(text: string, path: string): Id {

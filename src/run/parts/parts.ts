@@ -1,6 +1,7 @@
-import { badInput } from '../../base/errors.ts';
+import { badInput, RunConflictError } from '../../base/errors.ts';
+import { isCount, isRecordOf, isText } from '../../base/shapes.ts';
 import { countIds, type IdList } from '../../batch/ids.ts';
-import { parseName } from '../../batch/parse-ids.ts';
+import { isIdList, parseName } from '../../batch/parse-ids.ts';
 
 /** A share of a run that is too large for one function: a run of its own, with a document of its own. */
 export interface Part {
@@ -69,10 +70,21 @@ export function partLine(part: Part): string {
   return `${JSON.stringify(part)}\n`;
 }
 
-/** The part of a line that `partLine` wrote; the line is not checked. */
-export function readPart(line: string): Part {
-  return JSON.parse(line) as Part;
+/** The part of a line that `partLine` wrote. Throws RunConflictError where the line is not of this part of the run. */
+export function readPart(line: string, runId: string, number: number): Part {
+  try {
+    const part: unknown = JSON.parse(line);
+    if (isPart(part) && part.part === number && part.runId === partRunId(runId, number)) return part;
+  } catch {}
+  throw noPlan(runId);
 }
+
+/** The error of what stands in the place of a plan. */
+export function noPlan(runId: string): RunConflictError {
+  return new RunConflictError(`What stands in the place of the plan of ${runId} is none`);
+}
+
+const isPart = isRecordOf<Part>({ part: isCount, runId: isText, firstIndex: isCount, ids: isIdList });
 
 /** Checks the run id of a part by its number. Throws BadInputError. */
 export function parsePartRunId(value: unknown, path: string, part: number): string {

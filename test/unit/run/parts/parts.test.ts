@@ -64,12 +64,12 @@ test('whatever the ids, none is lost or moved, no part is too large, and a line 
       const all = parts.flatMap((part) => [...eachId(part.ids)]);
       expect(all).toStrictEqual([...eachId(ids)]);
       let firstIndex = 0;
-      for (const part of parts) {
+      for (const [number, part] of parts.entries()) {
         expect(part.firstIndex).toBe(firstIndex);
         firstIndex += countIds(part.ids);
         // Each is full but for the last.
         expect(countIds(part.ids)).toBe(Math.min(partSize, all.length - part.firstIndex));
-        expect(readPart(partLine(part))).toStrictEqual(part);
+        expect(readPart(partLine(part), 'run', number)).toStrictEqual(part);
       }
     }),
     { numRuns: 50 },
