@@ -24,6 +24,9 @@ export const storeDirectory: string = join(import.meta.dirname, '../../.local/s3
 /** The bucket of the stage `local`. */
 export const localBucket = 'batch-fetcher-local';
 
+/** The bucket that the sample events have their manifests in. */
+const manifestBucket = 'batch-fetcher-lists';
+
 /** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
 const parameterDirectory = join(import.meta.dirname, '../../.local/parameters');
 
@@ -92,7 +95,7 @@ export default class LocalWorld {
     };
     own.POST_URL ??= await this.#startPosts();
 
-    // The buckets of serverless.yml alone: one that a user makes up is missing here as it would be on AWS.
+    // The buckets of serverless.yml, and that of the sample events' manifests: one that a user makes up is missing here as it would be on AWS.
     const functions = service.getAllFunctions().map((name) => service.getFunction(name));
     const environments = functions.map(({ environment }) => ({
       ...service.provider.environment,
@@ -108,7 +111,7 @@ export default class LocalWorld {
     // Those that the sample events name; what stands there already is the user's.
     cpSync(
       join(this.#serverless.serviceDir, 'events/manifests'),
-      join(storeDirectory, localBucket, 'manifests'),
+      join(storeDirectory, manifestBucket, 'manifests'),
       {
         recursive: true,
         force: false,
@@ -117,7 +120,7 @@ export default class LocalWorld {
     const { startS3Store } = await import('./s3.ts');
     const store = await startS3Store({
       directory: storeDirectory,
-      buckets: [...new Set(buckets.map(String))],
+      buckets: [...new Set([...buckets.map(String), manifestBucket])],
     });
     this.#world.defer(() => store.close());
     // Both commands hand these on. The user's own credentials have no business in a local run.

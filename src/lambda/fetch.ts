@@ -56,7 +56,7 @@ async function runForm(
     form.kind === 'ids'
       ? form.ids
       : await endInTime(`${form.location.url} could not be read`, timeOf(context), ports, (outOfTime) =>
-          loadIds(form.location, idSource, config.maxIds, outOfTime),
+          loadIds(form.location, idSource, config, outOfTime),
         );
   const batch = batchOf(ids, form.returnExceptions);
   return runBatch({ ...request, batch }, config, ports, timeOf(context));

@@ -1,10 +1,16 @@
-/**
- * The least text that is taken for the document of a run. `padding` is a field of the summary that no reader knows,
- * `total` what two such documents may differ in.
- */
+interface Stored {
+  /** The lines of the results, or where they are. @default no results */
+  readonly stored?: string;
+  /** How many outcomes are rejected. @default 0 */
+  readonly total?: number;
+  /** A field of the summary that no reader knows. @default '' */
+  readonly padding?: string;
+}
+
+/** The least text that is taken for the document of a run. */
 export function storedDocument(
   runId: string,
-  { padding = '', total = 0 }: { readonly padding?: string; readonly total?: number } = {},
+  { stored = '"results":[\n]', total = 0, padding = '' }: Stored = {},
 ): string {
   const run = {
     id: runId,
@@ -28,5 +34,5 @@ export function storedDocument(
     latencyMs: { p50: null, p90: null, p99: null, max: null },
     padding,
   };
-  return `{"version":1,\n"run":${JSON.stringify(run)},\n"results":[\n],\n"errors":${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
+  return `{"version":1,\n"run":${JSON.stringify(run)},\n${stored},\n"errors":${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
 }

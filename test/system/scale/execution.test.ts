@@ -38,7 +38,7 @@ let invocations: Map<string, number>;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-scale-'));
-  s3 = await startS3Store({ directory, buckets: [bucket] });
+  s3 = await startS3Store({ directory, buckets: [bucket, 'lists'] });
   stub = await startPostsStub({ latencyMs: () => 0 });
 });
 beforeEach(async () => {
@@ -163,8 +163,8 @@ describe('an execution', () => {
   });
 
   test('takes the ids of a manifest', async () => {
-    await writeFile(join(directory, bucket, 'ids.csv'), 'id\n7\n5\n99\n');
-    await run({ manifest: `s3://${bucket}/ids.csv`, partSize: 2 });
+    await writeFile(join(directory, 'lists', 'ids.csv'), 'id\n7\n5\n99\n');
+    await run({ manifest: 's3://lists/ids.csv', partSize: 2 });
     expect(idsIn(manifestOf())).toStrictEqual([7, 5, 99]);
   });
 
@@ -284,7 +284,8 @@ describe('an execution', () => {
 
   test.each([
     [{ ids: 'all' }, 'BadInputError'],
-    [{ manifest: 's3://results/none.csv' }, 'BadInputError'],
+    [{ manifest: 's3://lists/none.csv' }, 'BadInputError'],
+    [{ manifest: 's3://results/runs/payroll.json' }, 'BadInputError'],
   ])('of the input %j fails with %s', async (input, name) => {
     await expect(run(input)).rejects.toMatchObject({ name });
   });
