@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { endInTime } from '../base/time-limit.ts';
@@ -95,6 +96,7 @@ async function compose() {
     clock,
     random: Math.random,
     observer: createTelemetry(config),
+    newWriter: randomUUID,
   };
   return { config, ports, idSource: createIdSource(client) };
 }

@@ -413,6 +413,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       clock: systemClock,
       random: () => 0,
       observer: silentObserver,
+      newWriter: () => 'writer',
     },
     { remainingMs: 30_000 },
   );

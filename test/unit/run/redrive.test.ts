@@ -70,7 +70,13 @@ async function runFirst(
 }
 
 function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
-  return { origin: originOf(requestPost), clock, random: () => 0, observer: silentObserver };
+  return {
+    origin: originOf(requestPost),
+    clock,
+    random: () => 0,
+    observer: silentObserver,
+    newWriter: () => 'writer',
+  };
 }
 
 /** Redrives a run to its end, whichever that is; nothing of it is left then. */
