@@ -15,3 +15,6 @@ export const localBucket = 'batch-fetcher-local';
 export function fileOf(location: string): string {
   return join(storeDirectory, location.slice('s3://'.length));
 }
+
+/** The bucket that the sample events have their manifests in: none is read from that of the results. */
+export const manifestBucket = 'batch-fetcher-lists';

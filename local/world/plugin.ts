@@ -10,7 +10,7 @@ import {
   mistakesInValues,
   type Values,
 } from './params.ts';
-import { localBucket, parameterDirectory, storeDirectory } from './places.ts';
+import { manifestBucket, parameterDirectory, storeDirectory } from './places.ts';
 
 /** What this plugin uses of the Serverless Framework. */
 interface Serverless {
@@ -163,7 +163,7 @@ export default class LocalWorld {
     };
     own.POST_URL ??= await this.#startPosts();
 
-    // The buckets of serverless.yml alone: one that a user makes up is missing here as it would be on AWS.
+    // The buckets of serverless.yml, and that of the sample events' manifests: one that a user makes up is missing here as it would be on AWS.
     const functions = service.getAllFunctions().map((name) => service.getFunction(name));
     const environments = functions.map(({ environment }) => ({
       ...service.provider.environment,
@@ -178,11 +178,11 @@ export default class LocalWorld {
 
     // The sample events name these manifests. A file that is there already is the user's.
     const manifests = join(this.#serverless.serviceDir, 'events/manifests');
-    cpSync(manifests, join(storeDirectory, localBucket, 'manifests'), { recursive: true, force: false });
+    cpSync(manifests, join(storeDirectory, manifestBucket, 'manifests'), { recursive: true, force: false });
     const { startS3Store } = await import('./s3.ts');
     const store = await startS3Store({
       directory: storeDirectory,
-      buckets: [...new Set(buckets.map(String))],
+      buckets: [...new Set([...buckets.map(String), manifestBucket])],
     });
     this.#world.defer(() => store.close());
     // Both commands hand the environment on.

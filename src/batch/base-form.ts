@@ -2,7 +2,7 @@ import { BadInputError, badInput } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
 import { countIds, hashIds, type IdList } from './ids.ts';
 import { type ManifestLocation, parseManifestLocation } from './manifest/location.ts';
-import { parseIds, parseName } from './parse-ids.ts';
+import { parseEarlierRunId, parseIds, parseRunId } from './parse-ids.ts';
 
 /** What is to be fetched, checked. */
 export interface Batch {
@@ -38,6 +38,8 @@ export interface BaseFormOptions {
   readonly keys?: readonly string[];
   /** Checks the ids of the form. @default parseIds */
   readonly parseIds?: typeof parseIds;
+  /** Checks the run id that the form gives to its run. @default parseRunId */
+  readonly parseRunId?: typeof parseRunId;
   /** The ids of a form that has neither ids, manifest nor redrive. @default none: such a form is refused */
   readonly defaultIds?: IdList;
 }
@@ -54,7 +56,8 @@ export const FETCH_KEYS: readonly string[] = [...TARGET_KEYS, 'returnExceptions'
  * Throws BadInputError or TooLargeError, which name the place, what was expected and what came.
  */
 export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm {
-  const { place, maxIds, keys = FETCH_KEYS, parseIds: checkIds = parseIds, defaultIds } = options;
+  const { place, maxIds, keys = FETCH_KEYS, defaultIds } = options;
+  const { parseIds: checkIds = parseIds, parseRunId: checkRunId = parseRunId } = options;
   if (!isRecord(form)) throw badInput(place, 'an object with "ids", "manifest" or "redrive"', form);
   for (const [key, value] of Object.entries(form))
     if (!keys.includes(key))
@@ -70,12 +73,12 @@ export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm
   if (redrive !== undefined) {
     for (const [key, value] of Object.entries(form))
       if (key !== 'redrive') throw badInput(at(key), 'left out of a redrive', value);
-    const earlierRunId = parseName(redrive, at('redrive'));
+    const earlierRunId = parseEarlierRunId(redrive, at('redrive'));
     return { kind: 'redrive', earlierRunId, returnExceptions: true, runId: undefined };
   }
   if (typeof returnExceptions !== 'boolean')
     throw badInput(at('returnExceptions'), 'true or false', returnExceptions);
-  const rest = { returnExceptions, runId: runId === undefined ? undefined : parseName(runId, at('runId')) };
+  const rest = { returnExceptions, runId: runId === undefined ? undefined : checkRunId(runId, at('runId')) };
   if (manifest !== undefined)
     return { kind: 'manifest', location: parseManifestLocation(manifest, at('manifest')), ...rest };
   if (ids === undefined && defaultIds) return { kind: 'ids', ids: defaultIds, ...rest };

@@ -1,11 +1,18 @@
 import { badInput, TooLargeError } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
+import { isCount, isListOf, isRecordOf, isText } from '../base/shapes.ts';
 import { countIds, type Id, type IdList, type IdRange } from './ids.ts';
 
 const NAME = /^(?!\.{1,2}$)[A-Za-z0-9._~-]{1,128}$/;
 const NAME_EXPECTED = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const INTEGER_EXPECTED = `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
 const ID_EXPECTED = `${INTEGER_EXPECTED}, a range {"from", "to"}, or ${NAME_EXPECTED}`;
+/** The longest run id that leaves room for `.redrive-999` in a name: as many redrives as nobody will count. */
+export const MAX_RUN_ID_CHARS = 116;
+/** The names of what is kept of a run besides its document, of its parts, and of its redrives end so. */
+const DERIVED = /\.(?:manifest|progress|part-\d+|redrive-\d+)$/;
+/** Those among them that name no run. */
+const NO_RUN = /\.(?:manifest|progress)$/;
 /** The most pieces that `split` can be told to give, less one. */
 const MAX_PIECES = 2 ** 32 - 2;
 
@@ -37,15 +44,48 @@ export function parseId(value: unknown, path: string): Id | IdRange {
   return rangeOf(from, parseInteger(value.to, `${path}.to`), path, value);
 }
 
+/** Whether a value is an id, and no range. */
+export function isId(value: unknown): value is Id {
+  return isCount(value) || (isText(value) && NAME.test(value));
+}
+
+/** Whether a value is ids and ranges, as `parseIds` gives them. */
+export const isIdList = isListOf<IdList[number]>((value) => isId(value) || isRange(value));
+
+const isRange = isRecordOf<IdRange>({ from: isCount, to: isCount });
+
 /** Reads one id from text: all digits is a number, anything else a name. Throws BadInputError. */
 export function parsePlainId(text: string, path: string): Id {
   return /^\d+$/.test(text) ? parseDigits(text, path, text) : parseName(text, path);
 }
 
-/** Checks a run id, or a post id that is text. Throws BadInputError. */
+/** Checks a name: a run id of whatever kind, or a post id that is text. Throws BadInputError. */
 export function parseName(value: unknown, path: string): string {
   if (typeof value !== 'string' || !NAME.test(value)) throw badInput(path, NAME_EXPECTED, value);
   return value;
+}
+
+/**
+ * Checks a run id that a caller gives to a run: none that is derived from another one (`big.manifest`,
+ * `big.part-000001`, `big.redrive-1`), and one that others can be derived from. Throws BadInputError.
+ */
+export function parseRunId(value: unknown, path: string): string {
+  const runId = parseName(value, path);
+  if (runId.length > MAX_RUN_ID_CHARS || DERIVED.test(runId))
+    throw badInput(
+      path,
+      `at most ${MAX_RUN_ID_CHARS} characters that end in none of .manifest, .progress, .part-<digits> and .redrive-<digits>`,
+      runId,
+    );
+  return runId;
+}
+
+/** Checks the run id of a run that is there, which may be that of a part or of a redrive. Throws BadInputError. */
+export function parseEarlierRunId(value: unknown, path: string): string {
+  const runId = parseName(value, path);
+  if (NO_RUN.test(runId))
+    throw badInput(path, 'the id of a run, which ends neither in .manifest nor in .progress', runId);
+  return runId;
 }
 
 /** Neither looks at what is too long to be good, nor writes ranges out. */

@@ -2,6 +2,7 @@ import type { Id } from '../batch/ids.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
 import { ChunkWriter } from './chunk-writer.ts';
 import { type OutcomeLine, outcomeStart } from './outcome-line.ts';
+import { isErrorSummary, isOutcomeSummary, isOutcomesObject, isRunHead } from './report-shape.ts';
 import type { OutcomesObject, RunHead, RunReport } from './run-head.ts';
 import type { Tally } from './tally.ts';
 
@@ -55,13 +56,18 @@ export function documentWithout(report: RunReport & { readonly outcomes: Outcome
  * Undefined where they do not hold all of it (take more), or are no document's.
  */
 export function readReport(head: string, tail: string): RunReport | undefined {
-  const runEnd = [RESULTS_START, ERRORS_START].map((text) => head.indexOf(text)).find((at) => at >= 0);
+  const resultsStart = head.indexOf(RESULTS_START);
+  const runEnd = resultsStart < 0 ? head.indexOf(ERRORS_START) : resultsStart;
   const errorsStart = tail.lastIndexOf(ERRORS_START);
-  if (runEnd === undefined || errorsStart < 0) return undefined;
+  if (runEnd < 0 || errorsStart < 0) return undefined;
   try {
-    const { run, outcomes } = JSON.parse(`${head.slice(0, runEnd)}}`);
+    const { version, run, outcomes } = JSON.parse(`${head.slice(0, runEnd)}}`);
     const { errors, summary } = JSON.parse(`{"errors":${tail.slice(errorsStart + ERRORS_START.length)}`);
-    return run && errors && summary ? { run, ...(outcomes && { outcomes }), errors, summary } : undefined;
+    const hasOutcomes = resultsStart < 0 ? isOutcomesObject(outcomes) : outcomes === undefined;
+    const isReport = isRunHead(run) && isErrorSummary(errors) && isOutcomeSummary(summary);
+    return version === 1 && hasOutcomes && isReport
+      ? { run, ...(outcomes && { outcomes }), errors, summary }
+      : undefined;
   } catch {
     return undefined;
   }

@@ -30,7 +30,7 @@ interface Latency {
 }
 
 /** What the outcomes of a run add up to. */
-interface OutcomeSummary {
+export interface OutcomeSummary {
   /** ISO 8601. */
   readonly finishedAt: string;
   readonly durationMs: number;

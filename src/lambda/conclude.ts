@@ -1,6 +1,6 @@
 import { badInput } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
-import { parseName } from '../batch/parse-ids.ts';
+import { parseEarlierRunId } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
@@ -10,7 +10,7 @@ import { openTask, type TaskContext } from './task.ts';
 export async function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
   const { s3, endInTime } = openTask(context);
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
-  const runId = parseName(event.runId, 'runId');
+  const runId = parseEarlierRunId(event.runId, 'runId');
   const ports = { runs: createRunStore(s3), parts: createPlanStore(s3) };
   return endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
     conclude(runId, ports, outOfTime),

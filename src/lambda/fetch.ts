@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
 import { endInTime } from '../base/time-limit.ts';
@@ -56,7 +57,7 @@ async function runForm(
     form.kind === 'ids'
       ? form.ids
       : await endInTime(`${form.location.url} could not be read`, timeOf(context), ports, (outOfTime) =>
-          loadIds(form.location, idSource, config.maxIds, outOfTime),
+          loadIds(form.location, idSource, config, outOfTime),
         );
   const batch = batchOf(ids, form.returnExceptions);
   return runBatch({ ...request, batch }, config, ports, timeOf(context));
@@ -95,6 +96,7 @@ async function compose() {
     clock,
     random: Math.random,
     observer: createTelemetry(config),
+    newWriter: randomUUID,
   };
   return { config, ports, idSource: createIdSource(client) };
 }

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { isDeepStrictEqual } from 'node:util';
 import { follow } from '../base/abort.ts';
 import { StoreError } from '../base/errors.ts';
 import { countIds, eachId, type IdList } from '../batch/ids.ts';
@@ -20,6 +21,8 @@ import type { Run } from './replay.ts';
 export interface RunPorts extends FetchPorts {
   readonly store: RunStore;
   readonly observer: RunObserver;
+  /** A name for the run's writes that no other delivery has, not even one of the same request in the same millisecond. */
+  readonly newWriter: () => string;
 }
 
 /** How a run is done: how its posts are fetched, and how its document is written. */
@@ -95,15 +98,16 @@ export async function fetchAndStore(
     byteLength: heldBytes,
   });
   const outcomes = place(fetched, signal);
-  let ended: RunReport | undefined;
+  const ended: { report?: RunReport } = {};
   const report = (): RunReport => {
-    ended ??= endOf(run, tally, fetching, clock.now() - startMs);
-    return ended;
+    ended.report ??= endOf(run, tally, fetching, clock.now() - startMs);
+    return ended.report;
   };
   const location = store.location(run.id);
   try {
     const write = settings.output === 'json' ? writeWhole : writeApart;
-    const written = await write({ run, ids, outcomes, tally, report, signal, outOfTime }, store);
+    const writing = { run, ids, outcomes, tally, report, signal, outOfTime };
+    const written = await write(writing, ports);
     if (written) return { ...written, runId: run.id, location, replayed: false };
   } finally {
     // Whatever has ended the writing, nothing of the run goes on after it.
@@ -115,8 +119,12 @@ export async function fetchAndStore(
   const stored = await findStored();
   if (!stored) throw new StoreError(`${location} could not be written: another write ran into it`);
   // The document may be our own: S3 had stored it before its answer was lost and the SDK sent it again.
-  const isOwn = stored.run.requestId === run.requestId && stored.run.startedAt === run.startedAt;
-  return { ...stored, replayed: !isOwn };
+  return { ...stored, replayed: !saysTheSame(stored, ended.report) };
+}
+
+/** Whether a stored document says of its run what this one has ended with, to the millisecond of each figure. */
+function saysTheSame({ run, errors, summary }: RunReport, ours: RunReport | undefined): boolean {
+  return ours !== undefined && isDeepStrictEqual({ run, errors, summary }, JSON.parse(JSON.stringify(ours)));
 }
 
 function endOf(run: RunHead, tally: Tally, fetching: Fetching, durationMs: number): RunReport {
@@ -140,7 +148,7 @@ interface Writing {
 /** Writes one document, as its results come. Undefined where there is a document by then. */
 async function writeWhole(
   { run, ids, outcomes, tally, report, signal }: Writing,
-  store: RunStore,
+  { store }: RunPorts,
 ): Promise<RunReport | undefined> {
   const document = writeDocument(run, eachId(ids), outcomes, tally, report);
   return (await store.write(run.id, document, signal)) ? report() : undefined;
@@ -152,12 +160,11 @@ async function writeWhole(
  */
 async function writeApart(
   { run, ids, outcomes, tally, report, signal, outOfTime }: Writing,
-  store: RunStore,
+  { store, newWriter }: RunPorts,
 ): Promise<RunReport | undefined> {
   const unfinished = await store.findOutcomes(run.id, outOfTime);
-  const writer = `${run.requestId} ${run.startedAt}`;
   const lines = writeOutcomes(eachId(ids), outcomes, tally);
-  const object = await store.writeOutcomes(run.id, unfinished, writer, lines, signal);
+  const object = await store.writeOutcomes(run.id, unfinished, newWriter(), lines, signal);
   if (!object) return undefined;
   const whole = { ...report(), outcomes: object };
   const document = Readable.from([Buffer.from(documentWithout(whole))]);

@@ -30,13 +30,22 @@ export async function* redrivesOf(
   store: Pick<RunStore, 'find'>,
   signal: AbortSignal,
 ): AsyncGenerator<NamedRun, void, undefined> {
-  for (let id = nextRedriveId(runId); ; id = nextRedriveId(id)) {
+  let source = runId;
+  for (;;) {
+    const id = nextRedriveId(source);
     const redrive = await store.find(id, signal);
     if (!redrive) return;
-    if (redrive.run.idsSha256 !== stored.run.idsSha256)
-      throw new RunConflictError(`The runId ${id} names an earlier run of other ids`);
+    // Equal ids are no proof: any run may have them.
+    if (redrive.run.redriveOf !== source || redrive.run.idsSha256 !== stored.run.idsSha256)
+      throw noRedrive(id, source);
     yield { runId: id, stored: redrive };
+    source = id;
   }
+}
+
+/** The error of another run in the place of a redrive. */
+export function noRedrive(runId: string, source: string): RunConflictError {
+  return new RunConflictError(`The runId ${runId} names a run that is no redrive of ${source}`);
 }
 
 /** The outcomes of a stored run, in their order, wherever they are kept. Throws as `readOutcomeLines` and `stream` do. */

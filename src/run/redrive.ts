@@ -16,7 +16,14 @@ import {
   type RunTime,
 } from './fetch-and-store.ts';
 import { observeRun } from './observer.ts';
-import { type NamedRun, nextRedriveId, outcomesLocation, outcomesOf, redrivesOf } from './redrive-chain.ts';
+import {
+  type NamedRun,
+  nextRedriveId,
+  noRedrive,
+  outcomesLocation,
+  outcomesOf,
+  redrivesOf,
+} from './redrive-chain.ts';
 import { type Run, replayOf } from './replay.ts';
 import type { RunName } from './run-batch.ts';
 
@@ -88,7 +95,7 @@ export async function redriveBatch(
           toFetch: retryable,
           place: (fetched: FetchedPosts, signal: AbortSignal) =>
             placeAmong(outcomesOf(latest, store, signal), fetched),
-          findStored: () => findRedrive(run, store, outOfTime),
+          findStored: () => findRedrive(run.id, latest.runId, store, outOfTime),
         };
         // What is left when the time for fetching is over has yet to be copied.
         const writeReserveMs = settings.writeReserveMs + copyMs;
@@ -210,13 +217,13 @@ function isUnfetched(outcome: PromiseSettledResult<Post>): boolean {
 
 /** What the run that came first to this run id did. Rejects where it was no redrive of the same run. */
 async function findRedrive(
-  { id, redriveOf }: RunHead,
+  id: string,
+  source: string,
   store: RunStore,
   signal: AbortSignal,
 ): Promise<Run | undefined> {
   const stored = await store.find(id, signal);
   if (!stored) return undefined;
-  if (stored.run.redriveOf !== redriveOf)
-    throw new RunConflictError(`The runId ${id} names a run that is no redrive of ${redriveOf}`);
+  if (stored.run.redriveOf !== source) throw noRedrive(id, source);
   return replayOf(id, stored, store);
 }

@@ -22,7 +22,7 @@ interface Expected {
 }
 
 /** Where the sample events find their manifests, which stand in events/manifests/. */
-const manifestBucket = 'batch-fetcher-local';
+const manifestBucket = 'batch-fetcher-lists';
 
 const oneToHundred = Array.from({ length: 100 }, (_, i) => i + 1);
 
@@ -70,6 +70,9 @@ const idExpected =
   'an integer from 0 to 9007199254740991, a range {"from", "to"}, or 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 
+const runIdExpected =
+  'at most 116 characters that end in none of .manifest, .progress, .part-<digits> and .redrive-<digits>';
+
 const locationExpected =
   's3://bucket/key, with a key that ends in .json, .jsonl, .ndjson or .csv, or in one of these and .gz, and has at most 1024 bytes';
 
@@ -101,36 +104,44 @@ const bad: Readonly<Record<string, unknown>> = {
     },
   },
   'manifest-ending': badInput(
-    `Expected \`manifest\` to be ${locationExpected}, got "s3://batch-fetcher-local/manifests/posts.xlsx"`,
+    `Expected \`manifest\` to be ${locationExpected}, got "s3://batch-fetcher-lists/manifests/posts.xlsx"`,
   ),
   'manifest-https': badInput(
-    `Expected \`manifest\` to be ${locationExpected}, got "https://batch-fetcher-local.s3.amazonaws.com/manifests/posts.csv"`,
+    `Expected \`manifest\` to be ${locationExpected}, got "https://batch-fetcher-lists.s3.amazonaws.com/manifests/posts.csv"`,
   ),
   'manifest-and-ids': badInput(
     'Expected `event` to have one of ids, manifest, redrive, got ids and manifest',
   ),
   'manifest-missing': badInput(
-    'Expected `s3://batch-fetcher-local/manifests/nothing.csv` to be an object in S3, got nothing',
+    'Expected `s3://batch-fetcher-lists/manifests/nothing.csv` to be an object in S3, got nothing',
   ),
   'manifest-line': badInput(
-    `Expected \`s3://batch-fetcher-local/manifests/bad.csv line 3\` to be ${nameExpected}, got "3;An early train to Lisbon"`,
+    `Expected \`s3://batch-fetcher-lists/manifests/bad.csv line 3\` to be ${nameExpected}, got "3;An early train to Lisbon"`,
   ),
   'manifest-too-long': {
     thrown: {
       name: 'TooLargeError',
       code: 'TOO_LARGE',
       message:
-        'Expected `s3://batch-fetcher-local/manifests/long.jsonl` to hold at most 10000 ids (MAX_IDS), got more by line 2',
+        'Expected `s3://batch-fetcher-lists/manifests/long.jsonl` to hold at most 10000 ids (MAX_IDS), got more by line 2',
     },
   },
+  'manifest-results-bucket': badInput(
+    'Expected `s3://results/runs/payroll.json` to be in another bucket than the results, which no manifest is read from',
+  ),
   'redrive-run-id': badInput('Expected `runId` to be left out of a redrive, got "again"'),
   'http-api-query-manifest-missing': badRequest(
-    'Expected `s3://batch-fetcher-local/manifests/nothing.csv` to be an object in S3, got nothing',
+    'Expected `s3://batch-fetcher-lists/manifests/nothing.csv` to be an object in S3, got nothing',
   ),
   'key-unknown': badInput(
     'Expected `event` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"retries":3}',
   ),
   'return-exceptions-text': badInput('Expected `returnExceptions` to be true or false, got "false"'),
+  'run-id-manifest': badInput(`Expected \`runId\` to be ${runIdExpected}, got "posts-2026-11-23.manifest"`),
+  'run-id-part': badInput(`Expected \`runId\` to be ${runIdExpected}, got "posts-2026-11-23.part-000001"`),
+  'redrive-manifest': badInput(
+    'Expected `redrive` to be the id of a run, which ends neither in .manifest nor in .progress, got "big.manifest"',
+  ),
   'run-id-path': badInput(`Expected \`runId\` to be ${nameExpected}, got "../runs/1"`),
   'not-an-object': badInput(
     'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got an array of 3',
@@ -400,6 +411,7 @@ test('the schema refuses what is refused for its form', () => {
   expect(accepted.sort()).toStrictEqual([
     'manifest-line',
     'manifest-missing',
+    'manifest-results-bucket',
     'manifest-too-long',
     'range-reversed',
     'range-trillion',

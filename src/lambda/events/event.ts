@@ -3,8 +3,9 @@ import { badInput } from '../../base/errors.ts';
 import { isRecord } from '../../base/is-record.ts';
 import { type BaseForm, FETCH_KEYS, parseBaseForm } from '../../batch/base-form.ts';
 import type { IdList } from '../../batch/ids.ts';
-import { parseName } from '../../batch/parse-ids.ts';
+import { parseName, parseRunId } from '../../batch/parse-ids.ts';
 import type { RunName } from '../../run/run-batch.ts';
+import { parseDirectForm } from './direct-form.ts';
 import { type ApiRequest, idempotencyKey, parseApiForm, recognizeRequest } from './http-request.ts';
 
 /**
@@ -68,7 +69,7 @@ export function parseEvent(event: RecognizedEvent, settings: EventSettings, requ
 function readForm(event: RecognizedEvent, { maxIds, postIds }: EventSettings): BaseForm {
   switch (event.trigger) {
     case 'direct':
-      return parseBaseForm(event.form, { place: 'event', maxIds });
+      return parseDirectForm(event.form, maxIds);
     case 'schedule':
       return parseBaseForm(event.envelope.detail ?? {}, { place: 'detail', maxIds, defaultIds: postIds });
     case 'api':
@@ -92,5 +93,5 @@ function nameOf({ time, id }: Readonly<Record<'time' | 'id', unknown>>): string 
   const date = new Date(typeof time === 'string' ? time : Number.NaN);
   if (Number.isNaN(date.getTime())) throw badInput('time', 'an ISO 8601 time', time);
   const stamp = date.toISOString().replace(/[-:]|\.\d+/g, '');
-  return parseName(`${stamp}-${parseName(id, 'id')}`, 'id');
+  return parseRunId(`${stamp}-${parseName(id, 'id')}`, 'id');
 }

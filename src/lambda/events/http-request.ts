@@ -11,7 +11,7 @@ import {
 } from '../../base/errors.ts';
 import { isRecord } from '../../base/is-record.ts';
 import { type BaseForm, FETCH_KEYS, parseBaseForm } from '../../batch/base-form.ts';
-import { parseIdsText, parseName } from '../../batch/parse-ids.ts';
+import { parseIdsText, parseRunId } from '../../batch/parse-ids.ts';
 
 /** The HTTP events, by the shape that their replies must have. */
 export type ApiDialect = 'http-api' | 'rest-api' | 'alb' | 'alb-multi-value';
@@ -111,7 +111,7 @@ export function idempotencyKey(request: ApiRequest): string | undefined {
   const value = request.headers.get('idempotency-key');
   return value === undefined
     ? undefined
-    : parseName(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
+    : parseRunId(value.replace(/^"(.*)"$/, '$1'), 'headers.idempotency-key');
 }
 
 function parseQuery(query: ApiRequest['query'], maxIds: number): BaseForm {

@@ -1,7 +1,7 @@
 import { badInput } from '../../base/errors.ts';
 import { type BaseForm, parseBaseForm, TARGET_KEYS } from '../../batch/base-form.ts';
-import { parseName } from '../../batch/parse-ids.ts';
-import { MAX_RUN_ID_CHARS } from '../../run/parts/parts.ts';
+import { parseRunId } from '../../batch/parse-ids.ts';
+import { MAX_PLANNED_RUN_ID_CHARS } from '../../run/parts/parts.ts';
 import type { PlanRequest } from '../../run/parts/plan.ts';
 
 const KEYS: readonly string[] = [...TARGET_KEYS, 'runId', 'partSize'];
@@ -20,8 +20,8 @@ export function parsePlanInput(input: unknown, executionName: unknown, maxIds: n
   if (typeof partSize !== 'number' || !Number.isInteger(partSize) || partSize < 1 || partSize > MAX_PART_SIZE)
     throw badInput('partSize', `an integer from 1 to ${MAX_PART_SIZE}`, partSize);
   const [place, runId] = nameRun(form, executionName);
-  if (runId.length > MAX_RUN_ID_CHARS)
-    throw badInput(place, `at most ${MAX_RUN_ID_CHARS} characters long`, runId);
+  if (runId.length > MAX_PLANNED_RUN_ID_CHARS)
+    throw badInput(place, `at most ${MAX_PLANNED_RUN_ID_CHARS} characters long`, runId);
   return { form, partSize, runId };
 }
 
@@ -29,5 +29,5 @@ function nameRun(form: BaseForm, executionName: unknown): [place: string, runId:
   if (form.kind === 'redrive') return ['redrive', form.earlierRunId];
   if (form.runId !== undefined) return ['runId', form.runId];
   const place = 'the name of the execution';
-  return [place, parseName(executionName, place)];
+  return [place, parseRunId(executionName, place)];
 }

@@ -6,7 +6,7 @@ import type { PlanStore } from '../../store/plan-store.ts';
 import type { RunStore } from '../../store/run-store.ts';
 import { type NamedRun, redrivesOf } from '../redrive-chain.ts';
 import { Merger } from './merge.ts';
-import { type Part, readPart } from './parts.ts';
+import { noPlan, type Part, readPart } from './parts.ts';
 import {
   documentsOf,
   type FailedPart,
@@ -42,7 +42,8 @@ export const READS_IN_FLIGHT = 32;
  * accounted for. Of a part that was redriven, it has the latest document. A run manifest gives way to one that was made
  * of more documents; the same documents give the same text.
  *
- * Rejects with BadInputError where the run was not planned, and with StoreError where S3 fails.
+ * Rejects with BadInputError where the run was not planned, with RunConflictError where something else stands in the
+ * place of its plan or its run manifest, and with StoreError where S3 fails.
  */
 export async function conclude(
   runId: string,
@@ -54,17 +55,22 @@ export async function conclude(
   if (!lines) throw new BadInputError(`Expected the run ${runId} to have been planned`);
   const merger = new Merger();
   const entries: string[] = [];
-  const reports = gatherStream(lines, (line, _, signal) => lookAt(readPart(line), ports, signal), {
-    concurrency: READS_IN_FLIGHT,
-    window: 2 * READS_IN_FLIGHT,
-    signal,
-  });
+  const reports = gatherStream(
+    lines,
+    (line, part, signal) => lookAt(readPart(line, runId, part), ports, signal),
+    {
+      concurrency: READS_IN_FLIGHT,
+      window: 2 * READS_IN_FLIGHT,
+      signal,
+    },
+  );
   for await (const outcome of reports) {
     // A rejection ends the stream.
     const { entry, report } = (outcome as PromiseFulfilledResult<Ended>).value;
     entries.push(JSON.stringify(entry));
     merger.add(entry, report);
   }
+  if (entries.length === 0) throw noPlan(runId);
   const { bucket, plan: key, runManifest: runManifestKey } = parts.placeOf(runId);
   const location = `s3://${bucket}/${runManifestKey}`;
   const errors = merger.errors();
@@ -101,7 +107,7 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
       code,
       firstIndex,
       requested: countIds(ids),
-      redrive: { ids, runId },
+      redrive: { ids, runId, part: part.part },
     },
     report: undefined,
   });

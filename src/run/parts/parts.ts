@@ -1,4 +1,7 @@
+import { badInput, RunConflictError } from '../../base/errors.ts';
+import { isCount, isRecordOf, isText } from '../../base/shapes.ts';
 import { countIds, type IdList } from '../../batch/ids.ts';
+import { isIdList, parseName } from '../../batch/parse-ids.ts';
 
 /** A share of a run that is too large for one function: a run of its own, with a document of its own. */
 export interface Part {
@@ -15,8 +18,8 @@ export interface Part {
  * of a part, and its reply, which lists every id that is worth another try.
  */
 export const MAX_WRITTEN_BYTES = 200_000;
-/** The longest that leaves room for `.part-1000017.redrive-123` in a name of 128 characters. */
-export const MAX_RUN_ID_CHARS = 103;
+/** The longest run id that leaves room for `.part-1000017.redrive-999` in a name. */
+export const MAX_PLANNED_RUN_ID_CHARS = 103;
 /** Most parts of the size that was asked for: of no more than these, `part-000017` sorts as it counts. */
 export const MAX_PARTS = 1_000_000;
 
@@ -67,9 +70,28 @@ export function partLine(part: Part): string {
   return `${JSON.stringify(part)}\n`;
 }
 
-/** The part of a line that `partLine` wrote; the line is not checked. */
-export function readPart(line: string): Part {
-  return JSON.parse(line) as Part;
+/** The part of a line that `partLine` wrote. Throws RunConflictError where the line is not of this part of the run. */
+export function readPart(line: string, runId: string, number: number): Part {
+  try {
+    const part: unknown = JSON.parse(line);
+    if (isPart(part) && part.part === number && part.runId === partRunId(runId, number)) return part;
+  } catch {}
+  throw noPlan(runId);
+}
+
+/** The error of what stands in the place of a plan. */
+export function noPlan(runId: string): RunConflictError {
+  return new RunConflictError(`What stands in the place of the plan of ${runId} is none`);
+}
+
+const isPart = isRecordOf<Part>({ part: isCount, runId: isText, firstIndex: isCount, ids: isIdList });
+
+/** Checks the run id of a part by its number. Throws BadInputError. */
+export function parsePartRunId(value: unknown, path: string, part: number): string {
+  const ending = partRunId('', part);
+  if (typeof value !== 'string' || !value.endsWith(ending))
+    throw badInput(path, `the id of a run and ${ending}, as \`part\` says`, value);
+  return parseName(value, path);
 }
 
 function partRunId(runId: string, part: number): string {

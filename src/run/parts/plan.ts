@@ -54,7 +54,7 @@ const MAX_PARTS_IN_FLIGHT = 10_000;
 
 /**
  * Cuts a run into parts and writes them, unless they are there. Rejects with RunConflictError where this run id has
- * parts already that are not the same, with BadInputError where it is to have some and has none, and with StoreError
+ * parts already that are not the same, or something else in their place, with BadInputError where it is to have some and has none, and with StoreError
  * where S3 fails.
  */
 export async function plan(
@@ -64,13 +64,17 @@ export async function plan(
   signal: AbortSignal,
 ): Promise<Plan> {
   let lastLine = '';
+  let lastPart = -1;
   if (form.kind === 'redrive') {
     const lines = await store.readPlan(runId, signal);
     if (!lines)
       throw new BadInputError(
         `Expected \`redrive\` to name a run of parts, got "${runId}", of which there is no plan`,
       );
-    for await (const line of lines) lastLine = line;
+    for await (const line of lines) {
+      lastLine = line;
+      lastPart += 1;
+    }
   } else {
     const ids = form.kind === 'manifest' ? await readIds(form.location, signal) : form.ids;
     const minPartSize = Math.ceil(countIds(ids) / MAX_PARTS);
@@ -79,13 +83,14 @@ export async function plan(
     const lines = function* (): Generator<string, void, undefined> {
       for (const part of cutIntoParts(runId, ids, partSize)) {
         lastLine = partLine(part);
+        lastPart = part.part;
         yield lastLine;
       }
     };
     await store.writePlan(runId, lines, signal);
   }
   // The last part knows how many there are before it, and how many ids these have.
-  const last = readPart(lastLine);
+  const last = readPart(lastLine, runId, lastPart);
   const parts = last.part + 1;
   const { bucket, plan: key, mapResultsPrefix } = store.placeOf(runId);
   return {

@@ -1,4 +1,5 @@
 import { RunConflictError } from '../../base/errors.ts';
+import { isCount, isFlag, isListOf, isRecordOf, isText } from '../../base/shapes.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
 import { redriveNumber } from '../redrive-chain.ts';
@@ -33,7 +34,7 @@ export interface FailedPart {
   readonly firstIndex: number;
   readonly requested: number;
   /** The event that has this part fetched. */
-  readonly redrive: Pick<Part, 'ids' | 'runId'>;
+  readonly redrive: Pick<Part, 'ids' | 'runId' | 'part'>;
 }
 
 /** What a run manifest says of a part. */
@@ -117,8 +118,33 @@ export function documentsOf({ status, runId }: PartEntry): number {
  */
 export function parseEntries(text: string, runId: string): readonly PartEntry[] {
   try {
-    const { parts } = JSON.parse(text);
-    if (Array.isArray(parts)) return parts;
+    const { version, run, parts } = JSON.parse(text);
+    if (version === 1 && run.id === runId && isEntryList(parts)) return parts;
   } catch {}
   throw new RunConflictError(`What stands in the place of the manifest of ${runId} is none`);
 }
+
+/** What every entry has. */
+const entryShapes = { part: isCount, runId: isText, firstIndex: isCount, requested: isCount };
+
+const isStoredPart = isRecordOf<StoredPart>({
+  ...entryShapes,
+  status: (value) => value === 'stored',
+  key: isText,
+  etag: isText,
+  bytes: isCount,
+  fulfilled: isCount,
+  rejected: isCount,
+  retryable: isCount,
+  attempts: isCount,
+  complete: isFlag,
+});
+
+/** Its event is not read. */
+const isFailedPart = isRecordOf<Omit<FailedPart, 'redrive'>>({
+  ...entryShapes,
+  status: (value) => value === 'failed',
+  code: isText,
+});
+
+const isEntryList = isListOf<PartEntry>((value) => isStoredPart(value) || isFailedPart(value));

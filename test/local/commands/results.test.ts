@@ -10,6 +10,7 @@ import { localBucket, projectDirectory, storeDirectory } from '../../../local/wo
 import { startS3Store } from '../../../local/world/s3.ts';
 import { removeObject } from '../../support/local-objects.ts';
 import { runCommand } from '../../support/run-command.ts';
+import { storedDocument } from '../../support/stored-document.ts';
 
 const runs = join(storeDirectory, localBucket, 'runs');
 const id = `results-test-${process.pid}`;
@@ -26,7 +27,7 @@ function documentOf(runId: string, lines: readonly string[], location?: string):
   const stored = location
     ? `"outcomes":${JSON.stringify({ location, bytes: lines.join('\n').length + 1, etag: etags.get(location) })}`
     : `"results":[\n${lines.join(',\n')}\n]`;
-  return `{"version":1,\n"run":{"id":"${runId}"},\n${stored},\n"errors":{},\n"summary":{}}\n`;
+  return storedDocument(runId, { stored });
 }
 const etags = new Map<string, string>();
 
@@ -45,12 +46,21 @@ beforeAll(async () => {
   etags.set(location, response.headers.get('etag') ?? '');
   put(`${id}.part-000002.json`, documentOf(`${id}.part-000002`, lines, location));
   put(`${id}.part-000000.redrive-1.json`, documentOf(id, [fulfilled(0, 5), fulfilled(1, 6)]));
+  const counts = { bytes: 1, fulfilled: 1, rejected: 1, retryable: 0, attempts: 2, complete: true };
+  const stored = { status: 'stored', key: 'its key', etag: 'its ETag', requested: 2, ...counts };
   const parts = [
-    { runId: `${id}.part-000000.redrive-1`, status: 'stored', firstIndex: 0, requested: 2 },
-    { runId: `${id}.part-000001`, status: 'failed', firstIndex: 2, requested: 2 },
-    { runId: `${id}.part-000002`, status: 'stored', firstIndex: 4, requested: 2 },
+    { part: 0, runId: `${id}.part-000000.redrive-1`, firstIndex: 0, ...stored },
+    {
+      part: 1,
+      runId: `${id}.part-000001`,
+      status: 'failed',
+      code: 'NO_DOCUMENT',
+      firstIndex: 2,
+      requested: 2,
+    },
+    { part: 2, runId: `${id}.part-000002`, firstIndex: 4, ...stored },
   ];
-  put(`${id}.scaled.manifest.json`, JSON.stringify({ version: 1, parts }));
+  put(`${id}.scaled.manifest.json`, JSON.stringify({ version: 1, run: { id: `${id}.scaled` }, parts }));
 });
 afterAll(() => {
   const made = ['', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(

@@ -250,7 +250,14 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
       return { requestPost: attempts.of(requestPost), unsolicited };
     },
   };
-  const ports = { store, origin: observedOrigin, clock, random, observer: silentObserver };
+  const ports = {
+    store,
+    origin: observedOrigin,
+    clock,
+    random,
+    observer: silentObserver,
+    newWriter: () => 'writer',
+  };
   try {
     return await runBatch(request, settings, ports, { remainingMs });
   } finally {

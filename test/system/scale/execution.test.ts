@@ -38,7 +38,7 @@ let invocations: Map<string, number>;
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-scale-'));
-  s3 = await startS3Store({ directory, buckets: [bucket] });
+  s3 = await startS3Store({ directory, buckets: [bucket, 'lists'] });
   stub = await startPostsStub({ latencyMs: () => 0 });
 });
 beforeEach(async () => {
@@ -155,8 +155,8 @@ describe('an execution', () => {
   });
 
   test('takes the ids of a manifest', async () => {
-    await writeFile(join(directory, bucket, 'ids.csv'), 'id\n7\n5\n99\n');
-    await run({ manifest: `s3://${bucket}/ids.csv`, partSize: 2 });
+    await writeFile(join(directory, 'lists', 'ids.csv'), 'id\n7\n5\n99\n');
+    await run({ manifest: 's3://lists/ids.csv', partSize: 2 });
     expect(idsIn(manifestOf())).toStrictEqual([7, 5, 99]);
   });
 
@@ -205,7 +205,7 @@ describe('an execution', () => {
     const { summary, parts } = manifestOf();
     expect(summary).toMatchObject({ requested: 100, fulfilled: 95, failed: 5, complete: false });
     const { redrive } = parts[7];
-    expect(redrive).toStrictEqual({ ids: [{ from: 36, to: 40 }], runId: `${runId}.part-000007` });
+    expect(redrive).toStrictEqual({ ids: [{ from: 36, to: 40 }], runId: `${runId}.part-000007`, part: 7 });
 
     const before = stub.requests();
     await expect(run({ redrive: runId }, undefined, 'another-execution')).resolves.toMatchObject({
@@ -276,7 +276,8 @@ describe('an execution', () => {
 
   test.each([
     [{ ids: 'all' }, 'BadInputError'],
-    [{ manifest: 's3://results/none.csv' }, 'BadInputError'],
+    [{ manifest: 's3://lists/none.csv' }, 'BadInputError'],
+    [{ manifest: 's3://results/runs/payroll.json' }, 'BadInputError'],
   ])('of the input %j fails with %s', async (input, name) => {
     await expect(run(input)).rejects.toMatchObject({ name });
   });

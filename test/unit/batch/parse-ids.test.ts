@@ -2,7 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BadInputError, TooLargeError } from '../../../src/base/errors.ts';
 import type { IdList } from '../../../src/batch/ids.ts';
-import { parseId, parseIds, parseIdsText, parseName, parsePlainId } from '../../../src/batch/parse-ids.ts';
+import {
+  parseEarlierRunId,
+  parseId,
+  parseIds,
+  parseIdsText,
+  parseName,
+  parsePlainId,
+  parseRunId,
+} from '../../../src/batch/parse-ids.ts';
 
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const integerExpected = 'an integer from 0 to 9007199254740991';
@@ -192,4 +200,62 @@ test('a name is given back as it is, and refused with its place', () => {
     expect(() => parseName(value, 'runId')).toThrow(
       new BadInputError(`Expected \`runId\` to be ${nameExpected}, got ${got}`),
     );
+});
+
+describe('a run id of a caller', () => {
+  test.each([
+    'nightly-2026.11_23~',
+    'manifest',
+    'big.manifests',
+    'big.Manifest',
+    'big.manifest.2',
+    'big.part-',
+    'big.part-1a',
+    'part-000001',
+    'big.redrive-1x',
+    'redrive-1',
+    'x'.repeat(116),
+  ])('may be %s', (runId) => {
+    expect(parseRunId(runId, 'runId')).toBe(runId);
+  });
+
+  test.each([
+    'big.manifest',
+    '.manifest',
+    'big.progress',
+    'big.part-000001',
+    'big.part-1',
+    'big.redrive-1',
+    'big.redrive-007',
+    'big.part-000001.redrive-2',
+    'x'.repeat(117),
+    'x'.repeat(128),
+  ])('is none that is derived from one, and leaves room for these: %s', (runId) => {
+    const got = runId.length > 80 ? `${runId.slice(0, 80)}…` : runId;
+    expect(() => parseRunId(runId, 'body.runId')).toThrow(
+      new BadInputError(
+        `Expected \`body.runId\` to be at most 116 characters that end in none of .manifest, .progress, .part-<digits> and .redrive-<digits>, got "${got}"`,
+      ),
+    );
+  });
+
+  test.each([7, 'a/b', ''])('is a name: %j', (value) => {
+    expect(() => parseRunId(value, 'runId')).toThrow(
+      new BadInputError(`Expected \`runId\` to be ${nameExpected}, got ${JSON.stringify(value)}`),
+    );
+  });
+});
+
+test('the run id of a run that is there may be derived, but from no object that is no run', () => {
+  for (const runId of ['big', 'big.part-000001', 'big.part-000001.redrive-2', 'x'.repeat(128)])
+    expect(parseEarlierRunId(runId, 'redrive')).toBe(runId);
+  for (const runId of ['big.manifest', 'big.progress', 'big.redrive-1.manifest'])
+    expect(() => parseEarlierRunId(runId, 'redrive')).toThrow(
+      new BadInputError(
+        `Expected \`redrive\` to be the id of a run, which ends neither in .manifest nor in .progress, got "${runId}"`,
+      ),
+    );
+  expect(() => parseEarlierRunId('a/b', 'redrive')).toThrow(
+    new BadInputError(`Expected \`redrive\` to be ${nameExpected}, got "a/b"`),
+  );
 });

@@ -200,6 +200,83 @@ describe('readReport', () => {
     expect(readReport('', '')).toBeUndefined();
   });
 
+  describe('passes over what it does not know, and is undefined for', () => {
+    const errors = {
+      total: 1,
+      byCode: { TIMEOUT: 1 },
+      first: [{ index: 0, id: 'a', code: 'TIMEOUT', message: 'Late' }],
+      retryableIds: ['a', 7],
+    };
+    const summary = {
+      finishedAt: '2026-11-23T06:00:00.123Z',
+      durationMs: 123,
+      requested: 3,
+      fulfilled: 2,
+      rejected: 1,
+      attempts: 3,
+      complete: true,
+      latencyMs: { p50: 1, p90: 2, p99: 3, max: null },
+    };
+    const outcomes = { location: 's3://results/runs/x.ndjson', bytes: 3, etag: '"e"' };
+    const good: Stored = { version: 1, run: RUN, errors, summary };
+
+    interface Stored {
+      readonly version: unknown;
+      readonly run: unknown;
+      readonly results?: string;
+      readonly outcomes?: unknown;
+      readonly errors: unknown;
+      readonly summary: unknown;
+    }
+
+    function read({ version, run, results = '\n', outcomes, errors, summary }: Stored) {
+      const middle =
+        outcomes === undefined ? `"results":[${results}]` : `"outcomes":${JSON.stringify(outcomes)}`;
+      const text = `{"version":${JSON.stringify(version)},\n"run":${JSON.stringify(run)},\n${middle},\n"errors":${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
+      return readReport(text, text);
+    }
+
+    test('nothing, where all is as it should be', () => {
+      expect(read(good)).toStrictEqual({ run: RUN, errors, summary });
+      expect(read({ ...good, outcomes })).toStrictEqual({ run: RUN, outcomes, errors, summary });
+      const run = { ...RUN, redriveOf: 'x', later: 1 };
+      const more = { ...summary, throttledMs: 'long' };
+      expect(read({ ...good, run, summary: more })).toStrictEqual({ run, errors, summary: more });
+    });
+
+    test.each<[what: string, change: Partial<Stored>]>([
+      ['a later version', { version: 2 }],
+      ['a version that is text', { version: '1' }],
+      ['no run', { run: null }],
+      ['a run manifest', { run: { id: 'big', requested: 3, parts: 1, plan: 'runs/plans/big.jsonl' } }],
+      ...Object.keys(RUN).map((key): [string, Partial<Stored>] => [
+        `a run whose ${key} is none`,
+        { run: { ...RUN, [key]: [] } },
+      ]),
+      ['a redrive of nothing that has a name', { run: { ...RUN, redriveOf: 1 } }],
+      ['outcomes that are text', { outcomes: 's3://results/runs/x.ndjson' }],
+      ['outcomes without an ETag', { outcomes: { ...outcomes, etag: undefined } }],
+      ['outcomes of a negative size', { outcomes: { ...outcomes, bytes: -1 } }],
+      ...Object.keys(errors).map((key): [string, Partial<Stored>] => [
+        `errors whose ${key} is none`,
+        { errors: { ...errors, [key]: 'x' } },
+      ]),
+      ['a code that is no count', { errors: { ...errors, byCode: { TIMEOUT: '1' } } }],
+      ['errors in a list', { errors: [] }],
+      ['a first error without a message', { errors: { ...errors, first: [{ index: 0, id: 1, code: 'X' }] } }],
+      ['an id that is none', { errors: { ...errors, retryableIds: ['a/b'] } }],
+      ['an id that is a range', { errors: { ...errors, retryableIds: [{ from: 1, to: 2 }] } }],
+      ...Object.keys(summary).map((key): [string, Partial<Stored>] => [
+        `a summary whose ${key} is none`,
+        { summary: { ...summary, [key]: {} } },
+      ]),
+      ['no latency', { summary: { ...summary, latencyMs: null } }],
+      ['a latency that is text', { summary: { ...summary, latencyMs: { ...summary.latencyMs, p50: '1' } } }],
+    ])('%s', (_, change) => {
+      expect(read({ ...good, ...change })).toBeUndefined();
+    });
+  });
+
   test.each([
     ['other text', 'hello', 'world'],
     ['a document cut short', '{"version":1,\n"run":{},\n"results":[', '\n],\n"errors":{"total":0}'],

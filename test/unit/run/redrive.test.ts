@@ -70,7 +70,13 @@ async function runFirst(
 }
 
 function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
-  return { origin: originOf(requestPost), clock, random: () => 0, observer: silentObserver };
+  return {
+    origin: originOf(requestPost),
+    clock,
+    random: () => 0,
+    observer: silentObserver,
+    newWriter: () => 'writer',
+  };
 }
 
 /** Redrives a run to its end, whichever that is; nothing of it is left then. */
@@ -382,14 +388,23 @@ describe('nothing is fetched, and the error says why,', () => {
     expect(String(error)).toContain('Expected `run.id` to be 1 to 128 characters');
   });
 
-  test('where another run has the name of the redrive', async () => {
+  test.each<[what: string, change: (text: string) => string]>([
+    ['of the same ids', (text) => text],
+    [
+      'of other ids that says that it is one',
+      (text) => text.replace(/"idsSha256":"../, '"redriveOf":"run-1",$&zz'),
+    ],
+    [
+      'of the same ids that is a redrive of another one',
+      (text) => text.replace('"trigger"', '"redriveOf":"run-2",$&'),
+    ],
+  ])('where another run has the name of the redrive: one %s', async (_, change) => {
     const store = new MemoryStore();
     await runFirst(store, six, flaky);
-    const other = textOf(store, 'run-1').replace(/"idsSha256":"../, '"idsSha256":"zz');
-    store.documents.set('run-1.redrive-1', other);
+    store.documents.set('run-1.redrive-1', change(textOf(store, 'run-1')));
     const { error } = await errorOf('run-1', noFetch, { store });
     expect(error).toStrictEqual(
-      new RunConflictError('The runId run-1.redrive-1 names an earlier run of other ids'),
+      new RunConflictError('The runId run-1.redrive-1 names a run that is no redrive of run-1'),
     );
   });
 

@@ -132,6 +132,7 @@ describe('a batch', () => {
               clock: new FakeClock(),
               random: () => 0,
               observer: silentObserver,
+              newWriter: () => 'writer',
               origin: originOf(async (id) => {
                 most = Math.max(most, ++inFlight);
                 await scheduler.schedule(Promise.resolve(), `post ${id}`);
@@ -275,6 +276,10 @@ describe('a run whose document appears while it runs', () => {
     ['by another invocation', {}],
     ['by an earlier try of the same request', { requestId: 'request-1' }],
     ['by another that started in the same millisecond', { startedAt: '2026-11-23T06:00:00.000Z' }],
+    [
+      'by another delivery of the same request in the same millisecond',
+      { requestId: 'request-1', startedAt: '2026-11-23T06:00:00.000Z' },
+    ],
   ])('is replayed where it was written %s', async (_, more) => {
     const store = new MemoryStore();
     const document = earlierDocument(more);
@@ -291,9 +296,17 @@ describe('a run whose document appears while it runs', () => {
 
   test('is not, where it is its own, of which it had not heard', async () => {
     const store = new MemoryStore();
-    const document = earlierDocument({ requestId: 'request-1', startedAt: '2026-11-23T06:00:00.000Z' });
-    const { run } = await runOf(lesson, appearing(store, document), { store });
-    expect(run.replayed).toBe(false);
+    const { write } = store;
+    store.write = async (...args) => {
+      await write.apply(store, args);
+      return false;
+    };
+    const { run } = await runOf(lesson, post, { store });
+    expect(run).toMatchObject({
+      replayed: false,
+      run: { requestId: 'request-1' },
+      summary: { fulfilled: 3 },
+    });
   });
 
   test("is a conflict where it is another batch's", async () => {

@@ -70,7 +70,14 @@ describe('with S3', () => {
       const run = await runBatch(
         lesson,
         settings,
-        { store, clock, origin: originOf(requestPost), random: () => 0, observer: silentObserver },
+        {
+          store,
+          clock,
+          origin: originOf(requestPost),
+          random: () => 0,
+          observer: silentObserver,
+          newWriter: () => 'writer',
+        },
         time,
       );
       expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
@@ -98,6 +105,7 @@ describe('with S3', () => {
           origin: originOf(requestPost),
           random: () => 0,
           observer: silentObserver,
+          newWriter: () => 'writer',
         },
         time,
       );
@@ -129,7 +137,14 @@ describe('with S3', () => {
         return runBatch(
           lesson,
           settings,
-          { store, clock, origin: originOf(requestPost), random: () => 0, observer: silentObserver },
+          {
+            store,
+            clock,
+            origin: originOf(requestPost),
+            random: () => 0,
+            observer: silentObserver,
+            newWriter: () => 'writer',
+          },
           time,
         );
       };
@@ -139,6 +154,47 @@ describe('with S3', () => {
       expect(own.replayed).toBe(false);
       expect(replay).toStrictEqual({ ...own, replayed: true });
       expect(await stored()).toStrictEqual(['runs/run-1.json']);
+    });
+  });
+
+  test('of two deliveries of one request in the same millisecond, each knows its own outcomes', async () => {
+    await withS3(async ({ store, stored }) => {
+      const both = Promise.withResolvers<void>();
+      let requests = 0;
+      const deliver = (writer: string) => {
+        const { requestPost } = atOnce(async (id) => {
+          requests += 1;
+          if (requests === 6) both.resolve();
+          await both.promise;
+          return answer(`"${writer}'s ${id}"`);
+        });
+        const ports = {
+          store,
+          clock: new FakeClock(),
+          origin: originOf(requestPost),
+          random: () => 0,
+          observer: silentObserver,
+          newWriter: () => writer,
+        };
+        return runBatch(lesson, { ...settings, output: 'ndjson' }, ports, time);
+      };
+      const [first, second] = await Promise.allSettled([deliver('one'), deliver('another')]);
+      const runs = [first, second].flatMap((it) => (it.status === 'fulfilled' ? [it.value] : []));
+      // The one that was second is told so, or, where the document was not there yet, fails and may come again.
+      expect(runs.filter(({ replayed }) => !replayed)).toHaveLength(1);
+      const found =
+        (await store.find('run-1', new AbortController().signal)) ?? expect.fail('Nothing is there');
+      const chunks = await Array.fromAsync(
+        store.stream('run-1', found.outcomes, new AbortController().signal),
+      );
+      expect(
+        new Set(
+          Buffer.concat(chunks)
+            .toString()
+            .match(/one|another/g),
+        ).size,
+      ).toBe(1);
+      expect(await stored()).toStrictEqual(['runs/run-1.json', 'runs/run-1.ndjson']);
     });
   });
 
@@ -154,7 +210,14 @@ describe('with S3', () => {
       const running = runBatch(
         request,
         settings,
-        { store, clock, origin: originOf(requestPost), random: () => 0, observer: silentObserver },
+        {
+          store,
+          clock,
+          origin: originOf(requestPost),
+          random: () => 0,
+          observer: silentObserver,
+          newWriter: () => 'writer',
+        },
         time,
       );
       await expect(running).rejects.toMatchObject({ name: 'PostError', id: 20, code: 'NOT_FOUND' });
@@ -173,7 +236,14 @@ describe('with S3', () => {
       const running = runBatch(
         request,
         settings,
-        { store, clock, origin: originOf(requestPost), random: () => 0, observer: silentObserver },
+        {
+          store,
+          clock,
+          origin: originOf(requestPost),
+          random: () => 0,
+          observer: silentObserver,
+          newWriter: () => 'writer',
+        },
         time,
       );
       await expect(running).rejects.toStrictEqual(
@@ -193,7 +263,14 @@ describe('with S3', () => {
       const running = runBatch(
         request,
         settings,
-        { store, clock, origin: originOf(requestPost), random: () => 0, observer: silentObserver },
+        {
+          store,
+          clock,
+          origin: originOf(requestPost),
+          random: () => 0,
+          observer: silentObserver,
+          newWriter: () => 'writer',
+        },
         time,
       );
       const result = expect(running).rejects.toStrictEqual(

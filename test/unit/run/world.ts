@@ -16,6 +16,8 @@ import { silentObserver } from '../../support/observer.ts';
 import { plainReport, plainTraffic } from '../../support/plain-traffic.ts';
 import { originOf, ScriptedOrigin, type Step } from '../../support/scripted-origin.ts';
 
+let writers = 0;
+
 export const MIB = 1024 ** 2;
 
 export const settings: RunSettings = {
@@ -67,7 +69,14 @@ export function startWith(
   const running = runBatch(
     request,
     { ...settings, ...more },
-    { store, origin: originOf(requestPost), clock, random: () => 0, observer },
+    {
+      store,
+      origin: originOf(requestPost),
+      clock,
+      random: () => 0,
+      observer,
+      newWriter: () => `writer-${++writers}`,
+    },
     { remainingMs: 30_000, ...time },
   );
   return { running, clock, store };

@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest';
 import { copyDocument } from '../../../src/store/document-copy.ts';
 import type { RunStore } from '../../../src/store/run-store.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
+import { storedDocument } from '../../support/stored-document.ts';
 
 const { signal } = new AbortController();
-const head = '{"version":1,\n"run":{"id":"run-1"},\n"results":[\n],\n';
-const text = `${head}"errors":{"total":0},\n"summary":{"requested":0}}\n`;
+const text = storedDocument('run-1');
 
 /** A store in memory, which is copied from, and what it is asked for. */
 function world(maxBytes: number) {
@@ -65,7 +65,7 @@ describe('the document of a run that was there', () => {
   test('is that of the run, whatever others were looked for', async () => {
     const { memory, copy } = world(1_000);
     memory.documents.set('run-1', text);
-    memory.documents.set('run-1.redrive-1', `${head}"errors":{"total":1},\n"summary":{"requested":0}}\n`);
+    memory.documents.set('run-1.redrive-1', storedDocument('run-1', { total: 1 }));
     await copy.store.find('run-1', signal);
     await copy.store.find('run-1.redrive-1', signal);
     expect(await copy.document('run-1', signal)).toBe(text);

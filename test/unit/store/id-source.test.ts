@@ -18,8 +18,9 @@ import {
   reset,
   slowDown,
 } from '../../support/misbehaving-s3.ts';
-import { bucket, FOREVER, MIB, never, storeWorld } from './world.ts';
+import { bucket, FOREVER, MIB, never, otherBucket, storeWorld } from './world.ts';
 
+const settings = { maxIds: 10, resultsBucket: otherBucket };
 const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
 const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 
@@ -83,7 +84,7 @@ describe('the source of ids', () => {
     world.s3.always('GetObject', hold(FOREVER));
     const stopping = new AbortController();
     const reason = new Error('Enough');
-    const loading = loadIds(manifest('ids.csv'), source(), 10, stopping.signal);
+    const loading = loadIds(manifest('ids.csv'), source(), settings, stopping.signal);
     await world.s3.asked('GetObject');
     stopping.abort(reason);
     await expect(loading).rejects.toBe(reason);
@@ -94,7 +95,7 @@ describe('the source of ids', () => {
     await world.put(name, name.endsWith('.gz') ? gzipSync(many, { level: 0 }) : many);
     // Who waited for the second block would wait forever.
     world.s3.next('GetObject', passOn, hold(FOREVER));
-    await expect(loadIds(manifest(name), source(), 10, never())).rejects.toThrow(TooLargeError);
+    await expect(loadIds(manifest(name), source(), settings, never())).rejects.toThrow(TooLargeError);
     expect(world.s3.operations[0]).toBe('GetObject bytes=0-4194303');
     await eventually(() => world.s3.open === 0);
   });
@@ -104,7 +105,7 @@ describe('a manifest in an event', () => {
   /** The handler of a cold start. */
   async function coldStart(endpoint: string) {
     const env = {
-      RESULTS_BUCKET: bucket,
+      RESULTS_BUCKET: otherBucket,
       POST_URL: `${stub.url}/posts/{id}`,
       AWS_ENDPOINT_URL_S3: endpoint,
       AWS_REGION: 'us-east-1',

@@ -19,6 +19,7 @@ import {
   slowDown,
   stall,
 } from '../../support/misbehaving-s3.ts';
+import { storedDocument } from '../../support/stored-document.ts';
 import { bucket, FOREVER, MIB, never, rejectionOf, storeErrorOf, storeWorld } from './world.ts';
 
 const world = storeWorld();
@@ -47,7 +48,7 @@ function readers(client = world.client): Readers {
 type Read = (from: Readers, signal: AbortSignal) => Promise<unknown>;
 
 /** A thousand bytes that every reader takes for what it reads. */
-const text = `{"version":1,\n"run":{"id":"x"},\n"results":[\n],\n"errors":{"of":"it"},\n"summary":{"in":"${'x'.repeat(912)}"}}\n`;
+const text = storedDocument('x', { padding: 'x'.repeat(1_000 - storedDocument('x').length) });
 const concat = async (chunks: AsyncIterable<Uint8Array> | undefined) =>
   Buffer.concat(await Array.fromAsync(chunks ?? expect.fail('There is none'))).toString();
 

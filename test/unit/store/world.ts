@@ -9,6 +9,7 @@ import { type MisbehavingS3, type S3Operation, startMisbehavingS3 } from '../../
 
 export const MIB = 1024 ** 2;
 export const bucket = 'results';
+export const otherBucket = 'others';
 export const FOREVER: Promise<never> = new Promise(() => {});
 export const never = (): AbortSignal => new AbortController().signal;
 
@@ -61,7 +62,7 @@ export function storeWorld(): StoreWorld {
 
   beforeAll(async () => {
     process.on('warning', onWarning);
-    real = await startS3Store({ buckets: [bucket] });
+    real = await startS3Store({ buckets: [bucket, otherBucket] });
     s3 = await startMisbehavingS3(real.endpoint);
   });
   beforeEach(() => {

@@ -235,6 +235,68 @@ describe('an HTTP request', () => {
   });
 });
 
+describe('a run id that would be derived from another one', () => {
+  const refused = (path: string, runId: string) =>
+    new BadInputError(
+      `Expected \`${path}\` to be at most 116 characters that end in none of .manifest, .progress, .part-<digits> and .redrive-<digits>, got "${runId}"`,
+    );
+  const http = sampleEvent<{ headers: object }>('http-api-post');
+  const rule = sampleEvent<object>('eventbridge-rule');
+
+  test.each(['big.manifest', 'big.progress', 'big.part-000001', 'big.redrive-1'])(
+    '%s is refused, whoever asks for it',
+    (runId) => {
+      const form = { ids: [1], runId };
+      const headers = { ...http.headers, 'idempotency-key': runId };
+      expect(() => requestOf(form)).toThrow(refused('runId', runId));
+      expect(() => requestOf({ ...rule, detail: form })).toThrow(refused('detail.runId', runId));
+      expect(() => requestOf({ ...http, body: JSON.stringify(form) })).toThrow(refused('body.runId', runId));
+      expect(() => requestOf({ ...http, headers, body: '{"ids":[1]}' })).toThrow(
+        refused('headers.idempotency-key', runId),
+      );
+      expect(() => requestOf({ ...rule, id: runId })).toThrow(refused('id', `20261123T060000Z-${runId}`));
+      expect(() =>
+        requestOf({ ...sampleEvent<object>('http-api-get'), rawQueryString: `ids=1&runId=${runId}` }),
+      ).toThrow(refused('query.runId', runId));
+    },
+  );
+
+  test('is that of a part where the invocation says which', () => {
+    expect(requestOf({ part: 17, ids: [1], runId: 'big.part-000017' })).toStrictEqual({
+      trigger: 'direct',
+      form: idsForm([1], true, 'big.part-000017'),
+      runId: 'big.part-000017',
+      isIdempotencyKey: false,
+      requestId: 'request-1',
+    });
+  });
+
+  test.each<[form: object, message: string]>([
+    [{ part: 1, ids: [1] }, '`runId` to be the id of a run and .part-000001, as `part` says, got nothing'],
+    [
+      { part: 1, ids: [1], runId: 'big.part-000002' },
+      '`runId` to be the id of a run and .part-000001, as `part` says, got "big.part-000002"',
+    ],
+    [{ part: '1', ids: [1], runId: 'big.part-000001' }, '`part` to be the number of a part, from 0, got "1"'],
+    [{ part: 0.5, ids: [1], runId: 'big.part-000001' }, '`part` to be the number of a part, from 0, got 0.5'],
+    [{ part: -1, ids: [1], runId: 'big.part-000001' }, '`part` to be the number of a part, from 0, got -1'],
+    [
+      { part: 1, redrive: 'big.part-000001', runId: 'big.part-000001' },
+      '`event` to be an object with no keys but ids, runId, part, got {"redrive":"big.part-000001"}',
+    ],
+  ])('%j is no part', (form, message) => {
+    expect(() => requestOf(form)).toThrow(new BadInputError(`Expected ${message}`));
+  });
+
+  test('cannot be asked for as a part over HTTP, or by a schedule', () => {
+    const form = { part: 1, ids: [1], runId: 'big.part-000001' };
+    const message =
+      'to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"part":1}';
+    expect(() => requestOf({ ...http, body: JSON.stringify(form) })).toThrow(`Expected \`body\` ${message}`);
+    expect(() => requestOf({ ...rule, detail: form })).toThrow(`Expected \`detail\` ${message}`);
+  });
+});
+
 test('an event that lacks a field, or has another value there, is a batch or bad input, never a crash', () => {
   const others = ['null', '0', 'true', '""', '"x"', '"/x"', '[]', '[[1]]', '[null]', '{}', '{"a":[null]}'];
   let events = 0;

@@ -84,6 +84,15 @@ describe('the input of an execution', () => {
     expect(parsing).toThrow(message);
   });
 
+  test.each(['big.manifest', 'big.progress', 'big.part-000001', 'big.redrive-1'])(
+    'the run of the id %s would be taken for what is kept of another one',
+    (runId) => {
+      const message = 'to be at most 116 characters that end in none of .manifest,';
+      expect(() => parse({ ids: [], runId })).toThrow(`Expected \`runId\` ${message}`);
+      expect(() => parse({ ids: [] }, runId)).toThrow(`Expected \`the name of the execution\` ${message}`);
+    },
+  );
+
   test('the name of an execution that cannot be a run id asks for one', () => {
     expect(() => parse({ ids: [] }, 'a+b')).toThrow('Expected `the name of the execution` to be 1 to 128');
   });

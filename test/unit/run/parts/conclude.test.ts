@@ -38,8 +38,8 @@ beforeEach(() => {
 function planned(ids: IdList, leftOut: readonly number[] = []): void {
   const lines = [...cutIntoParts('run', ids, 10)].map(partLine);
   parts.plans.set('run', lines.join(''));
-  for (const line of lines) {
-    const { part, runId, ids: own } = readPart(line);
+  for (const [number, line] of lines.entries()) {
+    const { part, runId, ids: own } = readPart(line, 'run', number);
     if (!leftOut.includes(part)) stored.set(runId, reportOf(part, runId, own));
   }
 }
@@ -172,7 +172,7 @@ describe('concluding a run', () => {
       code: 'NO_DOCUMENT',
       firstIndex: 10,
       requested: 10,
-      redrive: { ids: [{ from: 11, to: 20 }], runId: 'run.part-000001' },
+      redrive: { ids: [{ from: 11, to: 20 }], runId: 'run.part-000001', part: 1 },
     });
   });
 
@@ -269,7 +269,8 @@ describe('concluding a run again', () => {
       const report = reportOf(1, runId, ids);
       const summary = { ...report.summary, fulfilled: 9, rejected: 1 };
       const errors = { ...report.errors, total: 1, byCode: { NOT_FOUND: 1 }, retryableIds };
-      stored.set(runId, { ...report, errors, summary });
+      const redriveOf = `run.part-000001${number > 1 ? `.redrive-${number - 1}` : ''}`;
+      stored.set(runId, { ...report, run: { ...report.run, redriveOf }, errors, summary });
     };
     redriven(1, [1]);
     redriven(2, []);
@@ -289,9 +290,17 @@ describe('concluding a run again', () => {
     expect(manifest().parts[1].runId).toBe('run.part-000001.redrive-2');
   });
 
-  test('leaves out what is no redrive of the part, though it has its name', async () => {
+  test.each<[what: string, ids: IdList, redriveOf: string | undefined]>([
+    ['a run of other ids', [7], 'run.part-000001'],
+    ['a run of the same ids', [{ from: 11, to: 20 }], undefined],
+    ['a redrive of another run', [{ from: 11, to: 20 }], 'run.part-000002'],
+  ])('leaves out what is no redrive of the part, though it has its name: %s', async (_, ids, redriveOf) => {
     planned([{ from: 1, to: 25 }]);
-    stored.set('run.part-000001.redrive-1', reportOf(1, 'run.part-000001.redrive-1', [7]));
+    const report = reportOf(1, 'run.part-000001.redrive-1', ids);
+    stored.set('run.part-000001.redrive-1', {
+      ...report,
+      run: { ...report.run, ...(redriveOf !== undefined && { redriveOf }) },
+    });
     await conclude('run', ports, never);
     expect(manifest().parts[1]).toMatchObject({ status: 'stored', runId: 'run.part-000001' });
   });
@@ -311,17 +320,73 @@ describe('concluding a run again', () => {
     expect(parts.writes()).toBe(1);
   });
 
-  test.each(['no JSON', '{"version":1}', 'null'])(
-    'does not write over %j, which is no manifest',
-    async (text) => {
-      planned([{ from: 1, to: 25 }]);
-      parts.manifests.set('run', text);
-      await expect(conclude('run', ports, never)).rejects.toStrictEqual(
-        new RunConflictError('What stands in the place of the manifest of run is none'),
-      );
-      expect(parts.manifests.get('run')).toBe(text);
-    },
+  const entry = {
+    part: 0,
+    runId: 'run.part-000000',
+    status: 'failed',
+    code: 'NO_DOCUMENT',
+    firstIndex: 0,
+    requested: 10,
+  };
+  const manifestOf = (entries: unknown, more: object = {}) =>
+    JSON.stringify({ version: 1, run: { id: 'run' }, parts: entries, ...more });
+
+  test('replaces a manifest whose failed parts have no number in their events, as older ones have none', async () => {
+    planned([{ from: 1, to: 25 }]);
+    parts.manifests.set('run', manifestOf([{ ...entry, redrive: { ids: [], runId: entry.runId } }]));
+    await conclude('run', ports, never);
+    expect(manifest().summary).toStrictEqual(wholeSummary);
+  });
+
+  test.each([
+    'no JSON',
+    '{"version":1}',
+    'null',
+    '{"version":1,"run":{"id":"run"},"parts":"all"}',
+    manifestOf([entry], { version: 2 }),
+    manifestOf([entry], { run: { id: 'another' } }),
+    manifestOf([entry], { run: null }),
+    manifestOf([null]),
+    manifestOf([7, entry]),
+    manifestOf([{ ...entry, status: 'lost' }]),
+    manifestOf([{ ...entry, status: 'stored' }]),
+    manifestOf([{ ...entry, runId: 7 }]),
+    manifestOf([{ ...entry, requested: '10' }]),
+  ])('does not write over %j, which is no manifest', async (text) => {
+    planned([{ from: 1, to: 25 }]);
+    parts.manifests.set('run', text);
+    await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+      new RunConflictError('What stands in the place of the manifest of run is none'),
+    );
+    expect(parts.manifests.get('run')).toBe(text);
+  });
+});
+
+test.each([
+  '',
+  'no JSON\n',
+  'null\n',
+  '{"part":0}\n',
+  '{"part":0,"runId":"another.part-000000","firstIndex":0,"ids":[1]}\n',
+  '{"part":1,"runId":"run.part-000001","firstIndex":0,"ids":[1]}\n',
+  '{"part":0,"runId":"run.part-000000","firstIndex":"0","ids":[1]}\n',
+  '{"part":0,"runId":"run.part-000000","firstIndex":0,"ids":{}}\n',
+  '{"part":0,"runId":"run.part-000000","firstIndex":0,"ids":["a/b"]}\n',
+  '{"part":0,"runId":"run.part-000000","firstIndex":0,"ids":[{"from":1}]}\n',
+])('%j in the place of its plan is a conflict', async (text) => {
+  parts.plans.set('run', text);
+  await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+    new RunConflictError('What stands in the place of the plan of run is none'),
   );
+  expect(parts.writes()).toBe(0);
+});
+
+test('an object without a line in the place of its plan is a conflict', async () => {
+  parts.readPlan = async () => (async function* () {})();
+  await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+    new RunConflictError('What stands in the place of the plan of run is none'),
+  );
+  expect(parts.writes()).toBe(0);
 });
 
 test('a run that was not planned is bad input', async () => {

@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { BadInputError } from '../../../../src/base/errors.ts';
 import { countIds, eachId, type IdList } from '../../../../src/batch/ids.ts';
-import { cutIntoParts, partLine, readPart } from '../../../../src/run/parts/parts.ts';
+import {
+  cutIntoParts,
+  MAX_PLANNED_RUN_ID_CHARS,
+  parsePartRunId,
+  partLine,
+  readPart,
+} from '../../../../src/run/parts/parts.ts';
 
 const cut = (ids: IdList, partSize: number) => [...cutIntoParts('run', ids, partSize)];
 
@@ -57,14 +64,37 @@ test('whatever the ids, none is lost or moved, no part is too large, and a line 
       const all = parts.flatMap((part) => [...eachId(part.ids)]);
       expect(all).toStrictEqual([...eachId(ids)]);
       let firstIndex = 0;
-      for (const part of parts) {
+      for (const [number, part] of parts.entries()) {
         expect(part.firstIndex).toBe(firstIndex);
         firstIndex += countIds(part.ids);
         // Each is full but for the last.
         expect(countIds(part.ids)).toBe(Math.min(partSize, all.length - part.firstIndex));
-        expect(readPart(partLine(part))).toStrictEqual(part);
+        expect(readPart(partLine(part), 'run', number)).toStrictEqual(part);
       }
     }),
     { numRuns: 50 },
   );
+});
+
+test('the run id of a part goes with its number', () => {
+  expect(parsePartRunId('run.part-000017', 'runId', 17)).toBe('run.part-000017');
+  expect(parsePartRunId('run.part-1000017', 'runId', 1_000_017)).toBe('run.part-1000017');
+  for (const [value, got] of [
+    ['run.part-000016', '"run.part-000016"'],
+    ['run.part-17', '"run.part-17"'],
+    ['run.part-000017.redrive-1', '"run.part-000017.redrive-1"'],
+    ['run', '"run"'],
+    [undefined, 'nothing'],
+  ])
+    expect(() => parsePartRunId(value, 'runId', 17)).toThrow(
+      new BadInputError(
+        `Expected \`runId\` to be the id of a run and .part-000017, as \`part\` says, got ${got}`,
+      ),
+    );
+  expect(() => parsePartRunId('a/b.part-000017', 'runId', 17)).toThrow('to be 1 to 128 characters');
+});
+
+test('the longest run id of a run of parts leaves room for a redrive of the last part', () => {
+  const runId = 'x'.repeat(MAX_PLANNED_RUN_ID_CHARS);
+  expect(`${runId}.part-1000017.redrive-999`).toHaveLength(128);
 });

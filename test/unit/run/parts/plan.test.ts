@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { BadInputError, StoreError } from '../../../../src/base/errors.ts';
+import { BadInputError, RunConflictError, StoreError } from '../../../../src/base/errors.ts';
 import { parseBaseForm } from '../../../../src/batch/base-form.ts';
 import type { IdList } from '../../../../src/batch/ids.ts';
 import { type PlanPorts, type PlanRequest, plan } from '../../../../src/run/parts/plan.ts';
@@ -75,6 +75,19 @@ describe('planning', () => {
   test('a redrive of a run that has none is bad input', async () => {
     await expect(plan(redrive, settings, portsOf(partsInMemory()), never)).rejects.toStrictEqual(
       new BadInputError('Expected `redrive` to name a run of parts, got "run", of which there is no plan'),
+    );
+  });
+
+  test.each([
+    '',
+    'no JSON\n',
+    '{"part":1}\n',
+    '{"part":1,"runId":"run.part-000001","firstIndex":0,"ids":[1]}\n',
+  ])('a redrive of a run that has %j in the place of its plan is a conflict', async (text) => {
+    const store = partsInMemory();
+    store.plans.set('run', text);
+    await expect(plan(redrive, settings, portsOf(store), never)).rejects.toStrictEqual(
+      new RunConflictError('What stands in the place of the plan of run is none'),
     );
   });
 
