@@ -3,7 +3,8 @@
  *
  * Error
  * ├── BatchFetcherError                 the invocation fails
- * │   ├── ConfigError                   BAD_CONFIG              the environment
+ * │   ├── ConfigError                   BAD_CONFIG              the environment: an operator has to mend it
+ * │   ├── ConfigUnavailableError        CONFIG_UNAVAILABLE      it cannot be read now
  * │   ├── BadInputError                 BAD_INPUT               the event
  * │   │   ├── TooLargeError             TOO_LARGE               too many ids, too long a body
  * │   │   ├── UnsupportedMediaTypeError UNSUPPORTED_MEDIA_TYPE  a body that is not said to be JSON
@@ -20,10 +21,16 @@ export abstract class BatchFetcherError extends Error {
   abstract readonly code: string;
 }
 
-/** The environment lacks or misstates variables; the message names every one of them. */
+/** The environment, or what it names, lacks or misstates something; the message names all that is wrong. */
 export class ConfigError extends BatchFetcherError {
   override readonly name = 'ConfigError';
   readonly code = 'BAD_CONFIG';
+}
+
+/** A part of the configuration could not be read for a reason that passes: the same invocation may succeed later. */
+export class ConfigUnavailableError extends BatchFetcherError {
+  override readonly name = 'ConfigUnavailableError';
+  readonly code = 'CONFIG_UNAVAILABLE';
 }
 
 /** The event is not one that this function takes; nothing was fetched or written. */

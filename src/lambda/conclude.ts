@@ -4,10 +4,15 @@ import { parseEarlierRunId } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
+import { tellRefusals } from './refusals.ts';
 import { openTask, type TaskContext } from './task.ts';
 
 /** Writes the run manifest of a run of many parts: the last task of the state machine, which gives `{"runId"}`. */
-export async function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
+export function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
+  return tellRefusals(context, () => concludeRun(event, context));
+}
+
+async function concludeRun(event: unknown, context: TaskContext): Promise<Conclusion> {
   const { s3, endInTime } = openTask(context);
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');

@@ -135,8 +135,26 @@ export function readConfig(env: Environment): Config {
   if (countIds(postIds) > maxIds) refuse(VARIABLES.postIds, `at most ${maxIds} ids, as in 1,2,7-9`);
   if (originConcurrency < concurrency)
     refuse(VARIABLES.originConcurrency, `an integer of at least CONCURRENCY, ${concurrency}`);
+  const { postUrl, postHeadersParameter } = config;
+  if (postUrl && postHeadersParameter && !keepsSecrets(postUrl.origin))
+    refuse(VARIABLES.postUrl, 'an https URL, as POST_HEADERS_PARAMETER is set (http to this machine alone)');
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
   return config as Config;
+}
+
+/** Whether what is sent to an origin is encrypted, or stays on this machine. */
+function keepsSecrets(origin: string): boolean {
+  // The host is normalized: all of 127.0.0.0/8 has four numbers.
+  return /^https:|^http:\/\/(localhost|127(\.\d+){3}|\[::1\])(:\d+)?$/.test(origin);
+}
+
+/** The names of the log and the metrics, which nothing in the environment makes wrong. */
+export function readTelemetrySettings(env: Environment): TelemetrySettings {
+  const nameIn = ({ name, fallback }: Variable<string>): string => env[name]?.trim() || fallback;
+  return {
+    serviceName: nameIn(VARIABLES.serviceName),
+    metricsNamespace: nameIn(VARIABLES.metricsNamespace),
+  };
 }
 
 function matching(

@@ -17,13 +17,18 @@ import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
 import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
+import { tellRefusal, tellRefusals } from './refusals.ts';
 import { createTelemetry } from './telemetry.ts';
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
-export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
+export function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
+  return tellRefusals(context, () => handle(event, context));
+}
+
+async function handle(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const recognized = recognizeEvent(event);
   try {
-    const composition = await composeOnce();
+    const composition = await composeOnce(timeOf(context));
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
@@ -39,6 +44,7 @@ export async function handler(event: unknown, context: Context): Promise<DirectR
     return replyTo(recognized, run, document);
   } catch (error) {
     const reply = replyToError(recognized, error);
+    tellRefusal(error, context.awsRequestId);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
     if (Number(reply.statusCode) >= 500) console.error(error);
     return reply;
@@ -72,8 +78,8 @@ type Composition = Awaited<ReturnType<typeof compose>>;
 let composed: Promise<Composition> | undefined;
 
 /** What outlives an invocation. One that fails is tried again: a parameter may be there by then. */
-function composeOnce(): Promise<Composition> {
-  composed ??= compose().catch((error: unknown) => {
+function composeOnce(time: RunTime): Promise<Composition> {
+  composed ??= compose(time).catch((error: unknown) => {
     composed = undefined;
     throw error;
   });
@@ -81,11 +87,11 @@ function composeOnce(): Promise<Composition> {
 }
 
 /** The configuration, and the connections to the origin and to S3. */
-async function compose() {
+async function compose(time: RunTime) {
   const config = readConfig(process.env);
   const { resultsBucket: bucket, resultsPrefix: prefix, postHeadersParameter: parameter } = config;
   const clock = systemClock;
-  const headers = parameter && (await readPostHeaders(parameter));
+  const headers = parameter && (await readPostHeaders(parameter, time, { clock }));
   const client = createS3Client();
   const ports: RunPorts = {
     store: createRunStore({ client, bucket, prefix }),

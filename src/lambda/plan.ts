@@ -5,10 +5,15 @@ import { type Plan, type PlanPorts, plan } from '../run/parts/plan.ts';
 import { createIdSource } from '../store/id-source.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { parsePlanInput } from './events/plan-input.ts';
+import { tellRefusals } from './refusals.ts';
 import { openTask, type TaskContext } from './task.ts';
 
 /** Cuts a run of any length into parts: the first task of the state machine, which gives `{"input", "execution"}`. */
-export async function handler(event: unknown, context: TaskContext): Promise<Plan> {
+export function handler(event: unknown, context: TaskContext): Promise<Plan> {
+  return tellRefusals(context, () => planRun(event, context));
+}
+
+async function planRun(event: unknown, context: TaskContext): Promise<Plan> {
   const { config, s3, endInTime } = openTask(context);
   if (!isRecord(event) || !('input' in event) || !('execution' in event))
     throw badInput('event', 'an object with "input" and "execution"', event);

@@ -1,13 +1,17 @@
-import { ConfigError } from '../base/errors.ts';
+import type { Clock } from '../base/clock.ts';
+import { ConfigError, ConfigUnavailableError } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
 
 const MAX_HEADERS = 32;
 /** SSM's own limit, that of its advanced tier. */
 const MAX_CHARS = 8_192;
 
-/** An SSM that hangs costs 9 s at most, and two short pauses; one that throttles is asked again. */
+/** How much of the function's time SSM may take: the posts that it is for need some as well. */
+const SHARE_OF_TIME = 0.5;
+/** A request that hangs ends in time for others. How many there are, the time decides, and the SDK's own quota. */
 const CLIENT_CONFIG = {
-  maxAttempts: 3,
+  retryMode: 'adaptive',
+  maxAttempts: 1_000,
   requestHandler: {
     connectionTimeout: 1_000,
     requestTimeout: 2_000,
@@ -16,6 +20,11 @@ const CLIENT_CONFIG = {
     throwOnRequestTimeout: true,
   },
 };
+/** Names of errors, besides those of the server's side, after which SSM may give the same parameter. */
+const PASSING =
+  /throttl|slowdown|toomany|limitexceeded|requesttimeout|expiredtoken|requestexpired|^TimeoutError$|^SyntaxError$/i;
+/** A name that the system has for what ended a connection, and none of Node's own errors. */
+const SYSTEM_CODE = /^E(?!RR_)[A-Z_]+$/;
 
 /** RFC 9110's token. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$/;
@@ -26,35 +35,95 @@ const GOVERNED =
 
 /**
  * Reads the headers for the origin from an SSM parameter, a JSON object of strings. Resolves with them, checked, under
- * lower-case names. Rejects with ConfigError where SSM does not give them or where they are not fit to be sent: its
- * message names the parameter, and headers at most; neither the message nor its causes hold a value. Nothing is kept:
- * the next call asks SSM again.
+ * lower-case names. An SSM that is throttled or cannot be reached is asked again, for half of the time that is left.
+ *
+ * Rejects with ConfigUnavailableError where it does not give them by then, and with ConfigError where it never will or
+ * where they are not fit to be sent: the message names the parameter, and headers at most; neither the message nor its
+ * causes hold a value. Nothing is kept: the next call asks SSM again.
  */
-export async function readPostHeaders(parameter: string): Promise<Readonly<Record<string, string>>> {
+export async function readPostHeaders(
+  parameter: string,
+  time: { readonly remainingMs: number },
+  ports: { readonly clock: Clock },
+): Promise<Readonly<Record<string, string>>> {
   const place = `the SSM parameter ${parameter} (POST_HEADERS_PARAMETER)`;
-  const entries = entriesOf(await readSecret(parameter, place), place);
+  const entries = entriesOf(await readSecret(parameter, place, time, ports), place);
   const mistakes = mistakesIn(entries, place);
   if (mistakes.length > 0) throw new ConfigError(mistakes.join('; '));
   // Each value is a string, as there is no mistake.
   return Object.fromEntries(entries.map(([name, value]) => [name.toLowerCase(), value as string]));
 }
 
-async function readSecret(parameter: string, place: string): Promise<string | undefined> {
-  // Not loaded unless it is needed: the client for SSM is a tenth of what a cold start would load.
-  const { SSMProvider } = await import('@aws-lambda-powertools/parameters/ssm');
-  try {
-    return await new SSMProvider({ clientConfig: CLIENT_CONFIG }).get(parameter, { decrypt: true });
-  } catch (error) {
-    // No `cause`: the SDK's error holds an answer that could not be parsed.
-    throw new ConfigError(
-      `Expected ${place} to be one that the function may read and decrypt, got ${nameOf(error)}`,
+async function readSecret(
+  parameter: string,
+  place: string,
+  { remainingMs }: { readonly remainingMs: number },
+  { clock }: { readonly clock: Clock },
+): Promise<string | undefined> {
+  // Not loaded unless they are needed: the client for SSM is a tenth of what a cold start would load.
+  const [{ SSMClient }, { SSMProvider }] = await Promise.all([
+    import('@aws-sdk/client-ssm'),
+    import('@aws-lambda-powertools/parameters/ssm'),
+  ]);
+  const client = new SSMClient(CLIENT_CONFIG);
+  const outOfTime = Promise.withResolvers<never>();
+  let last: unknown;
+  let isOver = false;
+  const watch =
+    <Args, Result>(next: (args: Args) => Promise<Result>) =>
+    async (args: Args): Promise<Result> => {
+      // An SDK that waits before it tries again does not hear that the time is over.
+      if (isOver) throw new Error('There is no time for another request');
+      return next(args).catch((error: unknown) => {
+        last = error;
+        throw error;
+      });
+    };
+  const where = { name: 'watch', relation: 'after', toMiddleware: 'retryMiddleware' } as const;
+  client.middlewareStack.addRelativeTo(watch, where);
+  const cancel = clock.after(SHARE_OF_TIME * remainingMs, () => {
+    isOver = true;
+    outOfTime.reject(
+      new ConfigUnavailableError(`Expected ${place} to be given in time, got ${nameOf(last)}`),
     );
+  });
+  const provider = new SSMProvider({ awsSdkV3Client: client });
+  try {
+    return await Promise.race([provider.get(parameter, { decrypt: true }), outOfTime.promise]);
+  } catch (error) {
+    if (error instanceof ConfigUnavailableError) throw error;
+    // No `cause`: the SDK's error holds an answer that could not be parsed.
+    const { cause } = error as Error;
+    if (mayPass(cause))
+      throw new ConfigUnavailableError(`Expected ${place} to be given, got ${nameOf(cause)}`);
+    throw new ConfigError(
+      `Expected ${place} to be one that the function may read and decrypt, got ${nameOf(cause)}`,
+    );
+  } finally {
+    cancel();
+    client.destroy();
   }
 }
 
-/** The names that SSM or the system has for what is behind an error of Powertools. */
+/** What is read of an error of the SDK. */
+interface SdkError {
+  readonly name?: unknown;
+  readonly code?: unknown;
+  readonly $fault?: unknown;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+function mayPass(error: unknown): boolean {
+  const { name, code, $fault, $metadata } = Object(error) as SdkError;
+  const { httpStatusCode = 0 } = $metadata ?? {};
+  const isOfServer = $fault === 'server' || httpStatusCode >= 500 || httpStatusCode === 429;
+  return isOfServer || PASSING.test(String(name)) || SYSTEM_CODE.test(String(code));
+}
+
+/** The names that SSM or the system has for an error; of none, that nothing came. */
 function nameOf(error: unknown): string {
-  const { name, code } = Object((error as Error).cause) as { name?: unknown; code?: unknown };
+  if (error === undefined) return 'no answer';
+  const { name, code } = Object(error) as SdkError;
   const words = [
     ...(/^[A-Za-z]{1,64}$/.exec(String(name)) ?? []),
     ...(/^[A-Z][A-Z_]{1,63}$/.exec(String(code)) ?? []),

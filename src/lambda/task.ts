@@ -5,7 +5,7 @@ import { createS3Client } from '../store/s3.ts';
 import { readConfig } from './config.ts';
 
 /** All of Lambda's context that a task uses. */
-export type TaskContext = Pick<Context, 'getRemainingTimeInMillis'>;
+export type TaskContext = Pick<Context, 'getRemainingTimeInMillis'> & Partial<Pick<Context, 'awsRequestId'>>;
 
 /**
  * What the tasks of the state machine work with: the settings, what stores are made of, and `endInTime`, for the time

@@ -25,8 +25,7 @@ export interface TelemetrySettings {
 export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySettings): RunObserver {
   const logger = new Logger({ serviceName });
   const metrics = new Metrics({ namespace: metricsNamespace, serviceName });
-  // Node forgives a broken pipe the first line, and ends the process at the second.
-  for (const stream of [process.stdout, process.stderr]) stream.off('error', ignore).on('error', ignore);
+  forgiveBrokenPipes();
   let isDebug = false;
 
   return {
@@ -80,6 +79,11 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
       logger.error('Run failed', { ...labels(run), error: describeError(error) });
     },
   };
+}
+
+/** Lines that nobody reads are lost: Node forgives a broken pipe the first one, and ends the process at the second. */
+export function forgiveBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.off('error', ignore).on('error', ignore);
 }
 
 function ignore(): void {}

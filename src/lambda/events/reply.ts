@@ -1,6 +1,11 @@
 import { STATUS_CODES } from 'node:http';
 import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { BatchFetcherError, ConfigError, MethodNotAllowedError } from '../../base/errors.ts';
+import {
+  BatchFetcherError,
+  ConfigError,
+  ConfigUnavailableError,
+  MethodNotAllowedError,
+} from '../../base/errors.ts';
 import { PostError } from '../../fetch/outcome.ts';
 import type { Run } from '../../run/replay.ts';
 import type { RecognizedEvent } from './event.ts';
@@ -81,6 +86,8 @@ interface Problem {
 function problemOf(error: unknown): Problem {
   if (error instanceof PostError)
     return { status: 502, detail: error.message, code: error.code, id: error.id };
+  if (error instanceof ConfigUnavailableError)
+    return { status: 503, detail: 'The function cannot read its configuration now', code: error.code };
   if (error instanceof BatchFetcherError && !(error instanceof ConfigError))
     return { status: STATUS[error.code] ?? 500, detail: error.message, code: error.code };
   // What is wrong inside concerns the operator, who finds it in the log.

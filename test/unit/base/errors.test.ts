@@ -4,6 +4,7 @@ import {
   BatchFetcherError,
   badInput,
   ConfigError,
+  ConfigUnavailableError,
   expectation,
   IdempotencyKeyReusedError,
   MethodNotAllowedError,
@@ -16,6 +17,7 @@ import {
 
 test.each([
   [new ConfigError('m'), 'ConfigError', 'BAD_CONFIG', false],
+  [new ConfigUnavailableError('m'), 'ConfigUnavailableError', 'CONFIG_UNAVAILABLE', false],
   [new BadInputError('m'), 'BadInputError', 'BAD_INPUT', true],
   [new TooLargeError('m'), 'TooLargeError', 'TOO_LARGE', true],
   [new UnsupportedMediaTypeError('m'), 'UnsupportedMediaTypeError', 'UNSUPPORTED_MEDIA_TYPE', true],

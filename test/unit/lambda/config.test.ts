@@ -209,6 +209,45 @@ describe('a variable that is good by itself is held to another:', () => {
   });
 });
 
+describe('secret headers go to an origin', () => {
+  const read = (POST_URL: string) =>
+    readConfig({ ...required, POST_URL, POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers' });
+
+  test.each([
+    'https://api.example.com/posts/{id}',
+    'HTTPS://api.example.com:8443/posts/{id}',
+    'http://localhost/{id}',
+    'http://LOCALHOST:8080/{id}',
+    'http://127.0.0.1:8080/{id}',
+    'http://127.9.9.9/{id}',
+    'http://127.1/{id}',
+    'http://2130706433/{id}',
+    'http://[::1]:8080/{id}',
+  ])('by TLS, or on this machine: %s', (url) => {
+    expect(read(url).postUrl.text).toBe(url);
+  });
+
+  test.each([
+    'http://api.example.com/posts/{id}',
+    'HTTP://api.example.com/posts/{id}',
+    'http://10.0.0.1/{id}',
+    'http://128.0.0.1/{id}',
+    'http://localhost.example.com/{id}',
+    'http://127.0.0.1.example.com/{id}',
+    'http://127.example.com/{id}',
+    'http://[::2]/{id}',
+    'http://example.com/127.0.0.1/{id}',
+    'http://0.0.0.0/{id}',
+  ])('and not over plain http: %s', (url) => {
+    expect(() => read(url)).toThrow(
+      new ConfigError(
+        `Expected \`POST_URL\` to be an https URL, as POST_HEADERS_PARAMETER is set (http to this machine alone), got "${url}"`,
+      ),
+    );
+    expect(readConfig({ ...required, POST_URL: url }).postUrl.text).toBe(url);
+  });
+});
+
 describe('every handler names each variable that is wrong, whichever it uses itself:', () => {
   afterEach(() => {
     vi.unstubAllEnvs();

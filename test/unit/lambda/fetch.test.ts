@@ -307,6 +307,30 @@ describe('an S3 that fails', () => {
 });
 
 describe('headers for the origin', () => {
+  test('that SSM cannot give now make the invocation one to try again', async () => {
+    const log = logged();
+    const handler = await coldStart({
+      ...good(),
+      POST_HEADERS_PARAMETER: '/team/headers',
+      AWS_ENDPOINT_URL_SSM: 'http://127.0.0.1:1',
+    });
+    await expect(handler({ ids: [1] }, contextOf())).rejects.toMatchObject({
+      name: 'ConfigUnavailableError',
+      message:
+        'Expected the SSM parameter /team/headers (POST_HEADERS_PARAMETER) to be given, got Error ECONNREFUSED',
+    });
+    expect(log).not.toHaveBeenCalled();
+    expect(await problemOf(handler(sampleEvent('http-api-get'), contextOf()))).toStrictEqual(
+      problem(
+        503,
+        'Service Unavailable',
+        'The function cannot read its configuration now',
+        'CONFIG_UNAVAILABLE',
+      ),
+    );
+    expect(log).toHaveBeenCalledTimes(1);
+  });
+
   test('come from SSM once a cold start, and one that fails is tried again', async () => {
     logged();
     const directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-parameters-'));

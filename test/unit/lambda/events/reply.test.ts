@@ -3,6 +3,7 @@ import {
   BadInputError,
   BatchFetcherError,
   ConfigError,
+  ConfigUnavailableError,
   IdempotencyKeyReusedError,
   MethodNotAllowedError,
   RunConflictError,
@@ -197,6 +198,13 @@ describe('the reply to a failure', () => {
       { code: 'STORE_FAILED' },
     ],
     [new NewError('The detail'), 500, 'Internal Server Error', 'The detail', { code: 'NEW' }],
+    [
+      new ConfigUnavailableError('Expected the SSM parameter /secret to be given'),
+      503,
+      'Service Unavailable',
+      'The function cannot read its configuration now',
+      { code: 'CONFIG_UNAVAILABLE' },
+    ],
     [
       new ConfigError('Expected `POST_URL` to be …'),
       500,
