@@ -1,5 +1,6 @@
 import { badInput } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
+import { requireShallow } from '../base/nesting.ts';
 import { parseName } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPlanStore } from '../store/plan-store.ts';
@@ -9,6 +10,7 @@ import { openTask, type TaskContext } from './task.ts';
 /** Writes the run manifest of a run of many parts: the last task of the state machine, which gives `{"runId"}`. */
 export async function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
   const { s3, endInTime } = openTask(context);
+  requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseName(event.runId, 'runId');
   const ports = { runs: createRunStore(s3), parts: createPlanStore(s3) };

@@ -1,7 +1,9 @@
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
+import { requireShallow } from '../base/nesting.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { batchOf } from '../batch/base-form.ts';
+import type { RunHead } from '../document/run-head.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
 import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
 import { loadIds } from '../run/load-ids.ts';
@@ -22,13 +24,22 @@ import { createTelemetry } from './telemetry.ts';
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const recognized = recognizeEvent(event);
   try {
+    requireShallow(event, 'event');
     const composition = await composeOnce();
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
-    const { ports } = composition;
+    const { ports, telemetry } = composition;
     const copy = copyDocument(ports.store, maxReplyBytes(recognized));
-    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
+    const observer = {
+      ...telemetry,
+      runStarted: (run: RunHead) => telemetry.runStarted(run, recognized.request.caller),
+    };
+    const run = await runForm(
+      request,
+      { ...composition, ports: { ...ports, store: copy.store, observer } },
+      context,
+    );
     const document = await endInTime(
       `${run.location} could not be read`,
       timeOf(context),
@@ -56,7 +67,7 @@ async function runForm(
     form.kind === 'ids'
       ? form.ids
       : await endInTime(`${form.location.url} could not be read`, timeOf(context), ports, (outOfTime) =>
-          loadIds(form.location, idSource, config.maxIds, outOfTime),
+          loadIds(form.location, idSource, config, outOfTime),
         );
   const batch = batchOf(ids, form.returnExceptions);
   return runBatch({ ...request, batch }, config, ports, timeOf(context));
@@ -86,6 +97,7 @@ async function compose() {
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter));
   const client = createS3Client();
+  const telemetry = createTelemetry(config);
   const ports: RunPorts = {
     store: createRunStore({ client, bucket, prefix }),
     origin: openOrigin(
@@ -94,7 +106,7 @@ async function compose() {
     ),
     clock,
     random: Math.random,
-    observer: createTelemetry(config),
+    observer: telemetry,
   };
-  return { config, ports, idSource: createIdSource(client) };
+  return { config, ports, telemetry, idSource: createIdSource(client) };
 }

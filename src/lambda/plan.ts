@@ -16,7 +16,7 @@ export async function handler(event: unknown, context: TaskContext): Promise<Pla
   const idSource = createIdSource(s3.client);
   const ports: PlanPorts = {
     store: createPlanStore(s3),
-    readIds: (location, signal) => loadIds(location, idSource, config.maxIds, signal),
+    readIds: (location, signal) => loadIds(location, idSource, config, signal),
   };
   return endInTime(`The parts of ${request.runId} could not be written`, (outOfTime) =>
     plan(request, config, ports, outOfTime),

@@ -1,6 +1,6 @@
 import type { IdList } from '../batch/ids.ts';
 import type { ManifestLocation } from '../batch/manifest/location.ts';
-import { readManifest } from '../batch/manifest/read.ts';
+import { type ManifestLimits, readManifest } from '../batch/manifest/read.ts';
 import type { IdSource } from '../store/id-source.ts';
 
 /**
@@ -10,13 +10,13 @@ import type { IdSource } from '../store/id-source.ts';
 export async function loadIds(
   location: ManifestLocation,
   idSource: IdSource,
-  maxIds: number,
+  limits: ManifestLimits,
   signal: AbortSignal,
 ): Promise<IdList> {
   const ended = new AbortController();
   try {
     const bytes = await idSource.open(location, AbortSignal.any([signal, ended.signal]));
-    return await readManifest(bytes, location, maxIds);
+    return await readManifest(bytes, location, limits, signal);
   } finally {
     // What is left unread, behind one id too many say, is not sent any more.
     ended.abort();

@@ -5,6 +5,7 @@ import { loadIds } from '../../../src/run/load-ids.ts';
 import type { IdSource } from '../../../src/store/id-source.ts';
 
 const never = new AbortController().signal;
+const limits = { maxIds: 10, maxManifestBytes: 1_000 };
 const location = parseManifestLocation('s3://bucket/ids.csv', 'manifest');
 
 function storeOf(text: string, opened: unknown[] = []): IdSource {
@@ -20,15 +21,17 @@ function storeOf(text: string, opened: unknown[] = []): IdSource {
 
 describe('the ids of a manifest', () => {
   test('are those of the same list in an event', async () => {
-    expect(await loadIds(location, storeOf('id\n1\na\n'), 10, never)).toStrictEqual([1, 'a']);
-    expect(await loadIds(location, storeOf('1\n2\n3\n4\n5\n6\n7\n8\n'), 10, never)).toStrictEqual([
+    expect(await loadIds(location, storeOf('id\n1\na\n'), limits, never)).toStrictEqual([1, 'a']);
+    expect(await loadIds(location, storeOf('1\n2\n3\n4\n5\n6\n7\n8\n'), limits, never)).toStrictEqual([
       { from: 1, to: 8 },
     ]);
   });
 
   test('are as many as any batch may have', async () => {
     const opened: unknown[] = [];
-    await expect(loadIds(location, storeOf('1\n2\n3\n', opened), 2, never)).rejects.toThrow(
+    await expect(
+      loadIds(location, storeOf('1\n2\n3\n', opened), { ...limits, maxIds: 2 }, never),
+    ).rejects.toThrow(
       new TooLargeError('Expected `s3://bucket/ids.csv` to hold at most 2 ids (MAX_IDS), got more by line 3'),
     );
     expect(opened).toStrictEqual([location, expect.objectContaining({ aborted: true })]);
@@ -43,6 +46,6 @@ describe('the ids of a manifest', () => {
         throw signal.reason;
       },
     };
-    await expect(loadIds(location, store, 10, stopping.signal)).rejects.toBe(failure);
+    await expect(loadIds(location, store, limits, stopping.signal)).rejects.toBe(failure);
   });
 });

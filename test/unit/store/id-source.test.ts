@@ -23,6 +23,8 @@ import { bucket, FOREVER, MIB, never, storeWorld } from './world.ts';
 const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
 const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 
+const limits = { maxIds: 10, maxManifestBytes: 100 * MIB };
+
 const world = storeWorld();
 const source = () => createIdSource(world.client);
 let stub: PostsStub;
@@ -83,7 +85,7 @@ describe('the source of ids', () => {
     world.s3.always('GetObject', hold(FOREVER));
     const stopping = new AbortController();
     const reason = new Error('Enough');
-    const loading = loadIds(manifest('ids.csv'), source(), 10, stopping.signal);
+    const loading = loadIds(manifest('ids.csv'), source(), limits, stopping.signal);
     await world.s3.asked('GetObject');
     stopping.abort(reason);
     await expect(loading).rejects.toBe(reason);
@@ -94,7 +96,7 @@ describe('the source of ids', () => {
     await world.put(name, name.endsWith('.gz') ? gzipSync(many, { level: 0 }) : many);
     // Who waited for the second block would wait forever.
     world.s3.next('GetObject', passOn, hold(FOREVER));
-    await expect(loadIds(manifest(name), source(), 10, never())).rejects.toThrow(TooLargeError);
+    await expect(loadIds(manifest(name), source(), limits, never())).rejects.toThrow(TooLargeError);
     expect(world.s3.operations[0]).toBe('GetObject bytes=0-4194303');
     await eventually(() => world.s3.open === 0);
   });
