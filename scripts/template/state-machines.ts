@@ -11,6 +11,7 @@ const passing = [
   'Lambda.SdkClientException',
   'Lambda.TooManyRequestsException',
   'StoreError',
+  'ConfigUnavailableError',
 ];
 /** How a function can end without an answer, which it may do each time: to be tried again, but fewer times. */
 const unanswered = [

@@ -7,7 +7,7 @@
  * │   ├── ConfigUnavailableError        CONFIG_UNAVAILABLE      it cannot be read now
  * │   ├── BadInputError                 BAD_INPUT               the event
  * │   │   ├── TooLargeError             TOO_LARGE               too many ids, too long a body
- * │   │   ├── UnsupportedMediaTypeError UNSUPPORTED_MEDIA_TYPE  a body that is not said to be JSON
+ * │   │   ├── UnsupportedMediaTypeError UNSUPPORTED_MEDIA_TYPE  a body that is not said to be plain JSON
  * │   │   ├── UnknownRouteError         UNKNOWN_ROUTE
  * │   │   └── MethodNotAllowedError     METHOD_NOT_ALLOWED
  * │   ├── RunConflictError              RUN_CONFLICT            the run id belongs to another batch
@@ -15,6 +15,8 @@
  * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
  * └── PostError                         a reason code           one post fails; see outcome.ts
  */
+
+import { excerpt } from './excerpt.ts';
 
 /** What makes an invocation fail. The messages are fit for a caller: no stack, no credentials, no policy text. */
 export abstract class BatchFetcherError extends Error {
@@ -45,7 +47,7 @@ export class TooLargeError extends BadInputError {
   override readonly code = 'TOO_LARGE';
 }
 
-/** The request's body is said to be something other than JSON. */
+/** The request's body is said to be something other than JSON, or to be encoded. */
 export class UnsupportedMediaTypeError extends BadInputError {
   override readonly name = 'UnsupportedMediaTypeError';
   override readonly code = 'UNSUPPORTED_MEDIA_TYPE';
@@ -92,21 +94,7 @@ export function badInput(path: string, expected: string, got: unknown): BadInput
   return new BadInputError(expectation(path, expected, got));
 }
 
-/** `` Expected `ids[2]` to be …, got {"a":1} `` */
+/** `` Expected `ids[2]` to be …, got {"a":1} ``, with what came shortened; see `excerpt`. */
 export function expectation(path: string, expected: string, got: unknown): string {
   return `Expected \`${path}\` to be ${expected}, got ${excerpt(got)}`;
-}
-
-const EXCERPT_CHARS = 80;
-
-function excerpt(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  // Shortened before it is serialized: what came may be megabytes.
-  if (typeof value === 'string') return JSON.stringify(shorten(value));
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  return shorten(typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value));
-}
-
-function shorten(text: string): string {
-  return text.length > EXCERPT_CHARS ? `${text.slice(0, EXCERPT_CHARS)}…` : text;
 }

@@ -48,10 +48,13 @@ export interface BaseFormOptions {
 export const TARGET_KEYS = ['ids', 'manifest', 'redrive'] as const;
 /** The keys of the base form as the function that fetches takes it. */
 export const FETCH_KEYS: readonly string[] = [...TARGET_KEYS, 'returnExceptions', 'runId'];
+/** What Step Functions adds to the input of an execution that another one starts. It says nothing of the batch. */
+export const EXECUTION_LINK_KEY = 'AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID';
 
 /**
  * Checks the base form: `{"ids": …, "returnExceptions"?: boolean, "runId"?: string}`, the same with `"manifest"`
- * instead of `"ids"`, or `{"redrive": …}`. Of another key in `keys`, its reader has to check the value.
+ * instead of `"ids"`, or `{"redrive": …}`. Of another key in `keys`, its reader has to check the value. The key that
+ * Step Functions adds to a nested start is passed over.
  *
  * Throws BadInputError or TooLargeError, which name the place, what was expected and what came.
  */
@@ -59,9 +62,10 @@ export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm
   const { place, maxIds, keys = FETCH_KEYS, defaultIds } = options;
   const { parseIds: checkIds = parseIds, parseRunId: checkRunId = parseRunId } = options;
   if (!isRecord(form)) throw badInput(place, 'an object with "ids", "manifest" or "redrive"', form);
-  for (const [key, value] of Object.entries(form))
+  const given = givenKeys(form);
+  for (const key of given)
     if (!keys.includes(key))
-      throw badInput(place, `an object with no keys but ${keys.join(', ')}`, { [key]: value });
+      throw badInput(place, `an object with no keys but ${keys.join(', ')}`, { [key]: form[key] });
 
   const { ids, manifest, redrive, returnExceptions = true, runId } = form;
   const at = (key: string): string => (place === 'event' || place === 'input' ? key : `${place}.${key}`);
@@ -71,8 +75,8 @@ export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm
       `Expected \`${place}\` to have one of ${TARGET_KEYS.join(', ')}, got ${targets.join(' and ')}`,
     );
   if (redrive !== undefined) {
-    for (const [key, value] of Object.entries(form))
-      if (key !== 'redrive') throw badInput(at(key), 'left out of a redrive', value);
+    for (const key of given)
+      if (key !== 'redrive') throw badInput(at(key), 'left out of a redrive', form[key]);
     const earlierRunId = parseEarlierRunId(redrive, at('redrive'));
     return { kind: 'redrive', earlierRunId, returnExceptions: true, runId: undefined };
   }
@@ -83,6 +87,11 @@ export function parseBaseForm(form: unknown, options: BaseFormOptions): BaseForm
     return { kind: 'manifest', location: parseManifestLocation(manifest, at('manifest')), ...rest };
   if (ids === undefined && defaultIds) return { kind: 'ids', ids: defaultIds, ...rest };
   return { kind: 'ids', ids: checkIds(ids, at('ids'), maxIds), ...rest };
+}
+
+/** The keys of a form, without the one that Step Functions adds to a nested start. */
+export function givenKeys(form: object): string[] {
+  return Object.keys(form).filter((key) => key !== EXECUTION_LINK_KEY);
 }
 
 /** A batch of ids that are checked already. */

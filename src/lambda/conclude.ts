@@ -1,5 +1,6 @@
 import { badInput } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
+import { requireShallow } from '../base/nesting.ts';
 import { parseEarlierRunId } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPlanStore } from '../store/plan-store.ts';
@@ -14,6 +15,7 @@ export function handler(event: unknown, context: TaskContext): Promise<Conclusio
 
 async function concludeRun(event: unknown, context: TaskContext): Promise<Conclusion> {
   const { s3, endInTime } = openTask(context);
+  requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');
   const ports = { runs: createRunStore(s3), parts: createPlanStore(s3) };

@@ -1,5 +1,6 @@
 import { ConfigError, expectation } from '../base/errors.ts';
 import { countIds, type IdList } from '../batch/ids.ts';
+import type { ManifestLimits } from '../batch/manifest/read.ts';
 import { parseIdsText } from '../batch/parse-ids.ts';
 import { parseUrlTemplate } from '../fetch/origin/url-template.ts';
 import type { RunSettings } from '../run/fetch-and-store.ts';
@@ -8,7 +9,12 @@ import type { EventSettings } from './events/event.ts';
 import type { TelemetrySettings } from './telemetry.ts';
 
 /** The environment, checked. `VARIABLES` says what each setting is. */
-export interface Config extends RunSettings, PlanSettings, EventSettings, TelemetrySettings {
+export interface Config
+  extends RunSettings,
+    PlanSettings,
+    EventSettings,
+    Omit<ManifestLimits, 'maxEntries'>,
+    TelemetrySettings {
   readonly resultsBucket: string;
   readonly resultsPrefix: string;
   readonly postHeadersParameter: string;
@@ -34,6 +40,8 @@ interface Variable<T> {
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** The characters that S3 calls safe; a key that starts with a slash has an empty first folder. */
 const PREFIX = /^(?!\/)[A-Za-z0-9!_.*'()/-]{0,512}$/;
+/** What API Gateway takes for the key of a mapping, with slashes around it or without. */
+const BASE_PATH = /^\/?[A-Za-z0-9$_.+!*'()~-]+(?:\/[A-Za-z0-9$_.+!*'()~-]+)*\/?$/;
 /** Nothing, or a name, whose parts are set off by slashes. */
 const PARAMETER = /^(?:\/?[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*)?$/;
 const BOOLEAN = /^\s*(?:true|false)\s*$/i;
@@ -65,6 +73,8 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
   concurrency: integer('CONCURRENCY', 50, 1, 500),
   /** Most ids in a batch. */
   maxIds: integer('MAX_IDS', 10_000, 1, 10_000_000_000),
+  /** Most bytes of a manifest, decompressed. */
+  maxManifestBytes: integer('MAX_MANIFEST_BYTES', 1_073_741_824, 1, 1_099_511_627_776),
   /** Attempts per post, the first included. */
   maxAttempts: integer('MAX_ATTEMPTS', 4, 1, 20),
   /** Time for one attempt, connecting and body included. */
@@ -97,6 +107,13 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
     'the name of an SSM parameter, or empty',
     PARAMETER,
   ),
+  /** What the paths of API requests start with besides the routes, as in `/api/v1`; '' for nothing. */
+  apiBasePath: {
+    name: 'API_BASE_PATH',
+    fallback: '',
+    expected: 'a path, as in /api/v1, or empty',
+    parse: parseBasePath,
+  },
   /** `service` of the lines of the log and of the metrics. */
   serviceName: name('POWERTOOLS_SERVICE_NAME', 'batch-fetcher'),
   /** Namespace of the metrics. */
@@ -188,6 +205,12 @@ function parseRate(text: string): number | undefined {
   if (text === '') return Infinity;
   const rate = Number(text);
   return /^\d+(\.\d+)?$/.test(text) && rate >= 0.001 && rate <= 100_000 ? rate : undefined;
+}
+
+/** With a slash before each segment, and none at the end. */
+function parseBasePath(text: string): string | undefined {
+  if (text === '') return '';
+  return BASE_PATH.test(text) ? `/${text.replace(/^\/|\/$/g, '')}` : undefined;
 }
 
 /** As many ids as can be told apart. */

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
+import { requireShallow } from '../base/nesting.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { batchOf } from '../batch/base-form.ts';
+import type { RunHead } from '../document/run-head.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
 import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
 import { loadIds } from '../run/load-ids.ts';
@@ -28,13 +30,22 @@ export function handler(event: unknown, context: Context): Promise<DirectReply |
 async function handle(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const recognized = recognizeEvent(event);
   try {
+    requireShallow(event, 'event');
     const composition = await composeOnce(timeOf(context));
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
-    const { ports } = composition;
+    const { ports, telemetry } = composition;
     const copy = copyDocument(ports.store, maxReplyBytes(recognized));
-    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
+    const observer = {
+      ...telemetry,
+      runStarted: (run: RunHead) => telemetry.runStarted(run, recognized.request.caller),
+    };
+    const run = await runForm(
+      request,
+      { ...composition, ports: { ...ports, store: copy.store, observer } },
+      context,
+    );
     const document = await endInTime(
       `${run.location} could not be read`,
       timeOf(context),
@@ -93,6 +104,7 @@ async function compose(time: RunTime) {
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter, time, { clock }));
   const client = createS3Client();
+  const telemetry = createTelemetry(config);
   const ports: RunPorts = {
     store: createRunStore({ client, bucket, prefix }),
     origin: openOrigin(
@@ -101,8 +113,8 @@ async function compose(time: RunTime) {
     ),
     clock,
     random: Math.random,
-    observer: createTelemetry(config),
+    observer: telemetry,
     newWriter: randomUUID,
   };
-  return { config, ports, idSource: createIdSource(client) };
+  return { config, ports, telemetry, idSource: createIdSource(client) };
 }

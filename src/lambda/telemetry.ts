@@ -11,6 +11,11 @@ export interface TelemetrySettings {
   readonly metricsNamespace: string;
 }
 
+/** An observer of runs that can be told who asked for one. */
+export interface Telemetry extends RunObserver {
+  runStarted(run: RunHead, caller?: string): void;
+}
+
 /**
  * Tells of runs on standard output and standard error: one JSON object a line, for CloudWatch Logs, and those in
  * the embedded metric format for CloudWatch's metrics. The README lists both.
@@ -22,21 +27,27 @@ export interface TelemetrySettings {
  * For all but the two names, Powertools reads the POWERTOOLS_* variables and AWS_LAMBDA_LOG_LEVEL of the process
  * itself, and throws where one of them is wrong; `readConfig` checks those before.
  */
-export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySettings): RunObserver {
+export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySettings): Telemetry {
   const logger = new Logger({ serviceName });
   const metrics = new Metrics({ namespace: metricsNamespace, serviceName });
   forgiveBrokenPipes();
   let isDebug = false;
 
   return {
-    runStarted(run) {
+    runStarted(run, caller) {
       // A sampled run must not leave the next one of a warm process at debug.
       logger.refreshSampleRateCalculation();
       // Asked once a run: Logger reads the environment each time.
       isDebug = logger.level <= LogLevelThreshold.DEBUG;
       logger.appendKeys({ runId: run.id });
       const { requested, idsSha256, returnExceptions } = run;
-      logger.info('Run started', { ...labels(run), requested, returnExceptions, idsSha256 });
+      logger.info('Run started', {
+        ...labels(run),
+        ...(caller !== undefined && { caller }),
+        requested,
+        returnExceptions,
+        idsSha256,
+      });
     },
 
     postRejected(index, id, code) {

@@ -1,12 +1,10 @@
 import { BadInputError } from '../base/errors.ts';
 import type { IdList } from '../batch/ids.ts';
 import type { ManifestLocation } from '../batch/manifest/location.ts';
-import { readManifest } from '../batch/manifest/read.ts';
+import { type ManifestLimits, readManifest } from '../batch/manifest/read.ts';
 import type { IdSource } from '../store/id-source.ts';
 
-export interface LoadSettings {
-  /** Most ids of a manifest. */
-  readonly maxIds: number;
+export interface LoadSettings extends ManifestLimits {
   /** The one bucket that no manifest is read from: an error would show a line of a document. */
   readonly resultsBucket: string;
 }
@@ -18,7 +16,7 @@ export interface LoadSettings {
 export async function loadIds(
   location: ManifestLocation,
   idSource: IdSource,
-  { maxIds, resultsBucket }: LoadSettings,
+  { resultsBucket, ...limits }: LoadSettings,
   signal: AbortSignal,
 ): Promise<IdList> {
   if (location.bucket === resultsBucket)
@@ -28,7 +26,7 @@ export async function loadIds(
   const ended = new AbortController();
   try {
     const bytes = await idSource.open(location, AbortSignal.any([signal, ended.signal]));
-    return await readManifest(bytes, location, maxIds);
+    return await readManifest(bytes, location, limits, signal);
   } finally {
     // What is left unread, behind one id too many say, is not sent any more.
     ended.abort();

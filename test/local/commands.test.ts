@@ -85,7 +85,11 @@ describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
       0,
       {
         statusCode: 200,
-        headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        headers: {
+          'content-type': 'application/json',
+          'cache-control': 'no-store',
+          'x-content-type-options': 'nosniff',
+        },
         isBase64Encoded: false,
       },
     ]);

@@ -32,6 +32,7 @@ const good: Readonly<Record<string, Expected>> = {
   'lesson-2': { trigger: 'direct', ids: [1, 2, 3, 4, 5] },
   'direct-ranges': { trigger: 'direct', ids: [98, 99, 100, 101, 1, '1', 7, 'a-slug', 7] },
   'direct-manifest': { trigger: 'direct', runId: 'posts-2026-11-23', ids: [1, 99999, 7, 'a-slug'] },
+  'direct-nested-start': { trigger: 'direct', ids: [2, 3] },
   scheduler: { trigger: 'direct', runId: 'nightly-d32c5kddcf5bb8c3', ids: [1, 2, 3, 4, 5] },
   'eventbridge-rule': {
     trigger: 'schedule',
@@ -48,6 +49,11 @@ const good: Readonly<Record<string, Expected>> = {
     runId: '20261123T143207Z-0f6c1a8e-2f3d-4c0b-9f0a-6e2d1b7c5a94',
     ids: [3, 40, 41, 42, '3'],
   },
+  'eventbridge-scheduler': {
+    trigger: 'schedule',
+    runId: '20261123T123000Z-3766bfe5-6b4b-4d6b-8b2b-6b1d5f9c2a10',
+    ids: oneToHundred,
+  },
   'http-api-post': { trigger: 'api', runId: '8e03978e-40d5-43e8-bc93-6894a57f9324', ids: [1, 99999, 3] },
   'http-api-post-base64': { trigger: 'api', runId: 'from-base64', ids: ['2', 4, 5] },
   'http-api-get': { trigger: 'api', ids: [1, 2, 7, 8, 9] },
@@ -55,6 +61,8 @@ const good: Readonly<Record<string, Expected>> = {
   'function-url-post': { trigger: 'api', ids: [10, 11] },
   'rest-api-post': { trigger: 'api', runId: 'rest-4f7a', ids: [100, 101] },
   'rest-api-get': { trigger: 'api', runId: 'rest-get', ids: [3, 3, 1] },
+  'rest-api-proxy': { trigger: 'api', ids: [21, 22] },
+  'http-api-v1-post': { trigger: 'api', runId: 'order-1882', ids: [31, '31'] },
   'alb-get': { trigger: 'api', ids: [1, 7, 8, 9, 'a-slug'] },
   'alb-post': { trigger: 'api', ids: [5, '6'], multiValueHeaders: true },
 };
@@ -147,12 +155,30 @@ const bad: Readonly<Record<string, unknown>> = {
     'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got an array of 3',
   ),
   sqs: badInput(
-    'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got {"Records":[{"messageId":"059f36b4-87a3-44ab-83d2-661975830a7d","receiptHandle":…',
+    'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got {"Records":[…]}',
+  ),
+  'authorizer-request': badInput(
+    'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got {"type":"REQUEST","methodArn":"arn:aws:execute-api:us-east-1:123456789012:z9y8x7…',
   ),
   'eventbridge-s3': badInput(
     'Expected `detail` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"version":"0"}',
   ),
   'eventbridge-no-time': badInput('Expected `time` to be an ISO 8601 time, got nothing'),
+  'eventbridge-time': badInput('Expected `time` to be an ISO 8601 time, got "November 23 2026"'),
+  'eventbridge-alarm': badInput(
+    'Expected `detail` to be an object with "ids", "manifest" or "redrive", got nothing',
+  ),
+  'eventbridge-detail-key-twice': badInput(
+    'Expected `detail` to have each key of an object once, got "ids" twice',
+  ),
+  'http-api-key-twice': badRequest('Expected `body` to have each key of an object once, got "ids" twice'),
+  'http-api-nested': badRequest('Expected `body` to be nested at most 64 deep, got more'),
+  'http-api-gzip': problem(
+    415,
+    'Unsupported Media Type',
+    'Expected `headers.content-encoding` to be left out, as a body is taken as it is, got "gzip"',
+    'UNSUPPORTED_MEDIA_TYPE',
+  ),
   'http-api-broken-base64': badRequest(
     'Expected `body` to be base64, as `isBase64Encoded` says, got something else',
   ),
@@ -442,7 +468,7 @@ function isProblem(reply: unknown): reply is { statusCode: number; body: string 
 }
 
 function okReply({ multiValueHeaders }: Expected, body: string): Response {
-  const headers = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+  const headers = headersOf('application/json');
   const response = { returned: { statusCode: 200, body, isBase64Encoded: false, headers } };
   return multiValueHeaders ? multiValued(response) : response;
 }
@@ -458,10 +484,18 @@ function problem(
   return {
     returned: {
       statusCode: status,
-      headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store', ...headers },
+      headers: { ...headersOf('application/problem+json'), ...headers },
       body: { type: 'about:blank', title, status, detail, code, ...more },
       isBase64Encoded: false,
     },
+  };
+}
+
+function headersOf(contentType: string): Record<string, string> {
+  return {
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
   };
 }
 
@@ -477,7 +511,7 @@ function multiValued({ returned }: { readonly returned: { readonly headers: obje
   return { returned: { ...reply, multiValueHeaders } };
 }
 
-function badInput(message: string): Response {
+function badInput(message: unknown): Response {
   return { thrown: { name: 'BadInputError', code: 'BAD_INPUT', message } };
 }
 
@@ -539,13 +573,16 @@ async function storedFiles(): Promise<string[]> {
 /** The base form in a good event; none where it is a query, or where POST_IDS stand in for its ids. */
 function baseForms(event: unknown): unknown[] {
   const { detail, httpMethod, requestContext, body, isBase64Encoded } = event as {
-    detail?: object;
+    detail?: object | string;
     httpMethod?: string;
     requestContext?: { http?: { method: string } };
     body?: string;
     isBase64Encoded?: boolean;
   };
-  if (detail) return Object.keys(detail).length === 0 ? [] : [detail];
+  if (detail !== undefined) {
+    const form = typeof detail === 'string' ? JSON.parse(detail) : detail;
+    return Object.keys(form).length === 0 ? [] : [form];
+  }
   const method = httpMethod ?? requestContext?.http?.method;
   if (method === undefined) return [event];
   if (method === 'GET' || body === undefined) return [];

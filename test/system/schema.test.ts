@@ -382,7 +382,11 @@ interface DocumentUnderTest {
 /** The document that the pipeline writes, with scripted attempts. */
 async function documentOf(form: object, settings: Partial<RunSettings> = {}): Promise<DocumentUnderTest> {
   const chunks: Buffer[] = [];
-  const request = parseEvent({ trigger: 'direct', form }, { maxIds: 10_000, postIds: [] }, 'request-1');
+  const request = parseEvent(
+    { trigger: 'direct', form },
+    { maxIds: 10_000, postIds: [], apiBasePath: '' },
+    'request-1',
+  );
   if (request.form.kind !== 'ids') expect.fail('The event has no ids');
   await runBatch(
     { ...request, batch: batchOf(request.form.ids, request.form.returnExceptions) },

@@ -1,10 +1,11 @@
 import { badInput } from '../../base/errors.ts';
+import { shortenInside } from '../../base/excerpt.ts';
 
 /** An object in S3 that lists ids, and how it does so, by the ending of its key. */
 export interface ManifestLocation {
   readonly bucket: string;
   readonly key: string;
-  /** `s3://bucket/key`, as it was given. */
+  /** `s3://bucket/key` as messages show it: as it was given, shortened in the middle where it is long. */
   readonly url: string;
   readonly format: 'json' | 'jsonl' | 'csv';
   readonly gzip: boolean;
@@ -21,5 +22,5 @@ export function parseManifestLocation(value: unknown, path: string): ManifestLoc
   if (typeof value !== 'string' || !bucket || !key || Buffer.byteLength(key) > MAX_KEY_BYTES)
     throw badInput(path, LOCATION_EXPECTED, value);
   const format = ending === 'json' || ending === 'csv' ? ending : 'jsonl';
-  return { bucket, key, url: value, format, gzip: gz !== undefined };
+  return { bucket, key, url: shortenInside(value), format, gzip: gz !== undefined };
 }

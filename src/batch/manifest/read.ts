@@ -1,4 +1,4 @@
-import { pipeline } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { BadInputError, TooLargeError } from '../../base/errors.ts';
 import { CompactIds } from '../compact-ids.ts';
@@ -14,19 +14,29 @@ export const MAX_ENTRIES = 10_000_000;
 /** U+FEFF in UTF-8, a character a byte. */
 const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
+/** What bounds the reading of a manifest, whatever it holds. */
+export interface ManifestLimits {
+  /** Most ids, ranges counted out. */
+  readonly maxIds: number;
+  /** Most bytes, decompressed. */
+  readonly maxManifestBytes: number;
+  /** Most ids and ranges to be held. @default 10,000,000 */
+  readonly maxEntries?: number;
+}
+
 /**
  * Reads the ids that a manifest lists, holding little more than them: `bytes`, as they are stored, are taken in as
- * they come, and are left as soon as there are more than `maxIds`, or more than `maxEntries` ids and ranges to be held
- * (10 million by default). What stands for the same ids in less room, a range for integers one after the other, may
- * do so.
+ * they come, and are left as soon as there is more than a limit allows. What stands for the same ids in less room, a
+ * range for integers one after the other, may do so.
  *
- * Rejects with BadInputError, which names the line, or TooLargeError, or with what `bytes` throws.
+ * Rejects with BadInputError, which names the line, or TooLargeError, with what `bytes` throws, or with the signal's
+ * reason as soon as that aborts.
  */
 export async function readManifest(
   bytes: AsyncIterable<Uint8Array>,
   { url, format, gzip }: ManifestLocation,
-  maxIds: number,
-  maxEntries = MAX_ENTRIES,
+  { maxIds, maxManifestBytes, maxEntries = MAX_ENTRIES }: ManifestLimits,
+  signal: AbortSignal,
 ): Promise<IdList> {
   const list = new CompactIds();
   const requireAtMost = (max: number, count: number, what: string, line: number): void => {
@@ -38,21 +48,43 @@ export async function readManifest(
     requireAtMost(maxEntries, list.size, 'ids and ranges', line);
     requireAtMost(maxIds, list.count, 'ids (MAX_IDS)', line);
   });
-  for await (const text of textOf(gzip ? gunzip(bytes, url) : bytes)) reader.push(text);
+  const limited = atMost(maxManifestBytes, gzip ? gunzip(bytes, url, signal) : bytes, url, signal);
+  for await (const text of textOf(limited)) reader.push(text);
   reader.end();
   return list.end();
+}
+
+/** The same bytes, until there are too many or the signal aborts: what is packed well is long, however few ids it has. */
+async function* atMost(
+  maxBytes: number,
+  bytes: AsyncIterable<Uint8Array>,
+  url: string,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let count = 0;
+  for await (const chunk of bytes) {
+    signal.throwIfAborted();
+    count += chunk.length;
+    if (count > maxBytes)
+      throw new TooLargeError(
+        `Expected \`${url}\` to have at most ${maxBytes} bytes, decompressed (MAX_MANIFEST_BYTES), got more`,
+      );
+    yield chunk;
+  }
 }
 
 async function* gunzip(
   bytes: AsyncIterable<Uint8Array>,
   url: string,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const unpacked = createGunzip();
   // What fails, fails in the loop below.
-  pipeline(bytes, unpacked, () => {});
+  pipeline(bytes, unpacked, { signal }).catch(() => {});
   try {
     yield* unpacked;
   } catch (error) {
+    signal.throwIfAborted();
     // An error that is not zlib's is what `bytes` threw.
     if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'))) throw error;
     throw new BadInputError(`Expected \`${url}\` to be whole and gzip, as its key says: ${error.message}`);

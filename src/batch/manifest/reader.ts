@@ -1,5 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { badInput } from '../../base/errors.ts';
+import { isRecord } from '../../base/is-record.ts';
+import { parseJsonText } from '../../base/json-text.ts';
 import type { IdList } from '../ids.ts';
 import { parseId } from '../parse-ids.ts';
 
@@ -55,5 +57,6 @@ export function parseJsonId(bytes: string, place: string): IdList[number] {
   } catch {
     throw badInput(place, 'JSON', text);
   }
-  return parseId(value, place);
+  // Of all that is an id, a range alone has keys, which may be there twice.
+  return parseId(isRecord(value) ? parseJsonText(text, place) : value, place);
 }

@@ -1,12 +1,14 @@
 import type { EventBridgeEvent } from 'aws-lambda';
 import { badInput } from '../../base/errors.ts';
 import { isRecord } from '../../base/is-record.ts';
-import { type BaseForm, FETCH_KEYS, parseBaseForm } from '../../batch/base-form.ts';
+import { parseJsonText } from '../../base/json-text.ts';
+import { type BaseForm, FETCH_KEYS, givenKeys, parseBaseForm } from '../../batch/base-form.ts';
 import type { IdList } from '../../batch/ids.ts';
 import { parseName, parseRunId } from '../../batch/parse-ids.ts';
 import type { RunName } from '../../run/run-batch.ts';
+import { type ApiSettings, idempotencyKey, parseApiForm } from './api-form.ts';
 import { parseDirectForm } from './direct-form.ts';
-import { type ApiRequest, idempotencyKey, parseApiForm, recognizeRequest } from './http-request.ts';
+import { type ApiRequest, recognizeRequest } from './http-request.ts';
 
 /**
  * An event, told apart by what it is, not yet checked further. A new kind of event is one more member here, one more
@@ -23,9 +25,7 @@ export interface EventRequest extends RunName {
   readonly form: BaseForm;
 }
 
-export interface EventSettings {
-  /** Most ids in a batch. */
-  readonly maxIds: number;
+export interface EventSettings extends ApiSettings {
   /** The ids of a scheduled run that names none. */
   readonly postIds: IdList;
 }
@@ -37,8 +37,7 @@ export function recognizeEvent(event: unknown): RecognizedEvent {
     if (request) return { trigger: 'api', request };
     if (typeof event['detail-type'] === 'string' && typeof event.source === 'string')
       return { trigger: 'schedule', envelope: event as unknown as EventBridgeEvent<string, unknown> };
-    const keys = Object.keys(event);
-    if (keys.length === 0 || keys.some((key) => FETCH_KEYS.includes(key)))
+    if (FETCH_KEYS.some((key) => Object.hasOwn(event, key)) || givenKeys(event).length === 0)
       return { trigger: 'direct', form: event };
   }
   throw badInput(
@@ -66,14 +65,15 @@ export function parseEvent(event: RecognizedEvent, settings: EventSettings, requ
   };
 }
 
-function readForm(event: RecognizedEvent, { maxIds, postIds }: EventSettings): BaseForm {
+function readForm(event: RecognizedEvent, settings: EventSettings): BaseForm {
+  const { maxIds, postIds } = settings;
   switch (event.trigger) {
     case 'direct':
       return parseDirectForm(event.form, maxIds);
     case 'schedule':
-      return parseBaseForm(event.envelope.detail ?? {}, { place: 'detail', maxIds, defaultIds: postIds });
+      return parseBaseForm(detailOf(event.envelope), { place: 'detail', maxIds, defaultIds: postIds });
     case 'api':
-      return parseApiForm(event.request, maxIds);
+      return parseApiForm(event.request, settings);
   }
 }
 
@@ -89,9 +89,33 @@ function nameDelivery(event: RecognizedEvent): string | undefined {
   }
 }
 
+/** What tells of the time alone, and so may have no detail. */
+const SCHEDULE_SOURCES = ['aws.events', 'aws.scheduler'];
+const SCHEDULE_TYPE = 'Scheduled Event';
+
+/** The detail, parsed where it is text, as that of a schedule without an input is. */
+function detailOf({ detail, source, 'detail-type': type }: EventBridgeEvent<string, unknown>): unknown {
+  const value = typeof detail === 'string' ? parseJsonText(detail.trim(), 'detail') : detail;
+  const isSchedule = type === SCHEDULE_TYPE || SCHEDULE_SOURCES.includes(source);
+  return isSchedule ? (value ?? {}) : value;
+}
+
+/** RFC 3339, or a date alone. Date reads more, by the time zone of the machine. */
+const TIME =
+  /^(?<date>\d{4}-\d\d-\d\d)(T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))?$/;
+
 function nameOf({ time, id }: Readonly<Record<'time' | 'id', unknown>>): string {
-  const date = new Date(typeof time === 'string' ? time : Number.NaN);
-  if (Number.isNaN(date.getTime())) throw badInput('time', 'an ISO 8601 time', time);
-  const stamp = date.toISOString().replace(/[-:]|\.\d+/g, '');
+  const stamp = parseTime(time)
+    .toISOString()
+    .replace(/[-:]|\.\d+/g, '');
   return parseRunId(`${stamp}-${parseName(id, 'id')}`, 'id');
+}
+
+function parseTime(time: unknown): Date {
+  if (typeof time === 'string') {
+    const date = TIME.exec(time)?.groups?.date;
+    // Of a day that its month does not have, Date makes one of the next month.
+    if (date !== undefined && new Date(date).toJSON()?.startsWith(date)) return new Date(time);
+  }
+  throw badInput('time', 'an ISO 8601 time', time);
 }

@@ -1,4 +1,5 @@
 import { badInput } from '../../base/errors.ts';
+import { requireShallow } from '../../base/nesting.ts';
 import { type BaseForm, parseBaseForm, TARGET_KEYS } from '../../batch/base-form.ts';
 import { parseRunId } from '../../batch/parse-ids.ts';
 import { MAX_PLANNED_RUN_ID_CHARS } from '../../run/parts/parts.ts';
@@ -14,6 +15,7 @@ export const MAX_PART_SIZE = 100_000;
  * with `partSize`, and its name the run id of a form that has none. Throws BadInputError or TooLargeError.
  */
 export function parsePlanInput(input: unknown, executionName: unknown, maxIds: number): PlanRequest {
+  requireShallow(input, 'input');
   const form = parseBaseForm(input, { place: 'input', maxIds, keys: KEYS });
   // The base form is an object.
   const { partSize = DEFAULT_PART_SIZE } = input as { readonly partSize?: unknown };

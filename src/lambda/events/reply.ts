@@ -102,7 +102,13 @@ function apiReply(
   body: string,
   more: Readonly<Record<string, string>> = {},
 ): ApiReply {
-  const headers = { 'content-type': contentType, 'cache-control': 'no-store', ...more };
+  const headers = {
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    // A reply quotes what others wrote, which a browser is not to take for a page.
+    'x-content-type-options': 'nosniff',
+    ...more,
+  };
   const reply = { statusCode: status, body, isBase64Encoded: false };
   if (dialect !== 'alb-multi-value') return { ...reply, headers };
   const many = Object.entries(headers).map(([name, value]) => [name, [value]]);

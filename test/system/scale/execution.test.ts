@@ -290,7 +290,7 @@ describe('an execution', () => {
 describe('the handlers', () => {
   test('of plan takes what the state machine gives it', async () => {
     await expect(planHandler({ ids: [1] }, contextOf('request', 60_000))).rejects.toThrow(
-      'Expected `event` to be an object with "input" and "execution", got {"ids":[1]}',
+      'Expected `event` to be an object with "input" and "execution", got {"ids":[…]}',
     );
     const plan: Plan = await planHandler(
       { input: { ids: [1] }, execution: runId },
@@ -309,6 +309,22 @@ describe('the handlers', () => {
     await expect(concludeHandler(event, contextOf('request', 60_000))).rejects.toThrow(
       'Expected `event` to be an object with "runId"',
     );
+  });
+
+  test.each([4_481, 100_000])('refuse what is nested %i deep, and do not show it', async (levels) => {
+    const deep = JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
+    const refusal = (place: string) => `Expected \`${place}\` to be nested at most 64 deep, got more`;
+    await expect(
+      planHandler({ input: deep, execution: runId }, contextOf('request', 60_000)),
+    ).rejects.toThrow(refusal('input'));
+    await expect(planHandler(deep, contextOf('request', 60_000))).rejects.toThrow(/ got \{"a":\{…\}\}$/);
+    await expect(
+      planHandler({ input: { ids: [1] }, execution: deep }, contextOf('request', 60_000)),
+    ).rejects.toThrow(/ got \{"a":\{…\}\}$/);
+    await expect(concludeHandler({ runId: deep }, contextOf('request', 60_000))).rejects.toThrow(
+      refusal('event'),
+    );
+    await expect(concludeHandler(deep, contextOf('request', 60_000))).rejects.toThrow(refusal('event'));
   });
 
   test('say in time that their time ran out', async () => {

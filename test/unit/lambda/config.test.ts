@@ -16,6 +16,7 @@ test('everything but the bucket has a default', () => {
     postIds: [{ from: 1, to: 100 }],
     concurrency: 50,
     maxIds: 10_000,
+    maxManifestBytes: 1_073_741_824,
     maxAttempts: 4,
     attemptTimeoutMs: 5_000,
     maxBodyBytes: 1_048_576,
@@ -27,6 +28,7 @@ test('everything but the bucket has a default', () => {
     output: 'json',
     originConcurrency: 500,
     postHeadersParameter: '',
+    apiBasePath: '',
     serviceName: 'batch-fetcher',
     metricsNamespace: 'BatchFetcher',
     logLevel: 'INFO',
@@ -44,6 +46,7 @@ test('every variable is read, and others are none of its business', () => {
     POST_IDS: '1, 7-9, a-slug',
     CONCURRENCY: '500',
     MAX_IDS: '5',
+    MAX_MANIFEST_BYTES: '65536',
     MAX_ATTEMPTS: '1',
     ATTEMPT_TIMEOUT_MS: '250',
     MAX_BODY_BYTES: '4096',
@@ -55,6 +58,7 @@ test('every variable is read, and others are none of its business', () => {
     OUTPUT: 'ndjson',
     ORIGIN_CONCURRENCY: '500',
     POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers',
+    API_BASE_PATH: 'posts/v1/',
     POWERTOOLS_SERVICE_NAME: ' lessons ',
     POWERTOOLS_METRICS_NAMESPACE: 'School',
     POWERTOOLS_LOG_LEVEL: 'DEBUG',
@@ -71,6 +75,7 @@ test('every variable is read, and others are none of its business', () => {
     postIds: [1, { from: 7, to: 9 }, 'a-slug'],
     concurrency: 500,
     maxIds: 5,
+    maxManifestBytes: 65_536,
     maxAttempts: 1,
     attemptTimeoutMs: 250,
     maxBodyBytes: 4_096,
@@ -82,6 +87,7 @@ test('every variable is read, and others are none of its business', () => {
     output: 'ndjson',
     originConcurrency: 500,
     postHeadersParameter: '/batch-fetcher/post-headers',
+    apiBasePath: '/posts/v1',
     serviceName: 'lessons',
     metricsNamespace: 'School',
     logLevel: 'DEBUG',
@@ -93,6 +99,11 @@ test('every variable is read, and others are none of its business', () => {
 
 test('a prefix may be empty: documents then stand at the top of the bucket', () => {
   expect(readConfig({ ...required, RESULTS_PREFIX: '' }).resultsPrefix).toBe('');
+});
+
+test('a base path may have slashes around it', () => {
+  for (const text of ['api/v1', '/api/v1', 'api/v1/', '/api/v1/'])
+    expect(readConfig({ ...required, API_BASE_PATH: text }).apiBasePath).toBe('/api/v1');
 });
 
 test('a name that is empty is the default one', () => {
@@ -109,6 +120,7 @@ test('one error names every variable that is wrong', () => {
       POST_IDS: 'a/b',
       CONCURRENCY: '0',
       MAX_IDS: 'many',
+      MAX_MANIFEST_BYTES: '1GiB',
       MAX_ATTEMPTS: '21',
       ATTEMPT_TIMEOUT_MS: '5s',
       MAX_BODY_BYTES: '1e6',
@@ -120,6 +132,7 @@ test('one error names every variable that is wrong', () => {
       OUTPUT: 'csv',
       ORIGIN_CONCURRENCY: 'x',
       POST_HEADERS_PARAMETER: 'a b',
+      API_BASE_PATH: '/',
       POWERTOOLS_LOGGER_SAMPLE_RATE: 'often',
       POWERTOOLS_LOGGER_LOG_EVENT: 'maybe',
       POWERTOOLS_METRICS_DISABLED: '',
@@ -133,6 +146,7 @@ test('one error names every variable that is wrong', () => {
         'Expected `POST_IDS` to be ids, as in 1,2,7-9, got "a/b"',
         'Expected `CONCURRENCY` to be an integer from 1 to 500, got "0"',
         'Expected `MAX_IDS` to be an integer from 1 to 10000000000, got "many"',
+        'Expected `MAX_MANIFEST_BYTES` to be an integer from 1 to 1099511627776, got "1GiB"',
         'Expected `MAX_ATTEMPTS` to be an integer from 1 to 20, got "21"',
         'Expected `ATTEMPT_TIMEOUT_MS` to be an integer from 1 to 900000, got "5s"',
         'Expected `MAX_BODY_BYTES` to be an integer from 1 to 104857600, got "1e6"',
@@ -144,6 +158,7 @@ test('one error names every variable that is wrong', () => {
         'Expected `OUTPUT` to be json or ndjson, got "csv"',
         'Expected `ORIGIN_CONCURRENCY` to be an integer from 1 to 999999999, got "x"',
         'Expected `POST_HEADERS_PARAMETER` to be the name of an SSM parameter, or empty, got "a b"',
+        'Expected `API_BASE_PATH` to be a path, as in /api/v1, or empty, got "/"',
         'Expected `POWERTOOLS_LOGGER_SAMPLE_RATE` to be a number, got "often"',
         'Expected `POWERTOOLS_LOGGER_LOG_EVENT` to be true or false, got "maybe"',
         'Expected `POWERTOOLS_METRICS_DISABLED` to be true or false, got nothing',
@@ -159,6 +174,7 @@ describe.each<[variable: string, wrong: readonly string[]]>([
   ['POST_IDS', ['', ' ', '1,,2', '9-7', '../x', '1-10001', '1-1000000000000']],
   ['CONCURRENCY', ['', ' ', '0', '-1', '501', '1.5', '5e1', '0x10', 'NaN', 'Infinity', '50 ', '٥']],
   ['MAX_IDS', ['0', '10000000001', '9'.repeat(400)]],
+  ['MAX_MANIFEST_BYTES', ['', '0', '1e9', '1099511627777']],
   ['MAX_ATTEMPTS', ['0', '21']],
   ['ATTEMPT_TIMEOUT_MS', ['0', '900001']],
   ['MAX_BODY_BYTES', ['0', '104857601']],
@@ -173,6 +189,7 @@ describe.each<[variable: string, wrong: readonly string[]]>([
     'POST_HEADERS_PARAMETER',
     ['/', 'a//b', 'a/', 'a b', 'secret:value', 'arn:aws:ssm:eu-west-1:123456789012:parameter/a'],
   ],
+  ['API_BASE_PATH', ['/', '//api', 'api//v1', 'a b', '/api?x', 'https://example.com/api', '/ä']],
 ])('%s', (variable, wrong) => {
   test.each(wrong)('cannot be %j', (text) => {
     const read = () => readConfig({ ...required, [variable]: text });
@@ -290,28 +307,38 @@ describe('what others say of the variables:', () => {
     const rows = section
       .split('\n')
       .map((line) => line.split('|').map((cell) => cell.trim()))
-      .filter(([, name = '']) => /^`[A-Z0-9_]+`$/.test(name))
-      .map(([, name = '', fallback, range]) => [name.replaceAll('`', ''), fallback, range])
+      .filter(([, , name = '']) => /^`[A-Z0-9_]+`$/.test(name))
+      .map(([, , name = '', fallback = '', range]) => [
+        name.replaceAll('`', ''),
+        // Where a deployment sets another default, the variable's own stands last.
+        fallback.split(' else ').at(-1),
+        range,
+      ])
       // That of the SDK.
       .filter(([name]) => name !== 'AWS_ENDPOINT_URL_S3');
-    expect(rows).toStrictEqual(
-      variables.map(({ name, fallback, expected }) => {
-        const [, min, max] = / from (\S+) to (\d+)/.exec(expected) ?? [];
-        const words = /^\w+( or \w+)+$/.test(expected) ? expected.split(' or ') : [];
-        return [
-          name,
-          fallback === '' ? '–' : /^\d+$/.test(fallback) ? fallback : `\`${fallback}\``,
-          min === undefined ? words.map((word) => `\`${word}\``).join(', ') : `${min}–${max}`,
-        ];
-      }),
-    );
+    const expectedRows = variables.map(({ name, fallback, expected }) => {
+      const [, min, max] = / from (\S+) to (\d+)/.exec(expected) ?? [];
+      const words = /^\w+( or \w+)+$/.test(expected) ? expected.split(' or ') : [];
+      return [
+        name,
+        fallback === '' ? '–' : /^\d+$/.test(fallback) ? fallback : `\`${fallback}\``,
+        min === undefined ? words.map((word) => `\`${word}\``).join(', ') : `${min}–${max}`,
+      ];
+    });
+    // A stack that names no bucket makes one.
+    const ofBucket = ['RESULTS_BUCKET', "the stack's own", ''];
+    const others = expectedRows.filter(([name]) => name !== 'RESULTS_BUCKET');
+    expect(rows.toSorted()).toStrictEqual([ofBucket, ...others].toSorted());
   });
 
   test('what is deployed sets no other', () => {
     const { provider, functions } = parse(read('serverless.yml').replaceAll(/!\w+/g, ''));
     const environments = [provider, ...Object.values(functions)].map(({ environment }) => environment);
     const set = environments.flatMap((environment) => Object.keys(environment ?? {}));
-    expect(set.filter((name) => !names.includes(name))).toStrictEqual(['NODE_OPTIONS']);
+    expect(set.filter((name) => !names.includes(name))).toStrictEqual([
+      'AWS_ENDPOINT_URL_S3',
+      'NODE_OPTIONS',
+    ]);
   });
 
   test('what runs locally sets no other', () => {

@@ -83,7 +83,11 @@ async function problemOf(reply: Promise<unknown>) {
 function problem(status: number, title: string, detail: string, code: string) {
   return {
     statusCode: status,
-    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
+    },
     isBase64Encoded: false,
     body: { type: 'about:blank', title, status, detail, code },
   };
@@ -124,7 +128,11 @@ describe('an invocation', () => {
     };
     expect(reply).toStrictEqual({
       statusCode: 200,
-      headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+      headers: {
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+      },
       isBase64Encoded: false,
     });
     const { location, replayed, results } = JSON.parse(body);
@@ -153,6 +161,59 @@ describe('an invocation', () => {
       summary: { fulfilled: 1 },
     });
   });
+});
+
+describe('an event that is nested too deep', () => {
+  const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
+  const message = 'Expected `event` to be nested at most 64 deep, got more';
+
+  test.each([64, 4_481, 100_000])('is bad input wherever it is: %i levels below', async (levels) => {
+    const handler = await coldStart();
+    const envelope = sampleEvent<object>('eventbridge-rule');
+    for (const event of [
+      { ids: deep(levels) },
+      { ids: [deep(levels)] },
+      { ids: [1], runId: deep(levels) },
+      { ids: [1], other: deep(levels) },
+      { ids: [1], AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: deep(levels) },
+      { ...envelope, detail: deep(levels) },
+      { ...envelope, resources: deep(levels) },
+    ])
+      await expect(handler(event, contextOf())).rejects.toMatchObject({ code: 'BAD_INPUT', message });
+    expect(s3.operations).toStrictEqual([]);
+  });
+
+  test('is a bad request over HTTP', async () => {
+    const handler = await coldStart();
+    const event = { ...sampleEvent<object>('http-api-get'), stageVariables: deep(100) };
+    expect(await problemOf(handler(event, contextOf()))).toStrictEqual(
+      problem(400, 'Bad Request', message, 'BAD_INPUT'),
+    );
+  });
+
+  test('and of no known kind is shown no deeper than its keys', async () => {
+    const handler = await coldStart();
+    await expect(handler({ Records: [deep(4_481)], a: deep(4_481) }, contextOf())).rejects.toThrow(
+      / got \{"Records":\[…\],"a":\{…\}\}$/,
+    );
+  });
+});
+
+test('a run over HTTP says in the log who asked for it', async () => {
+  const lines: string[] = [];
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => lines.push(String(text)) > 0);
+  const handler = await coldStart({ ...good(), POWERTOOLS_LOG_LEVEL: 'INFO' });
+  await handler(sampleEvent('http-api-get'), contextOf('asked'));
+  await handler({ ids: [] }, contextOf('not-asked'));
+  vi.mocked(process.stdout.write).mockRestore();
+  const started = lines
+    .flatMap((text) => text.split('\n'))
+    .filter((line) => line.includes('"Run started"'))
+    .map((line) => JSON.parse(line));
+  expect(started.map(({ runId, caller }) => [runId, caller])).toStrictEqual([
+    ['asked', 'arn:aws:sts::123456789012:assumed-role/posts-reader/reader'],
+    ['not-asked', undefined],
+  ]);
 });
 
 describe('a redrive', () => {

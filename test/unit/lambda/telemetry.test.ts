@@ -147,6 +147,20 @@ const rejection = (): PostError =>
   );
 
 describe('the log', () => {
+  test('says who asked for a run, where it is told', () => {
+    const telemetry = createTelemetry(settings);
+    const caller = 'arn:aws:sts::123456789012:assumed-role/posts-reader/reader';
+    telemetry.runStarted(headOf('asked'), caller);
+    telemetry.runEnded(runOf('asked'));
+    telemetry.runStarted(headOf('next'));
+    const lines = takeLogLines();
+    expect(lines.map((line) => [line.message, line.caller])).toStrictEqual([
+      ['Run started', caller],
+      ['Run ended', undefined],
+      ['Run started', undefined],
+    ]);
+  });
+
   test('has one line at the start of a run and one at its end, with ids, codes and numbers alone', () => {
     const telemetry = createTelemetry(settings);
     telemetry.runStarted(headOf('lesson'));

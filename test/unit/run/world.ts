@@ -31,7 +31,11 @@ export const settings: RunSettings = {
 };
 
 export function requestFor(form: object, more: Partial<RunRequest> = {}): RunRequest {
-  const parsed = parseEvent({ trigger: 'direct', form }, { maxIds: 100_000, postIds: [] }, 'request-1');
+  const parsed = parseEvent(
+    { trigger: 'direct', form },
+    { maxIds: 100_000, postIds: [], apiBasePath: '' },
+    'request-1',
+  );
   if (parsed.form.kind !== 'ids') expect.fail('A batch was expected');
   return { ...parsed, batch: batchOf(parsed.form.ids, parsed.form.returnExceptions), ...more };
 }

@@ -20,7 +20,7 @@ import {
 } from '../../support/misbehaving-s3.ts';
 import { bucket, FOREVER, MIB, never, otherBucket, storeWorld } from './world.ts';
 
-const settings = { maxIds: 10, resultsBucket: otherBucket };
+const settings = { maxIds: 10, maxManifestBytes: 100 * MIB, resultsBucket: otherBucket };
 const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
 const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 

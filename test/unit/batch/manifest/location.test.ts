@@ -49,6 +49,10 @@ describe('the location of a manifest', () => {
 
   test('may have a key of as many bytes as S3 takes', () => {
     const key = `${'ä'.repeat(510)}.csv`;
-    expect(parseManifestLocation(`s3://bucket/${key}`, 'manifest').key).toBe(key);
+    expect(parseManifestLocation(`s3://bucket/${key}`, 'manifest')).toMatchObject({
+      key,
+      // What messages show.
+      url: `s3://bucket/${'ä'.repeat(38)}…${'ä'.repeat(46)}.csv`,
+    });
   });
 });

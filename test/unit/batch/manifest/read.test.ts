@@ -17,8 +17,15 @@ const idExpected = `${integerExpected}, a range {"from", "to"}, or ${nameExpecte
 
 type Ending = 'json' | 'jsonl' | 'csv';
 
+const never = new AbortController().signal;
+
 const read = (source: AsyncIterable<Uint8Array>, name: string, maxIds = 1_000): Promise<IdList> =>
-  readManifest(source, parseManifestLocation(`s3://bucket/${name}`, 'manifest'), maxIds);
+  readManifest(
+    source,
+    parseManifestLocation(`s3://bucket/${name}`, 'manifest'),
+    { maxIds, maxManifestBytes: 100_000_000 },
+    never,
+  );
 
 const readText = (content: string | Buffer, name: string, maxIds?: number): Promise<IdList> =>
   read(chunksOf([Buffer.from(content)]), name, maxIds);
@@ -68,6 +75,15 @@ describe('a manifest', () => {
     // Only a header is one.
     ['ids.csv', 'a\nid\n', ['a', 'id']],
     ['ids.csv', 'id\nid\n', ['id']],
+    // The header says which column the ids are in.
+    ['ids.csv', 'name,id\nx,1\ny,2\n', [1, 2]],
+    ['ids.csv', 'name, ID ,id\r\nx,1,7\r\n\r\n"y, z","a-slug",\r\n', [1, 'a-slug']],
+    ['ids.csv', '\n \n"na""me\n","text, ""id""","Id"\n,,3\n\t\n[,"\n",4,\n', [3, 4]],
+    ['ids.csv', 'x," id "\nid,1\n', [1]],
+    ['ids.csv', 'x," id \ny,2\n"\nid,1\n', ['x', 'id']],
+    ['ids.csv', 'x,"id"2\nid,id\n', ['x', 'id']],
+    ['ids.csv', `x,id${' '.repeat(100)}y\n1,2\n`, ['x', 1]],
+    ['ids.csv', `x,id${' '.repeat(100)}\n1,2\n`, ['x', 1]],
     // A cell is one id, whatever it looks like.
     ['ids.csv', '7-9\n"7-9"\n-\n', ['7-9', '7-9', '-']],
     ['ids.csv', ' 1 ,x\n\t2\t\n"3" ,x\n', [1, 2, 3]],
@@ -118,6 +134,7 @@ describe('a manifest', () => {
     gzip: fc.boolean(),
     indent: fc.nat(3),
     isQuoted: fc.boolean(),
+    before: fc.constantFrom('', 'x,', '"a,\n""b""",', ',,', 'Tromsø,7,'),
     rest: fc.constantFrom('', ',x', ',"a,\n""b"""', ',,', ',Tromsø'),
     lastNewline: fc.boolean(),
   });
@@ -127,8 +144,8 @@ describe('a manifest', () => {
     json: (ids, { indent, newline }) => JSON.stringify(ids, null, indent).replaceAll('\n', newline),
     jsonl: (ids, { newline, lastNewline }) =>
       ids.map((id) => JSON.stringify(id)).join(newline) + (lastNewline ? newline : ''),
-    csv: (ids, { newline, isQuoted, rest, lastNewline }) => {
-      const cells = ['id', ...ids].map((id) => (isQuoted ? `"${id}"` : id) + rest);
+    csv: (ids, { newline, isQuoted, before, rest, lastNewline }) => {
+      const cells = ['id', ...ids].map((id) => before + (isQuoted ? `"${id}"` : id) + rest);
       return cells.join(newline) + (lastNewline ? newline : '');
     },
   };
@@ -274,11 +291,65 @@ describe('a manifest that is bad is refused with its line, what was expected and
     ['ids.csv', '1\n"a""\n', ' line 2', 'a record whose quotes are closed, got nothing'],
     ['ids.csv', '1\n2,"x\n3\n4\n', ' line 2', 'a record whose quotes are closed, got nothing'],
     ['ids.csv', '"1"2\n', ' line 1', `a cell with its quotes as in RFC 4180, got ${String.raw`"\"1\"2"`}`],
+    [
+      'ids.csv',
+      'name,id\nx,1\n\ny\n',
+      ' line 4',
+      'a row of at least 2 cells, as the header has its `id` there, got 1',
+    ],
+    [
+      'ids.csv',
+      'a,"b\nc",id\n1,2\n',
+      ' line 3',
+      'a row of at least 3 cells, as the header has its `id` there, got 2',
+    ],
+    [
+      'ids.csv',
+      'a,id\n""\n',
+      ' line 2',
+      'a row of at least 2 cells, as the header has its `id` there, got 1',
+    ],
+    ['ids.csv', 'name,id\nx,\n', ' line 2', `${nameExpected}, got ""`],
+    ['ids.csv', 'name,id\nx,a b\n', ' line 2', `${nameExpected}, got "a b"`],
     ['ids.csv', '1"2\n', ' line 1', `${nameExpected}, got ${String.raw`"1\"2"`}`],
   ])('%s of %j', async (name, content, place, message) => {
     await expect(readText(content, name)).rejects.toThrow(
       new BadInputError(`Expected \`s3://bucket/${name}${place}\` to be ${message}`),
     );
+  });
+
+  test.each(['json', 'jsonl'])('a key that is twice in a range of %s', async (ending) => {
+    const range = '{"from":1,"to":2,"to":9}';
+    const place = ending === 'json' ? 'line 1 [0]' : 'line 1';
+    await expect(readText(ending === 'json' ? `[${range}]` : range, `ids.${ending}`)).rejects.toThrow(
+      new BadInputError(
+        `Expected \`s3://bucket/ids.${ending} ${place}\` to have each key of an object once, got "to" twice`,
+      ),
+    );
+  });
+
+  test.each(['json', 'jsonl'])('what is nested as deep as its bytes allow in %s', async (ending) => {
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"a":', '}'],
+    ] as const) {
+      const deep = `${open.repeat(600)}1${close.repeat(600)}`;
+      await expect(readText(ending === 'json' ? `[${deep}]` : deep, `ids.${ending}`)).rejects.toThrow(
+        expect.objectContaining({ code: 'BAD_INPUT' }),
+      );
+    }
+  });
+
+  test('under the longest key there is, in less than a kilobyte', async () => {
+    const name = `${'€'.repeat(338)}.json`;
+    for (const id of [
+      `"${String.raw`\u0001`.repeat(400)}"`,
+      `{"from":"${String.raw`\u0001`.repeat(400)}"}`,
+    ]) {
+      const failure = await readText(`[1,${id}]`, name).catch((error: unknown) => error);
+      expect(failure).toBeInstanceOf(BadInputError);
+      expect(Buffer.byteLength((failure as BadInputError).message)).toBeLessThan(1_024);
+    }
   });
 
   test.each([
@@ -330,6 +401,7 @@ describe('of a manifest, no more is held than its ids:', () => {
     ['ids.jsonl', '\n', ' ', ' line 2'],
     ['ids.csv', '1,x\n', '7', ' line 2'],
     ['ids.csv', '1,x\n"', '\n', ' line 2'],
+    ['ids.csv', 'name,id\nx,', '7', ' line 2'],
   ])(
     'reading %s ends soon in an endless id that starts %j and goes on with %j',
     async (name, start, more, place) => {
@@ -391,7 +463,12 @@ describe('of a manifest, no more is held than its ids:', () => {
   test('more ids and ranges than memory is to hold are refused, however few of either are allowed', async () => {
     const location = parseManifestLocation('s3://bucket/ids.csv', 'manifest');
     const hold = (lines: string, maxEntries: number) =>
-      readManifest(chunksOf([Buffer.from(lines)]), location, 1_000, maxEntries);
+      readManifest(
+        chunksOf([Buffer.from(lines)]),
+        location,
+        { maxIds: 1_000, maxManifestBytes: 1_000, maxEntries },
+        never,
+      );
     const consecutive = Array.from({ length: 100 }, (_, i) => i).join('\n');
     expect(await hold(consecutive, 5)).toStrictEqual([{ from: 0, to: 99 }]);
     await expect(hold('a\nb\nc\nd\n', 3)).rejects.toThrow(
@@ -409,6 +486,54 @@ describe('of a manifest, no more is held than its ids:', () => {
     // What fits into the buffer of a stream.
     expect(seen.chunks).toBeLessThan(100);
     expect(packed.length).toBeGreaterThan(200_000);
+  });
+
+  test.each(['ids.csv', 'ids.csv.gz'])('%s is not read past the bytes that it may have', async (name) => {
+    const quotes = Buffer.alloc(1_000_000, '""\n');
+    const bytes = name.endsWith('.gz') ? gzipSync(quotes) : quotes;
+    const { seen, source } = watched(cut(bytes, repeatedly(100)));
+    const location = parseManifestLocation(`s3://bucket/${name}`, 'manifest');
+    const readUpTo = (maxManifestBytes: number) =>
+      readManifest(source, location, { maxIds: 10, maxManifestBytes }, never);
+    await expect(readUpTo(99)).rejects.toThrow(
+      new TooLargeError(
+        `Expected \`s3://bucket/${name}\` to have at most 99 bytes, decompressed (MAX_MANIFEST_BYTES), got more`,
+      ),
+    );
+    await eventually(() => seen.isClosed);
+    if (name.endsWith('.csv')) expect(seen.chunks).toBe(1);
+  });
+
+  test('exactly as many bytes as are allowed are good', async () => {
+    const location = parseManifestLocation('s3://bucket/ids.csv.gz', 'manifest');
+    const rows = '1\n2\n3\n';
+    const limits = { maxIds: 10, maxManifestBytes: rows.length };
+    expect(await readManifest(chunksOf([gzipSync(rows)]), location, limits, never)).toStrictEqual([1, 2, 3]);
+  });
+
+  test('gzip that unpacks to much for long ends as soon as the signal says', async () => {
+    const stopping = new AbortController();
+    const reason = new Error('Enough');
+    const packed = gzipSync('7,""\n'.repeat(2_000_000));
+    const location = parseManifestLocation('s3://bucket/ids.csv.gz', 'manifest');
+    const limits = { maxIds: Infinity, maxManifestBytes: Infinity };
+    setImmediate(() => stopping.abort(reason));
+    const ids = readManifest(chunksOf([packed]), location, limits, stopping.signal);
+    await expect(ids).rejects.toBe(reason);
+  });
+
+  test.each(['ids.csv', 'ids.csv.gz'])('%s ends between two chunks when the signal says', async (name) => {
+    const stopping = new AbortController();
+    const reason = new Error('Enough');
+    const rows = Buffer.from('1\n2\n');
+    const source = async function* () {
+      yield name.endsWith('.gz') ? gzipSync(rows).subarray(0, 10) : rows;
+      stopping.abort(reason);
+      yield rows;
+    };
+    const location = parseManifestLocation(`s3://bucket/${name}`, 'manifest');
+    const limits = { maxIds: 10, maxManifestBytes: 100 };
+    await expect(readManifest(source(), location, limits, stopping.signal)).rejects.toBe(reason);
   });
 
   test.each(['ids.csv', 'ids.csv.gz'])('%s whose source fails fails with that very error', async (name) => {

@@ -7,7 +7,7 @@ import { parseEvent, recognizeEvent } from '../../../../src/lambda/events/event.
 import { fromAlb, fromPayloadV1, fromPayloadV2 } from '../../../../src/lambda/events/http-request.ts';
 import { sampleEvent, sampleNames } from '../../../support/sample-events.ts';
 
-const settings = { maxIds: 10, postIds: [{ from: 1, to: 3 }] };
+const settings = { maxIds: 10, postIds: [{ from: 1, to: 3 }], apiBasePath: '' };
 const nameExpected = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or "..")';
 const unknownKind =
   'Expected `event` to be a batch {"ids": […]}, an EventBridge event, or a request from API Gateway, a Function URL or a load balancer, got ';
@@ -26,11 +26,12 @@ describe('an event is told apart by what it is:', () => {
   test.each(sampleNames())('%s', (name) => {
     const event = sampleEvent(name);
     const request = {
+      'http-api-v1': fromPayloadV1,
       'http-api': fromPayloadV2,
       'function-url': fromPayloadV2,
       'rest-api': fromPayloadV1,
       alb: fromAlb,
-    }[/^(http-api|function-url|rest-api|alb)/.exec(name)?.[0] ?? ''];
+    }[/^(http-api-v1|http-api|function-url|rest-api|alb)/.exec(name)?.[0] ?? ''];
     expect(recognizeEvent(event)).toStrictEqual(
       request
         ? { trigger: 'api', request: request(event as never) } // the sample is what its name says
@@ -47,6 +48,10 @@ describe('an event is told apart by what it is:', () => {
     ['a redrive', { redrive: 'r' }],
     ['a batch with another key', { ids: [1], retries: 3 }],
     ['a batch that names a source', { ids: [1], source: 'cron' }],
+    [
+      'what Step Functions adds to a nested start, and nothing else',
+      { AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: 'arn:aws:states:us-east-1:123456789012:execution:a:b' },
+    ],
     ['a batch with a request context that is none', { ids: [1], requestContext: null }],
   ])('%s is a direct one', (_, event) => {
     expect(recognizeEvent(event)).toStrictEqual({ trigger: 'direct', form: event });
@@ -59,17 +64,14 @@ describe('an event is told apart by what it is:', () => {
     [7, '7'],
     [[1, 2], 'an array of 2'],
     [{ id: 1 }, '{"id":1}'],
-    [{ Records: [] }, '{"Records":[]}'],
-    [JSON.parse('{"__proto__":{"ids":[1]}}'), '{"__proto__":{"ids":[1]}}'],
-    [{ 'detail-type': 'Scheduled Event', detail: {} }, '{"detail-type":"Scheduled Event","detail":{}}'],
+    [{ Records: [] }, '{"Records":[…]}'],
+    [JSON.parse('{"__proto__":{"ids":[1]}}'), '{"__proto__":{…}}'],
+    [{ 'detail-type': 'Scheduled Event', detail: {} }, '{"detail-type":"Scheduled Event","detail":{…}}'],
     [{ source: 'aws.events', 'detail-type': 1 }, '{"source":"aws.events","detail-type":1}'],
     // A WebSocket API's message.
-    [
-      { requestContext: { connectionId: 'a' }, body: '' },
-      '{"requestContext":{"connectionId":"a"},"body":""}',
-    ],
-    [{ version: '2.0', requestContext: {} }, '{"version":"2.0","requestContext":{}}'],
-    [{ requestContext: { http: {} } }, '{"requestContext":{"http":{}}}'],
+    [{ requestContext: { connectionId: 'a' }, body: '' }, '{"requestContext":{…},"body":""}'],
+    [{ version: '2.0', requestContext: {} }, '{"version":"2.0","requestContext":{…}}'],
+    [{ requestContext: { http: {} } }, '{"requestContext":{…}}'],
     [{ httpMethod: 'GET', path: '/batches' }, '{"httpMethod":"GET","path":"/batches"}'],
   ])('%# other kinds are refused', (event, got) => {
     expect(() => recognizeEvent(event)).toThrow(new BadInputError(unknownKind + got));
@@ -90,6 +92,31 @@ test('a direct event that names no ids has none: only a schedule does without', 
   expect(() => requestOf({ runId: 'r' })).toThrow(
     new BadInputError('Expected `ids` to be an array of ids, got nothing'),
   );
+});
+
+test.each([
+  { ids: [1] },
+  { ids: [1], runId: 'r', returnExceptions: false },
+  { manifest: 's3://bucket/ids.csv' },
+  { redrive: 'nightly' },
+])('what Step Functions adds to a nested start is passed over in %j', (form) => {
+  const linked = { AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: { any: ['thing'] }, ...form };
+  expect(requestOf(linked).form).toStrictEqual(requestOf(form).form);
+  const envelope = sampleEvent<object>('eventbridge-rule');
+  expect(requestOf({ ...envelope, detail: linked }).form).toStrictEqual(requestOf(form).form);
+  const post = { ...sampleEvent<object>('http-api-post'), body: JSON.stringify(linked) };
+  expect(requestOf(post).form).toStrictEqual(requestOf(form).form);
+});
+
+test("an authorizer's event for a route is none of the request", () => {
+  const requests = ['http-api-get', 'http-api-v1-post', 'rest-api-get'].map((name) =>
+    sampleEvent<object>(name),
+  );
+  for (const request of requests)
+    for (const key of [{ type: 'REQUEST' }, { methodArn: 'arn' }, { routeArn: 'arn' }])
+      expect(() => recognizeEvent({ ...key, ...request })).toThrow(
+        expect.objectContaining({ code: 'BAD_INPUT', message: expect.stringContaining(unknownKind) }),
+      );
 });
 
 test('a manifest and a redrive are handed on, as there is more to be read for them', () => {
@@ -141,15 +168,18 @@ describe('an EventBridge event', () => {
     },
   );
 
-  test.each([[{}], [null], [undefined]])('has the configured ids where its detail is %j', (detail) => {
-    expect(requestOf({ ...envelope, detail })).toStrictEqual({
-      trigger: 'schedule',
-      form: idsForm(settings.postIds, true, undefined),
-      runId: `20261123T060000Z-${id}`,
-      isIdempotencyKey: false,
-      requestId: 'request-1',
-    });
-  });
+  test.each([[{}], [null], [undefined], ['{}'], [' {}\n'], ['\ufeff{ }'], ['null']])(
+    'has the configured ids where its detail is %j',
+    (detail) => {
+      expect(requestOf({ ...envelope, detail })).toStrictEqual({
+        trigger: 'schedule',
+        form: idsForm(settings.postIds, true, undefined),
+        runId: `20261123T060000Z-${id}`,
+        isIdempotencyKey: false,
+        requestId: 'request-1',
+      });
+    },
+  );
 
   test.each([
     ['2026-11-23T06:00:00.123Z', '20261123T060000Z'],
@@ -159,17 +189,45 @@ describe('an EventBridge event', () => {
     expect(requestOf({ ...envelope, time }).runId).toBe(`${stamp}-${id}`);
   });
 
-  test.each<[change: object, message: string]>([
+  test.each<[change: object, message: unknown]>([
     [{ time: undefined }, '`time` to be an ISO 8601 time, got nothing'],
     [{ time: null }, '`time` to be an ISO 8601 time, got null'],
     [{ time: 'now' }, '`time` to be an ISO 8601 time, got "now"'],
     [{ time: '' }, '`time` to be an ISO 8601 time, got ""'],
+    ...[
+      'June 13 2024',
+      '1',
+      '2024',
+      '2024-06',
+      '20240613T123000Z',
+      '2024-06-13 12:30:00Z',
+      '2024-06-13T12:30:00',
+      '2024-06-13T12:30Z',
+      '2024-02-30T12:30:00Z',
+      '2024-13-01T12:30:00Z',
+      '2024-06-13T24:00:00Z',
+      '2024-06-13T12:60:00Z',
+      '2024-06-13T12:30:00+24:00',
+      '2024-06-13T12:30:00 GMT',
+      '+002024-06-13T12:30:00Z',
+      ' 2024-06-13T12:30:00Z',
+      '2024-06-13T12:30:00Z\n',
+    ].map((time): [change: object, message: string] => [
+      { time },
+      `\`time\` to be an ISO 8601 time, got ${JSON.stringify(time)}`,
+    ]),
     [{ time: 1795444327123 }, '`time` to be an ISO 8601 time, got 1795444327123'],
     [{ id: undefined }, `\`id\` to be ${nameExpected}, got nothing`],
     [{ id: '../x' }, `\`id\` to be ${nameExpected}, got "../x"`],
     [{ id: 'x'.repeat(128) }, `\`id\` to be ${nameExpected}, got "20261123T060000Z-${'x'.repeat(63)}…"`],
     [{ detail: [1] }, '`detail` to be an object with "ids", "manifest" or "redrive", got an array of 1'],
-    [{ detail: '1,2' }, '`detail` to be an object with "ids", "manifest" or "redrive", got "1,2"'],
+    [{ detail: '7' }, '`detail` to be an object with "ids", "manifest" or "redrive", got 7'],
+    [{ detail: '"1,2"' }, '`detail` to be an object with "ids", "manifest" or "redrive", got "1,2"'],
+    [{ detail: '1,2' }, expect.stringMatching(/^Expected `detail` to be JSON: \S/)],
+    [{ detail: '' }, expect.stringMatching(/^Expected `detail` to be JSON: \S/)],
+    [{ detail: '{"ids":["a/b"]}' }, `\`detail.ids[0]\` to be ${nameExpected}, got "a/b"`],
+    [{ detail: '{"ids":[1],"ids":[2]}' }, '`detail` to have each key of an object once, got "ids" twice'],
+    [{ detail: `{"ids":${'['.repeat(4_481)}` }, '`detail` to be nested at most 64 deep, got more'],
     [{ detail: { ids: null } }, '`detail.ids` to be an array of ids, got null'],
     [{ detail: { ids: ['a/b'] } }, `\`detail.ids[0]\` to be ${nameExpected}, got "a/b"`],
     [
@@ -177,7 +235,47 @@ describe('an EventBridge event', () => {
       '`detail` to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"id":1}',
     ],
   ])('with %j is refused with the place, what was expected and what came', (change, message) => {
-    expect(() => requestOf({ ...envelope, ...change })).toThrow(new BadInputError(`Expected ${message}`));
+    const parsing = () => requestOf({ ...envelope, ...change });
+    expect(parsing).toThrow(BadInputError);
+    expect(parsing).toThrow(
+      expect.objectContaining({ message: typeof message === 'string' ? `Expected ${message}` : message }),
+    );
+  });
+
+  test.each([
+    { ids: [7, 8] },
+    { manifest: 's3://bucket/ids.csv' },
+    { redrive: 'nightly' },
+    { runId: 'nightly' },
+  ])('has in a detail that is text what it has in one that is an object: %j', (detail) => {
+    const text = ` ${JSON.stringify(detail)}\n`;
+    expect(requestOf({ ...envelope, detail: text })).toStrictEqual(requestOf({ ...envelope, detail }));
+  });
+
+  test.each([
+    { source: 'aws.events', 'detail-type': 'Whatever' },
+    { source: 'aws.scheduler', 'detail-type': 'Whatever' },
+    { source: 'cron', 'detail-type': 'Scheduled Event' },
+  ])('may do without a detail where it is a schedule: %j', (change) => {
+    expect(requestOf({ ...envelope, ...change, detail: undefined }).form).toStrictEqual(
+      idsForm(settings.postIds, true, undefined),
+    );
+  });
+
+  test.each([
+    [undefined, 'nothing'],
+    [null, 'null'],
+    ['null', 'null'],
+  ])('has to have a detail, not %j, where it is none', (detail, got) => {
+    const alarm = { source: 'aws.cloudwatch', 'detail-type': 'CloudWatch Alarm State Change' };
+    expect(() => requestOf({ ...envelope, ...alarm, detail })).toThrow(
+      new BadInputError(
+        `Expected \`detail\` to be an object with "ids", "manifest" or "redrive", got ${got}`,
+      ),
+    );
+    expect(requestOf({ ...envelope, ...alarm, detail: {} }).form).toStrictEqual(
+      idsForm(settings.postIds, true, undefined),
+    );
   });
 
   test('that names its run needs neither time nor id', () => {

@@ -93,6 +93,20 @@ describe('the input of an execution', () => {
     },
   );
 
+  test('may have what Step Functions adds to a nested start, which is passed over', () => {
+    const linked = { AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID: 'arn:aws:states:us-east-1:1:execution:a:b' };
+    for (const input of [{ ids: [1], partSize: 7, runId: 'run' }, { redrive: 'run' }])
+      expect(parse({ ...linked, ...input })).toStrictEqual(parse(input));
+  });
+
+  test.each([65, 4_481, 100_000])('nested %i deep is refused', (levels) => {
+    const deep = JSON.parse(`${'['.repeat(levels - 1)}${']'.repeat(levels - 1)}`);
+    for (const input of [{ ids: deep }, { ids: [1], runId: deep }, { ids: [1], key: deep }])
+      expect(() => parse(input)).toThrow(
+        new BadInputError('Expected `input` to be nested at most 64 deep, got more'),
+      );
+  });
+
   test('the name of an execution that cannot be a run id asks for one', () => {
     expect(() => parse({ ids: [] }, 'a+b')).toThrow('Expected `the name of the execution` to be 1 to 128');
   });
@@ -136,7 +150,7 @@ describe('the same mistake reads the same from fetch and from plan:', () => {
   ])('%s', (json) => {
     const form = JSON.parse(json);
     const fetch = messageOf(() =>
-      parseEvent(recognizeEvent(form), { maxIds: 1_000, postIds: [] }, 'request-1'),
+      parseEvent(recognizeEvent(form), { maxIds: 1_000, postIds: [], apiBasePath: '' }, 'request-1'),
     );
     const plan = messageOf(() => parsePlanInput(form, 'execution-1', 1_000));
     expect(plan).toBe(fetch.replace('`event`', '`input`').replace(keys.fetch, keys.plan));
@@ -152,7 +166,7 @@ describe('the same mistake reads the same from fetch and from plan:', () => {
       body,
     };
     const fetch = messageOf(() =>
-      parseEvent(recognizeEvent(event), { maxIds: 1_000, postIds: [] }, 'request-1'),
+      parseEvent(recognizeEvent(event), { maxIds: 1_000, postIds: [], apiBasePath: '' }, 'request-1'),
     );
     const plan = messageOf(() => parsePlanInput(JSON.parse(body), 'execution-1', 1_000));
     expect(plan).toBe(fetch.replace('`body`', '`input`').replace(keys.fetch, keys.plan));

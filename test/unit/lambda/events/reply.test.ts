@@ -92,7 +92,13 @@ describe('the reply to a run', () => {
     [
       'alb-multi-value',
       albMultiValue,
-      { multiValueHeaders: { 'content-type': ['application/json'], 'cache-control': ['no-store'] } },
+      {
+        multiValueHeaders: {
+          'content-type': ['application/json'],
+          'cache-control': ['no-store'],
+          'x-content-type-options': ['nosniff'],
+        },
+      },
     ],
   ])('of a request in the dialect %s has the document, token for token', (dialect, event, headers) => {
     expect(event).toMatchObject({ request: { dialect } });
@@ -265,6 +271,7 @@ describe('the reply to a failure', () => {
       multiValueHeaders: {
         'content-type': ['application/problem+json'],
         'cache-control': ['no-store'],
+        'x-content-type-options': ['nosniff'],
         allow: ['GET, POST'],
       },
       body,
@@ -274,5 +281,9 @@ describe('the reply to a failure', () => {
 });
 
 function headersOf(contentType: string): Record<string, string> {
-  return { 'content-type': contentType, 'cache-control': 'no-store' };
+  return {
+    'content-type': contentType,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  };
 }
