@@ -8,7 +8,7 @@ const NAME_EXPECTED = '1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." o
 const INTEGER_EXPECTED = `an integer from 0 to ${Number.MAX_SAFE_INTEGER}`;
 const ID_EXPECTED = `${INTEGER_EXPECTED}, a range {"from", "to"}, or ${NAME_EXPECTED}`;
 /** The longest run id that leaves room for `.redrive-999` in a name: as many redrives as nobody will count. */
-export const MAX_RUN_ID_CHARS = 116;
+const MAX_RUN_ID_CHARS = 116;
 /** The names of what is kept of a run besides its document, of its parts, and of its redrives end so. */
 const DERIVED = /\.(?:manifest|progress|part-\d+|redrive-\d+)$/;
 /** Those among them that name no run. */
