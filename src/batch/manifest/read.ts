@@ -1,4 +1,5 @@
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import { BadInputError, TooLargeError } from '../../base/errors.ts';
 import { CompactIds } from '../compact-ids.ts';
@@ -11,6 +12,8 @@ import type { ManifestLocation } from './location.ts';
 const READERS = { json: readJsonArray, jsonl: readJsonLines, csv: readCsv };
 /** Ids and ranges are held in memory, some 40 bytes each; more for long names. */
 export const MAX_ENTRIES = 10_000_000;
+/** What is read without a look at the clock: some milliseconds' worth, whatever the bytes are. */
+const PIECE_BYTES = 65_536;
 /** U+FEFF in UTF-8, a character a byte. */
 const BYTE_ORDER_MARK = '\u00ef\u00bb\u00bf';
 
@@ -54,7 +57,10 @@ export async function readManifest(
   return list.end();
 }
 
-/** The same bytes, until there are too many or the signal aborts: what is packed well is long, however few ids it has. */
+/**
+ * The same bytes, in pieces that may be smaller, until there are too many or the signal aborts: what is packed well is
+ * long, however few ids it has.
+ */
 async function* atMost(
   maxBytes: number,
   bytes: AsyncIterable<Uint8Array>,
@@ -63,13 +69,17 @@ async function* atMost(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let count = 0;
   for await (const chunk of bytes) {
-    signal.throwIfAborted();
     count += chunk.length;
     if (count > maxBytes)
       throw new TooLargeError(
         `Expected \`${url}\` to have at most ${maxBytes} bytes, decompressed (MAX_MANIFEST_BYTES), got more`,
       );
-    yield chunk;
+    for (let from = 0; from < chunk.length; from += PIECE_BYTES) {
+      // Between the pieces of a block, timers come due, that of the abort among them.
+      if (from > 0) await nextTurn();
+      signal.throwIfAborted();
+      yield chunk.subarray(from, from + PIECE_BYTES);
+    }
   }
 }
 
