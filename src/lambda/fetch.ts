@@ -22,7 +22,7 @@ import { createTelemetry } from './telemetry.ts';
 export async function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
   const recognized = recognizeEvent(event);
   try {
-    const composition = await composeOnce();
+    const composition = inItsTime(await composeOnce(), context);
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
@@ -66,12 +66,13 @@ function timeOf(context: Context): RunTime {
   return { remainingMs: context.getRemainingTimeInMillis() };
 }
 
-type Composition = Awaited<ReturnType<typeof compose>>;
+type Composition = ReturnType<typeof inItsTime>;
+type Lasting = Awaited<ReturnType<typeof compose>>;
 
-let composed: Promise<Composition> | undefined;
+let composed: Promise<Lasting> | undefined;
 
 /** What outlives an invocation. One that fails is tried again: a parameter may be there by then. */
-function composeOnce(): Promise<Composition> {
+function composeOnce(): Promise<Lasting> {
   composed ??= compose().catch((error: unknown) => {
     composed = undefined;
     throw error;
@@ -82,12 +83,10 @@ function composeOnce(): Promise<Composition> {
 /** The configuration, and the connections to the origin and to S3. */
 async function compose() {
   const config = readConfig(process.env);
-  const { resultsBucket: bucket, resultsPrefix: prefix, postHeadersParameter: parameter } = config;
+  const { postHeadersParameter: parameter } = config;
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter));
-  const client = createS3Client();
-  const ports: RunPorts = {
-    store: createRunStore({ client, bucket, prefix }),
+  const ports: Omit<RunPorts, 'store'> = {
     origin: openOrigin(
       { ...config, connections: config.concurrency, ...(headers && { headers }) },
       { clock },
@@ -96,5 +95,14 @@ async function compose() {
     random: Math.random,
     observer: createTelemetry(config),
   };
-  return { config, ports, idSource: createIdSource(client) };
+  return { config, ports, client: createS3Client({}, process.env) };
+}
+
+/** What an invocation has: its stores try what fails again for as long as its own time lasts. */
+function inItsTime({ config, ports, client }: Lasting, context: Context) {
+  const { clock } = ports;
+  const endMs = clock.now() + context.getRemainingTimeInMillis();
+  const { resultsBucket: bucket, resultsPrefix: prefix } = config;
+  const store = createRunStore({ client, bucket, prefix, clock, endMs });
+  return { config, ports: { ...ports, store }, idSource: createIdSource({ client, clock, endMs }) };
 }

@@ -13,7 +13,7 @@ export async function handler(event: unknown, context: TaskContext): Promise<Pla
   if (!isRecord(event) || !('input' in event) || !('execution' in event))
     throw badInput('event', 'an object with "input" and "execution"', event);
   const request = parsePlanInput(event.input, event.execution, config.maxIds);
-  const idSource = createIdSource(s3.client);
+  const idSource = createIdSource(s3);
   const ports: PlanPorts = {
     store: createPlanStore(s3),
     readIds: (location, signal) => loadIds(location, idSource, config.maxIds, signal),
