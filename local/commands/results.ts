@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import { parseName } from '../../src/batch/parse-ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
-import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
+import { parseEntries } from '../../src/run/parts/run-manifest.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
@@ -31,7 +31,7 @@ interface Request {
 async function results(args: readonly string[]): Promise<void> {
   const { runId, failed, ndjson, bucket, prefix } = readArguments(args);
   await using world = new AsyncDisposableStack();
-  const client = createS3Client(bucket === undefined ? await startLocalStore(world) : {});
+  const client = createS3Client(bucket === undefined ? await startLocalStore(world) : {}, process.env);
   world.defer(() => client.destroy());
   const options = { client, bucket: bucket ?? localBucket, prefix };
   const stopping = new AbortController();
@@ -99,8 +99,7 @@ async function* linesOf(
       `Expected the id of a run, got ${runId}: there is neither ${store.location(runId)} nor s3://${bucket}/${runManifest}`,
     );
   }
-  const manifest = JSON.parse(object.text) as RunManifest; // held to its schema by the tests of conclude
-  for (const part of manifest.parts) {
+  for (const part of parseEntries(object.text, runId)) {
     if (part.status === 'failed') {
       const last = part.firstIndex + part.requested - 1;
       console.error(`Posts ${part.firstIndex} to ${last} are missing: ${part.runId} has no document`);

@@ -11,7 +11,12 @@ export async function handler(event: unknown, context: TaskContext): Promise<Con
   const { s3, endInTime } = openTask(context);
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseName(event.runId, 'runId');
-  const ports = { runs: createRunStore(s3), parts: createPlanStore(s3) };
+  const ports = {
+    runs: createRunStore(s3),
+    parts: createPlanStore(s3),
+    clock: s3.clock,
+    random: Math.random,
+  };
   return endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
     conclude(runId, ports, outOfTime),
   );

@@ -1,4 +1,5 @@
 import { RunConflictError } from '../../base/errors.ts';
+import { isRecord } from '../../base/is-record.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
 import { redriveNumber } from '../redrive-chain.ts';
@@ -117,8 +118,19 @@ export function documentsOf({ status, runId }: PartEntry): number {
  */
 export function parseEntries(text: string, runId: string): readonly PartEntry[] {
   try {
-    const { parts } = JSON.parse(text);
-    if (Array.isArray(parts)) return parts;
+    const { version, parts } = JSON.parse(text);
+    if (version === 1 && Array.isArray(parts) && parts.every(isEntry)) return parts;
   } catch {}
   throw new RunConflictError(`What stands in the place of the manifest of ${runId} is none`);
+}
+
+/** Whether it has what is read of an entry. */
+function isEntry(entry: unknown): entry is PartEntry {
+  if (!isRecord(entry)) return false;
+  const { runId, status, firstIndex, requested } = entry;
+  return (
+    typeof runId === 'string' &&
+    (status === 'stored' || status === 'failed') &&
+    [firstIndex, requested].every((it) => Number.isSafeInteger(it))
+  );
 }
