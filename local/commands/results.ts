@@ -28,7 +28,7 @@ await runCommand(usage, async () => {
     world.defer(() => store.close());
     useStore(store);
   }
-  const client = createS3Client();
+  const client = createS3Client({}, process.env);
   world.defer(() => client.destroy());
   const stopping = new AbortController();
   const lines = readLines(runId, { client, bucket: bucket ?? localBucket, prefix }, stopping.signal);

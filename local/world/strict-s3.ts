@@ -49,13 +49,17 @@ function checkPrecondition(headers: IncomingHttpHeaders, bucket: string, key: st
   if (ifMatch !== undefined && !object) {
     throw new S3Error('NoSuchKey', 'The specified key does not exist.', 404);
   }
-  if (ifNoneMatch === '*' ? object : ifMatch !== undefined && object?.etag !== ifMatch) {
+  if (ifNoneMatch === '*' ? object : ifMatch !== undefined && unquoted(object?.etag) !== unquoted(ifMatch)) {
     throw new S3Error(
       'PreconditionFailed',
       'At least one of the pre-conditions you specified did not hold',
       412,
     );
   }
+}
+
+function unquoted(etag: string | undefined): string | undefined {
+  return etag?.replaceAll('"', '');
 }
 
 // fauxqs answers 416 where S3 sends the whole of an object that is shorter than the suffix.

@@ -12,6 +12,8 @@ export type Outcome = PromiseSettledResult<Post> | OutcomeLine;
 /** What no result can hold, as each is one line. */
 const RESULTS_START = ',\n"results":[';
 const ERRORS_START = ',\n"errors":';
+const SUMMARY_START = ',\n"summary":';
+const DOCUMENT_START = '{"version":1,\n"run":{';
 
 /**
  * The document of a run, as chunks of its text: one JSON object, one outcome a line. `outcomes` are those of
@@ -73,12 +75,21 @@ export function readReport(head: string, tail: string): RunReport | undefined {
   }
 }
 
+/**
+ * Whether a longer tail may hold what `readReport` misses: so it is with a document of which the tail begins in the
+ * middle of the line of its errors, the last but one.
+ */
+export function isTailTooShort(head: string, tail: string): boolean {
+  const beforeSummary = tail.slice(0, tail.lastIndexOf(SUMMARY_START) + 1);
+  return head.startsWith(DOCUMENT_START) && beforeSummary !== '' && !beforeSummary.includes('\n');
+}
+
 function headText(run: RunHead): string {
-  return `{"version":1,\n"run":${JSON.stringify(run)}`;
+  return `${DOCUMENT_START}${JSON.stringify(run).slice(1)}`;
 }
 
 function reportText({ errors, summary }: RunReport): string {
-  return `${ERRORS_START}${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
+  return `${ERRORS_START}${JSON.stringify(errors)}${SUMMARY_START}${JSON.stringify(summary)}}\n`;
 }
 
 async function* writeEach(

@@ -1,3 +1,4 @@
+import { backoffMs } from '../base/backoff.ts';
 import { type Clock, sleep } from '../base/clock.ts';
 import { keptText } from '../base/kept-text.ts';
 import type { Id } from '../batch/ids.ts';
@@ -7,7 +8,7 @@ import type { Gate, Refusal } from './politeness/gate.ts';
 import type { LimiterPorts } from './politeness/limiter.ts';
 import { verdictOf } from './politeness/verdict.ts';
 import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
-import { backoffMs, type RetryBudget, type RetrySettings } from './retries.ts';
+import type { RetryBudget, RetrySettings } from './retries.ts';
 
 export interface FetchPostPorts extends LimiterPorts {
   readonly gate: Gate;

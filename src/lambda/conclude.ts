@@ -18,7 +18,12 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
   requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');
-  const ports = { runs: createRunStore(s3), parts: createPlanStore(s3) };
+  const ports = {
+    runs: createRunStore(s3),
+    parts: createPlanStore(s3),
+    clock: s3.clock,
+    random: Math.random,
+  };
   return endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
     conclude(runId, ports, outOfTime),
   );

@@ -31,7 +31,7 @@ async function handle(event: unknown, context: Context): Promise<DirectReply | A
   const recognized = recognizeEvent(event);
   try {
     requireShallow(event, 'event');
-    const composition = await composeOnce(timeOf(context));
+    const composition = inItsTime(await composeOnce(timeOf(context)), context);
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
@@ -84,12 +84,13 @@ function timeOf(context: Context): RunTime {
   return { remainingMs: context.getRemainingTimeInMillis() };
 }
 
-type Composition = Awaited<ReturnType<typeof compose>>;
+type Composition = ReturnType<typeof inItsTime>;
+type Lasting = Awaited<ReturnType<typeof compose>>;
 
-let composed: Promise<Composition> | undefined;
+let composed: Promise<Lasting> | undefined;
 
 /** What outlives an invocation. One that fails is tried again: a parameter may be there by then. */
-function composeOnce(time: RunTime): Promise<Composition> {
+function composeOnce(time: RunTime): Promise<Lasting> {
   composed ??= compose(time).catch((error: unknown) => {
     composed = undefined;
     throw error;
@@ -100,13 +101,11 @@ function composeOnce(time: RunTime): Promise<Composition> {
 /** The configuration, and the connections to the origin and to S3. */
 async function compose(time: RunTime) {
   const config = readConfig(process.env);
-  const { resultsBucket: bucket, resultsPrefix: prefix, postHeadersParameter: parameter } = config;
+  const { postHeadersParameter: parameter } = config;
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter, time, { clock }));
-  const client = createS3Client();
   const telemetry = createTelemetry(config);
-  const ports: RunPorts = {
-    store: createRunStore({ client, bucket, prefix }),
+  const ports: Omit<RunPorts, 'store'> = {
     origin: openOrigin(
       { ...config, connections: config.concurrency, ...(headers && { headers }) },
       { clock },
@@ -116,5 +115,19 @@ async function compose(time: RunTime) {
     observer: telemetry,
     newWriter: randomUUID,
   };
-  return { config, ports, telemetry, idSource: createIdSource(client) };
+  return { config, ports, telemetry, client: createS3Client({}, process.env) };
+}
+
+/** What an invocation has: its stores try what fails again for as long as its own time lasts. */
+function inItsTime({ config, ports, telemetry, client }: Lasting, context: Context) {
+  const { clock } = ports;
+  const endMs = clock.now() + context.getRemainingTimeInMillis();
+  const { resultsBucket: bucket, resultsPrefix: prefix } = config;
+  const store = createRunStore({ client, bucket, prefix, clock, endMs });
+  return {
+    config,
+    ports: { ...ports, store },
+    telemetry,
+    idSource: createIdSource({ client, clock, endMs }),
+  };
 }

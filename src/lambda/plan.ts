@@ -18,7 +18,7 @@ async function planRun(event: unknown, context: TaskContext): Promise<Plan> {
   if (!isRecord(event) || !('input' in event) || !('execution' in event))
     throw badInput('event', 'an object with "input" and "execution"', event);
   const request = parsePlanInput(event.input, event.execution, config.maxIds);
-  const idSource = createIdSource(s3.client);
+  const idSource = createIdSource(s3);
   const ports: PlanPorts = {
     store: createPlanStore(s3),
     readIds: (location, signal) => loadIds(location, idSource, config, signal),

@@ -13,12 +13,15 @@ export type TaskContext = Pick<Context, 'getRemainingTimeInMillis'> & Partial<Pi
  */
 export function openTask(context: TaskContext) {
   const config = readConfig(process.env);
+  const clock = systemClock;
+  const endMs = clock.now() + context.getRemainingTimeInMillis();
+  const client = createS3Client({}, process.env);
   return {
     config,
-    s3: { client: createS3Client(), bucket: config.resultsBucket, prefix: config.resultsPrefix },
+    s3: { client, bucket: config.resultsBucket, prefix: config.resultsPrefix, clock, endMs },
     endInTime<T>(failure: string, work: (outOfTime: AbortSignal) => Promise<T>): Promise<T> {
       const remainingMs = context.getRemainingTimeInMillis();
-      return endInTime(failure, { remainingMs }, { clock: systemClock }, work);
+      return endInTime(failure, { remainingMs }, { clock }, work);
     },
   };
 }

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import { follow } from '../base/abort.ts';
 import { StoreError } from '../base/errors.ts';
+import { LEAST_RESERVE_MS } from '../base/time-limit.ts';
 import { countIds, eachId, type IdList } from '../batch/ids.ts';
 import { countRepeats } from '../batch/repeats.ts';
 import { documentWithout, type Outcome, writeDocument, writeOutcomes } from '../document/document.ts';
@@ -29,7 +30,7 @@ export interface RunPorts extends FetchPorts {
 export interface RunSettings extends FetchSettings {
   /** Where the posts are. */
   readonly postUrl: UrlTemplate;
-  /** Milliseconds of the function's time that are kept back for writing the document. @default 3000 */
+  /** Milliseconds of the function's time that are kept back for writing the document, 1000 at least. @default 3000 */
   readonly writeReserveMs: number;
   /** @default 'json' */
   readonly output: Output;
@@ -86,7 +87,8 @@ export async function fetchAndStore(
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
   using stopping = follow(outOfTime);
   const { signal } = stopping;
-  const deadlineMs = startMs + remainingMs - settings.writeReserveMs;
+  const writeReserveMs = Math.max(settings.writeReserveMs, LEAST_RESERVE_MS);
+  const deadlineMs = startMs + remainingMs - writeReserveMs;
   const fetching = startFetching(settings, ports, { startMs, deadlineMs, requested: countIds(toFetch) });
   const fetchPost = fetchOnceWith(fetching.fetchPost, countOccurrences, spool);
   const fetched = gatherStream(eachId(toFetch), (id, _, signal) => fetchPost(id, signal), {

@@ -17,12 +17,12 @@ import {
 } from './fetch-and-store.ts';
 import { observeRun } from './observer.ts';
 import {
+  followRedrives,
   type NamedRun,
   nextRedriveId,
   noRedrive,
   outcomesLocation,
   outcomesOf,
-  redrivesOf,
 } from './redrive-chain.ts';
 import { type Run, replayOf } from './replay.ts';
 import type { RunName } from './run-batch.ts';
@@ -49,7 +49,8 @@ const COPY_FACTOR = 3;
  * stands (each distinct post once, with the attempts and the latency of its outcome there), but for the summary's
  * times and what it says of traffic, which are this run's. Posts come from where the settings say now.
  *
- * A delivery that comes twice, told by its request id, and of two at once the second, replays what the first wrote.
+ * A delivery that comes twice, told by its request id, replays what the first wrote (where not more than one other
+ * redrive was written since), and so does of two at once the second.
  *
  * Rejects with BadInputError where there is no such run, with TooLargeError where it is too long, with
  * RunConflictError where something else stands in its place or that of a redrive, and as `runBatch` does. The observer
@@ -113,12 +114,9 @@ async function findLatest(request: RedriveRequest, store: RunStore, signal: Abor
     throw new BadInputError(
       `Expected \`redrive\` to name a run, got "${sourceRunId}", of which there is no ${store.location(sourceRunId)}`,
     );
-  let latest: NamedRun = { runId: sourceRunId, stored };
-  if (isOf(request, latest)) return latest;
-  for await (const redrive of redrivesOf(latest, store, signal)) {
-    latest = redrive;
-    if (isOf(request, latest)) break;
-  }
+  const run = { runId: sourceRunId, stored };
+  const { latest, conflict } = await followRedrives(run, store, signal, (it) => isOf(request, it));
+  if (conflict) throw conflict;
   return latest;
 }
 

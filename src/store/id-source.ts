@@ -1,9 +1,7 @@
-import type { S3Client } from '@aws-sdk/client-s3';
-import { type Clock, systemClock } from '../base/clock.ts';
 import { badInput } from '../base/errors.ts';
 import type { ManifestLocation } from '../batch/manifest/location.ts';
-import { createObjects } from './objects.ts';
-import { failedWith } from './s3.ts';
+import { createObjects, type ObjectsOptions } from './objects.ts';
+import { failedWith } from './s3-error.ts';
 
 /** Where manifests are read from. */
 export interface IdSource {
@@ -14,12 +12,12 @@ export interface IdSource {
   open(location: ManifestLocation, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** A source of whatever the client's credentials may read. `clock` is for what limits a read. */
-export function createIdSource(client: S3Client, clock: Clock = systemClock): IdSource {
+/** A source of whatever the client's credentials may read. */
+export function createIdSource(options: Omit<ObjectsOptions, 'bucket'>): IdSource {
   return {
     async open({ bucket, key, url }, signal) {
       try {
-        return await createObjects({ client, bucket, clock }).stream(key, signal);
+        return await createObjects({ ...options, bucket }).stream(key, signal);
       } catch (error) {
         if (failedWith(error, 'NoSuchKey', 'NoSuchBucket')) throw badInput(url, 'an object in S3', undefined);
         throw error;

@@ -1,20 +1,21 @@
 import { addAbortSignal, type Readable } from 'node:stream';
-import {
-  GetObjectCommand,
-  type GetObjectCommandOutput,
-  HeadObjectCommand,
-  type S3Client,
-} from '@aws-sdk/client-s3';
+import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { follow } from '../base/abort.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { failedWith, ReadTimeout, storeFailure } from './s3.ts';
+import { sharesOf } from '../base/time-limit.ts';
+import { BrokenAnswer, failedWith, storeFailure, wordsOf } from './s3-error.ts';
+import { type Try, type TryOptions, tryUntil } from './tries.ts';
 import { type Chunks, type UploadAttributes, type Uploaded, upload } from './upload.ts';
 
 export interface ObjectsOptions {
   readonly client: S3Client;
   readonly bucket: string;
-  /** For what limits a read. @default systemClock */
+  /** For what limits requests. @default systemClock */
   readonly clock?: Clock;
+  /** From 0 to 1, for the pauses between tries. @default Math.random */
+  readonly random?: () => number;
+  /** When the function's time is over, by the clock. @default each request has 60 s, with all its tries */
+  readonly endMs?: number;
 }
 
 /** An object, or a part of it, held whole. */
@@ -30,39 +31,53 @@ interface ObjectHead extends Uploaded {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** How long S3 may send nothing in the middle of an object; for an answer's head, the client has the same limit. */
-const STALL_MS = 20_000;
-const READ_MS = 60_000;
+/** What a request has, with all its tries, and cleaning up after it, where no function's time ends. */
+const REQUEST_MS = 60_000;
+const CLEANING_UP_MS = 2_000;
 /** Each block is a request; small enough for two in the memory of a small function. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
+const NEVER = new AbortController().signal;
 
 /**
  * The one reader and writer of a bucket's objects.
  *
- * A read rejects with the signal's reason when that aborts, and with a StoreError where S3 fails, or has no such
- * object (see `ifThere`). An answer that does not come to its end, or of which nothing comes for 20 s, is asked for
- * again just as the SDK sends a request again, for 60 s at most.
+ * What fails and may pass is tried again as long as there is time (see `tryUntil`): an answer that breaks off, or of
+ * which nothing comes any more, just as one that does not come. A read rejects with the signal's reason when that
+ * aborts, and with a StoreError where S3 fails, or has no such object (see `ifThere`).
  */
-export function createObjects({ client, bucket, clock = systemClock }: ObjectsOptions) {
+export function createObjects({
+  client,
+  bucket,
+  clock = systemClock,
+  random = Math.random,
+  endMs,
+}: ObjectsOptions) {
   const location = (key: string): string => `s3://${bucket}/${key}`;
-
-  const read = async <T>(
-    key: string,
-    signal: AbortSignal,
-    send: (abortSignal: AbortSignal) => Promise<T>,
-  ): Promise<T> => {
-    using limit = follow(signal);
-    const cancel = clock.after(READ_MS, () =>
-      limit.abort(new ReadTimeout('S3 did not send all of it within 60 s')),
-    );
+  const shares = endMs === undefined ? undefined : sharesOf(endMs);
+  const inTime = (): TryOptions => ({
+    clock,
+    random,
+    untilMs: shares?.requestsMs ?? clock.now() + REQUEST_MS,
+  });
+  const cleanUp = async (request: Try<unknown>): Promise<void> => {
+    using limit = follow(NEVER);
+    const untilMs = Math.min(clock.now() + CLEANING_UP_MS, shares?.cleaningUpMs ?? Infinity);
+    const cancel = clock.after(untilMs - clock.now(), () => limit.abort());
     try {
-      return await send(limit.signal);
-    } catch (error) {
-      const { aborted, reason } = limit.signal;
-      throw storeFailure(location(key), 'read', aborted ? reason : error, signal);
+      await tryUntil(request, limit.signal, { clock, random, untilMs });
+    } catch {
+      // What is left is the bucket's lifecycle rule's.
     } finally {
       cancel();
+    }
+  };
+
+  const read = async <T>(key: string, signal: AbortSignal, request: Try<T>): Promise<T> => {
+    try {
+      return await tryUntil(request, signal, inTime());
+    } catch (error) {
+      throw storeFailure(location(key), 'read', error, signal);
     }
   };
 
@@ -77,7 +92,7 @@ export function createObjects({ client, bucket, clock = systemClock }: ObjectsOp
   ): Promise<ObjectBytes> => {
     const command = new GetObjectCommand({ Bucket: bucket, Key: key, ...conditions });
     try {
-      return await read(key, signal, (abortSignal) => getWhole(command, client, clock, abortSignal));
+      return await read(key, signal, (abortSignal, goesOn) => getWhole(command, client, abortSignal, goesOn));
     } catch (error) {
       const { Range, ...others } = conditions;
       if (Range !== undefined && failedWith(error, 'InvalidRange')) return get(key, signal, others);
@@ -124,50 +139,34 @@ export function createObjects({ client, bucket, clock = systemClock }: ObjectsOp
     stream,
     /** See `upload`. */
     upload: (key: string, attributes: UploadAttributes, chunks: Chunks, signal: AbortSignal) =>
-      upload(client, { Bucket: bucket, Key: key, ...attributes }, chunks, signal),
+      upload({ client, inTime, cleanUp }, { Bucket: bucket, Key: key, ...attributes }, chunks, signal),
   };
 }
 
-/** Takes the body in while the SDK still waits for the request, so that what breaks off in it is sent again as well. */
 async function getWhole(
   command: GetObjectCommand,
   client: S3Client,
-  clock: Clock,
   abortSignal: AbortSignal,
+  goesOn: () => void,
 ): Promise<ObjectBytes> {
-  let chunks: readonly Buffer[] = [];
-  const takeBody =
-    <Args, Result extends { output: GetObjectCommandOutput }>(next: (args: Args) => Promise<Result>) =>
-    async (args: Args): Promise<Result> => {
-      const result = await next(args);
-      // In Node, every answer to GetObject has one.
-      chunks = await chunksOf(result.output.Body as Readable, clock, abortSignal);
-      return result;
-    };
-  const place = { name: 'takeBody', relation: 'after', toMiddleware: 'retryMiddleware' } as const;
-  command.middlewareStack.addRelativeTo(takeBody, place);
-  const { ETag, ContentRange, ContentLength } = await client.send(command, { abortSignal });
+  const { Body, ETag, ContentRange, ContentLength } = await client.send(command, { abortSignal });
+  // In Node, every answer to GetObject has one.
+  const bytes = await bytesOf(Body as Readable, abortSignal, goesOn);
   const totalBytes = Number(ContentRange?.slice(ContentRange.indexOf('/') + 1) ?? ContentLength);
   // Every object has an ETag.
-  return { bytes: Buffer.concat(chunks), etag: ETag as string, totalBytes };
+  return { bytes, etag: ETag as string, totalBytes };
 }
 
-async function chunksOf(body: Readable, clock: Clock, signal: AbortSignal): Promise<readonly Buffer[]> {
+async function bytesOf(body: Readable, signal: AbortSignal, goesOn: () => void): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  const stopAfterStall = (): (() => void) =>
-    clock.after(STALL_MS, () => body.destroy(new ReadTimeout('S3 sent nothing for 20 s')));
-  let cancel = stopAfterStall();
+  goesOn();
   try {
     for await (const chunk of addAbortSignal(signal, body)) {
       chunks.push(chunk);
-      cancel();
-      cancel = stopAfterStall();
+      goesOn();
     }
-    return chunks;
   } catch (error) {
-    // What a stream throws is an Error. The SDK knows only some of these to be worth another try.
-    throw Object.assign(error as Error, { $retryable: {} });
-  } finally {
-    cancel();
+    throw new BrokenAnswer(wordsOf(error), { cause: error });
   }
+  return Buffer.concat(chunks);
 }

@@ -4,7 +4,7 @@ import { eachLine } from '../base/lines.ts';
 import { ChunkWriter } from '../document/chunk-writer.ts';
 import { keysOf, type RunKeys, type StoreOptions } from './keys.ts';
 import { createObjects } from './objects.ts';
-import { ifThere } from './s3.ts';
+import { ifThere } from './s3-error.ts';
 
 /** Where the parts of a run, and what became of them, are kept, by the run's id. */
 export interface PlanStore {

@@ -1,9 +1,9 @@
 import { RunConflictError } from '../base/errors.ts';
-import { readReport } from '../document/document.ts';
+import { isTailTooShort, readReport } from '../document/document.ts';
 import type { OutcomesObject, RunReport } from '../document/run-head.ts';
 import { keysOf, type StoreOptions } from './keys.ts';
 import { createObjects } from './objects.ts';
-import { ifThere } from './s3.ts';
+import { ifThere } from './s3-error.ts';
 
 /** A run whose document is in the store. */
 export interface StoredRun extends RunReport {
@@ -75,17 +75,19 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
     location,
     async find(runId, signal) {
       const { document } = keys(runId);
+      let start: Buffer | undefined;
       for (let tailBytes = FIND_TAIL_BYTES; ; tailBytes *= 8) {
         const object = await ifThere(objects.get(document, signal, { Range: `bytes=-${tailBytes}` }));
         if (!object) return undefined;
         const { bytes: tail, totalBytes, etag } = object;
         const isWhole = totalBytes <= tailBytes;
-        const start = isWhole
-          ? tail
-          : (await objects.get(document, signal, { Range: `bytes=0-${START_BYTES - 1}` })).bytes;
-        const report = readReport(start.toString(), tail.toString());
+        if (isWhole) start = tail;
+        start ??= (await objects.get(document, signal, { Range: `bytes=0-${START_BYTES - 1}` })).bytes;
+        const texts = [start.toString(), tail.toString()] as const;
+        const report = readReport(...texts);
         if (report) return { ...report, documentBytes: totalBytes, etag };
-        if (isWhole) throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
+        if (isWhole || !isTailTooShort(...texts))
+          throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
       }
     },
     async read(runId, signal) {
@@ -100,7 +102,7 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
       return (await objects.upload(keys(runId).document, attributes, chunks, signal)) !== undefined;
     },
     async findOutcomes(runId, signal) {
-      const found = await ifThere(objects.head(keys(runId).outcomes, signal));
+      const found = await ifThere(objects.head(keys(runId).outcomes, signal), 'NotFound');
       return found && { etag: found.etag };
     },
     async writeOutcomes(runId, unfinished, writer, chunks, signal) {
@@ -114,7 +116,7 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
       const uploaded = await objects.upload(outcomes, attributes, chunks, signal);
       if (uploaded) return { ...where, ...uploaded };
       // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again.
-      const found = await ifThere(objects.head(outcomes, signal));
+      const found = await ifThere(objects.head(outcomes, signal), 'NotFound');
       if (found?.metadata[WRITER] !== writer) return undefined;
       const { etag, bytes } = found;
       return { ...where, etag, bytes };

@@ -9,8 +9,8 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { follow, onAbort } from '../base/abort.ts';
-import { StoreError } from '../base/errors.ts';
-import { storeFailure, unlessThere } from './s3.ts';
+import { BrokenAnswer, storeFailure, unlessThere } from './s3-error.ts';
+import { type Try, type TryOptions, tryUntil } from './tries.ts';
 
 /** What an object is to be besides its bytes, and on what condition it is written. */
 export type UploadAttributes = Pick<
@@ -23,6 +23,15 @@ interface UploadTarget extends UploadAttributes {
   readonly Key: string;
 }
 
+/** What an upload needs of the world. */
+interface UploadWorld {
+  readonly client: S3Client;
+  /** How long a request that is made now may be tried. */
+  readonly inTime: () => TryOptions;
+  /** Makes a request that cleans up, as long as there is time for that. Never rejects. */
+  readonly cleanUp: (request: Try<unknown>) => Promise<void>;
+}
+
 /** An object that was written. */
 export interface Uploaded {
   readonly etag: string;
@@ -31,8 +40,6 @@ export interface Uploaded {
 
 /** The least that S3 takes, but for the last. */
 export const UPLOAD_PART_BYTES = 5 * 1024 * 1024;
-/** What is not cleaned up by then is left to the bucket's lifecycle rule. */
-const CLEANUP_TIMEOUT_MS = 2_000;
 
 /**
  * Writes an object as its bytes come: with one PutObject, or in upload parts of 5 MiB where there are more. While one
@@ -40,27 +47,29 @@ const CLEANUP_TIMEOUT_MS = 2_000;
  * Resolves with undefined where the target's condition does not hold (see `unlessThere`).
  *
  * Rejects with the very error that `chunks` throws, with a StoreError when S3 fails, and with the signal's reason when
- * that aborts. Does so as soon as no request is in flight and no upload part is left behind: `chunks` is told to
+ * that aborts. Each request is made again as `tryUntil` says. Does so as soon as no request is in flight and no upload part is left behind: `chunks` is told to
  * return, but is not waited for.
  */
 export async function upload(
-  client: S3Client,
-  target: UploadTarget,
+  world: UploadWorld,
+  { IfMatch, ...given }: UploadTarget,
   chunks: Chunks,
   signal: AbortSignal,
 ): Promise<Uploaded | undefined> {
   using stopping = follow(signal);
-  const location = `s3://${target.Bucket}/${target.Key}`;
-  const send: Send = async (command: Parameters<Send>[0]) => {
+  const location = `s3://${given.Bucket}/${given.Key}`;
+  // Ceph's gateway takes the ETag for a PutObject only without its quotes, and all others take it either way.
+  const target = { ...given, IfMatch: IfMatch?.replaceAll('"', '') };
+  const send: Send = async (request) => {
     try {
-      return await client.send(command, { abortSignal: stopping.signal });
+      return await tryUntil(request, stopping.signal, world.inTime());
     } catch (error) {
       throw storeFailure(location, 'written', error, signal);
     }
   };
   const parts = partsOf(chunks);
   try {
-    return await unlessThere(sendAll({ client, send, target, location, stopping }, parts));
+    return await unlessThere(sendAll({ ...world, send, target, stopping }, parts));
   } finally {
     parts.return().catch(() => {});
   }
@@ -69,28 +78,26 @@ export async function upload(
 export type Chunks = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 /** Rejects with a StoreError, or with the reason of what is to stop. */
-type Send = S3Client['send'];
+type Send = <T>(request: (abortSignal: AbortSignal) => Promise<T>) => Promise<T>;
 
-interface UploadPorts {
-  readonly client: S3Client;
+interface UploadPorts extends UploadWorld {
   readonly send: Send;
   readonly target: UploadTarget;
-  readonly location: string;
   /** Ends the requests of this upload, and of nobody else. */
   readonly stopping: AbortController;
 }
 
 async function sendAll(ports: UploadPorts, parts: UploadParts): Promise<Uploaded> {
-  const { send, target, stopping } = ports;
+  const { client, send, target, stopping } = ports;
   const first = await nextOf(parts, stopping.signal);
   if (!first.isLast) return sendInParts(ports, first, parts);
-  const { ETag } = await send(new PutObjectCommand({ ...target, Body: first.bytes }));
-  // Every object has one.
-  return { etag: ETag as string, bytes: first.bytes.length };
+  const put = new PutObjectCommand({ ...target, Body: first.bytes });
+  const etag = await send(async (abortSignal) => etagOf(await client.send(put, { abortSignal })));
+  return { etag, bytes: first.bytes.length };
 }
 
 async function sendInParts(
-  { client, send, target, location, stopping }: UploadPorts,
+  { client, send, target, stopping, cleanUp }: UploadPorts,
   first: UploadPart,
   parts: UploadParts,
 ): Promise<Uploaded> {
@@ -99,12 +106,14 @@ async function sendInParts(
   const hasChecksums = (await client.config.requestChecksumCalculation()) === 'WHEN_SUPPORTED';
   const algorithm = hasChecksums ? { ChecksumAlgorithm: 'CRC32' as const } : {};
   const create = new CreateMultipartUploadCommand({ Bucket, Key, ...attributes, ...algorithm });
-  const { UploadId } = await send(create);
+  const { UploadId } = await send((abortSignal) => client.send(create, { abortSignal }));
   const place = { Bucket, Key, UploadId };
   const sendPart = async (PartNumber: number, Body: Buffer): Promise<CompletedPart> => {
-    const { ETag, ChecksumCRC32 } = await send(new UploadPartCommand({ ...place, PartNumber, Body }));
-    if (ETag !== undefined) return { PartNumber, ETag, ChecksumCRC32 };
-    throw new StoreError(`${location} could not be written: S3 gave no ETag for part ${PartNumber}`);
+    const command = new UploadPartCommand({ ...place, PartNumber, Body });
+    return send(async (abortSignal) => {
+      const output = await client.send(command, { abortSignal });
+      return { PartNumber, ETag: etagOf(output), ChecksumCRC32: output.ChecksumCRC32 };
+    });
   };
   const sent: CompletedPart[] = [];
   let bytes = 0;
@@ -120,16 +129,23 @@ async function sendInParts(
       part = await filling;
     }
     const conditions = { IfMatch, IfNoneMatch, MultipartUpload: { Parts: sent } };
-    const { ETag } = await send(new CompleteMultipartUploadCommand({ ...place, ...conditions }));
-    return { etag: ETag as string, bytes };
+    const complete = new CompleteMultipartUploadCommand({ ...place, ...conditions });
+    const etag = await send(async (abortSignal) => etagOf(await client.send(complete, { abortSignal })));
+    return { etag, bytes };
   } catch (error) {
     // S3 may keep an upload part that is still on its way when the upload is aborted.
     stopping.abort(error);
     await sending?.catch(() => {});
-    const abortSignal = AbortSignal.timeout(CLEANUP_TIMEOUT_MS);
-    await client.send(new AbortMultipartUploadCommand(place), { abortSignal }).catch(() => {});
+    const abort = new AbortMultipartUploadCommand(place);
+    await cleanUp((abortSignal) => client.send(abort, { abortSignal }));
     throw error;
   }
+}
+
+/** Whatever is written has one: an answer without it is none of S3's, whatever its status says. */
+function etagOf({ ETag }: { readonly ETag?: string | undefined }): string {
+  if (ETag === undefined) throw new BrokenAnswer('S3 gave no ETag');
+  return ETag;
 }
 
 /** Bytes of an object, from where the last ones ended. They are there until the next but one are asked for. */

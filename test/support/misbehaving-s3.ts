@@ -62,17 +62,23 @@ export const POLICY_TEXT =
   'User: arn:aws:sts::123456789012:assumed-role/fetch is not authorized to perform: s3:PutObject on resource: "arn:aws:s3:::results/runs/x.json" with an explicit deny in a resource-based policy';
 
 /** An error in S3's XML. */
-function s3Error(status: number, code: string, message = `The message of ${code}`): S3Fault {
+export function s3Error(status: number, code: string, message = `The message of ${code}`): S3Fault {
   const body = Buffer.from(
     `<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>${code}</Code><Message>${message.replaceAll('"', '&quot;')}</Message><RequestId>r</RequestId></Error>`,
   );
   return ({ answer }) => answer({ status, headers: { 'content-type': 'application/xml' }, body });
 }
 
+/** An answer as no S3 gives it: a proxy's, say. */
+export function status(code: number, text = ''): S3Fault {
+  return ({ answer }) => answer({ status: code, headers: {}, body: Buffer.from(text) });
+}
+
 export const slowDown: S3Fault = s3Error(503, 'SlowDown');
 export const internalError: S3Fault = s3Error(500, 'InternalError');
 export const accessDenied: S3Fault = s3Error(403, 'AccessDenied', POLICY_TEXT);
 export const conflict: S3Fault = s3Error(409, 'ConditionalRequestConflict');
+export const operationAborted: S3Fault = s3Error(409, 'OperationAborted');
 export const noSuchUpload: S3Fault = s3Error(404, 'NoSuchUpload');
 export const noSuchBucket: S3Fault = s3Error(404, 'NoSuchBucket');
 export const reset: S3Fault = (exchange) => exchange.reset();

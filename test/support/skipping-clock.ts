@@ -16,6 +16,11 @@ export class SkippingClock implements Clock {
     this.#longMs = longMs;
   }
 
+  /** How many timers have yet to go off. */
+  get pending(): number {
+    return this.#clock.pending;
+  }
+
   now(): number {
     return this.#clock.now();
   }

@@ -1,10 +1,12 @@
-import { BadInputError, RunConflictError } from '../../base/errors.ts';
+import { backoffMs } from '../../base/backoff.ts';
+import { type Clock, sleep } from '../../base/clock.ts';
+import { BadInputError, RunConflictError, StoreError } from '../../base/errors.ts';
 import { countIds, hashIds } from '../../batch/ids.ts';
 import type { RunReport } from '../../document/run-head.ts';
 import { gatherStream } from '../../gather.ts';
 import type { PlanStore } from '../../store/plan-store.ts';
 import type { RunStore } from '../../store/run-store.ts';
-import { type NamedRun, redrivesOf } from '../redrive-chain.ts';
+import { followRedrives, type NamedRun } from '../redrive-chain.ts';
 import { Merger } from './merge.ts';
 import { noPlan, type Part, readPart } from './parts.ts';
 import {
@@ -21,6 +23,9 @@ import {
 export interface ConcludePorts {
   readonly runs: Pick<RunStore, 'find'>;
   readonly parts: PlanStore;
+  readonly clock: Clock;
+  /** From 0 to 1, for the pauses between writes that others came before. */
+  readonly random: () => number;
 }
 
 /** What a run of many parts came to. Its size does not grow with them. */
@@ -43,7 +48,7 @@ export const READS_IN_FLIGHT = 32;
  * of more documents; the same documents give the same text.
  *
  * Rejects with BadInputError where the run was not planned, with RunConflictError where something else stands in the
- * place of its plan or its run manifest, and with StoreError where S3 fails.
+ * place of its plan or its run manifest, and with StoreError where S3 fails, or others keep writing the run manifest.
  */
 export async function conclude(
   runId: string,
@@ -76,13 +81,8 @@ export async function conclude(
   const errors = merger.errors();
   const summary = merger.summary();
   const run = { id: runId, requested: summary.requested, parts: entries.length, plan: key };
-  await writeUnlessLater(
-    runId,
-    runManifestText({ run, errors, summary }, entries),
-    merger.documents,
-    parts,
-    signal,
-  );
+  const text = runManifestText({ run, errors, summary }, entries);
+  await writeUnlessLater({ runId, location }, text, merger.documents, ports, signal);
   const { total, byCode, retryable } = errors;
   const cause =
     summary.parts.failed === 0
@@ -111,19 +111,11 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
     },
     report: undefined,
   });
-  let latest: NamedRun | undefined;
-  try {
-    const stored = await runs.find(runId, signal);
-    if (!stored) return failed('NO_DOCUMENT');
-    if (stored.run.idsSha256 !== hashIds(ids)) return failed('RUN_CONFLICT');
-    latest = { runId, stored };
-    if (stored.errors.retryableIds.length > 0)
-      for await (const redrive of redrivesOf(latest, runs, signal)) latest = redrive;
-  } catch (error) {
-    if (!(error instanceof RunConflictError)) throw error;
-    // What stands in the place of a redrive takes nothing from what was there before.
-    if (!latest) return failed('RUN_CONFLICT');
-  }
+  const run = await findOwn(part, runs, signal);
+  if (typeof run === 'string') return failed(run);
+  // What stands in the place of a redrive takes nothing from what was there before.
+  const { latest } =
+    run.stored.errors.retryableIds.length > 0 ? await followRedrives(run, runs, signal) : { latest: run };
   const report = latest.stored;
   const { requested, fulfilled, rejected, attempts, complete } = report.summary;
   const { document: key } = parts.placeOf(latest.runId);
@@ -148,19 +140,43 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
   };
 }
 
-/** Writes a run manifest of so many documents, unless there is one that was made of as many, or more. */
+/** The document of a part, or why there is none. */
+async function findOwn(
+  { runId, ids }: Part,
+  runs: ConcludePorts['runs'],
+  signal: AbortSignal,
+): Promise<NamedRun | FailedPart['code']> {
+  try {
+    const stored = await runs.find(runId, signal);
+    if (!stored) return 'NO_DOCUMENT';
+    return stored.run.idsSha256 === hashIds(ids) ? { runId, stored } : 'RUN_CONFLICT';
+  } catch (error) {
+    if (error instanceof RunConflictError) return 'RUN_CONFLICT';
+    throw error;
+  }
+}
+
+/** How often a run manifest is written that others replace in the meantime. */
+const WRITES = 10;
+
+/**
+ * Writes a run manifest of so many documents, unless there is one that was made of as many, or more. Rejects with
+ * StoreError where others keep writing some of fewer.
+ */
 async function writeUnlessLater(
-  runId: string,
+  { runId, location }: Pick<Conclusion, 'runId' | 'location'>,
   text: string,
   documents: number,
-  parts: PlanStore,
+  { parts, clock, random }: ConcludePorts,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
+  for (let writes = 1; writes <= WRITES; writes++) {
     const earlier = await parts.readRunManifest(runId, signal);
     const earlierEntries = earlier ? parseEntries(earlier.text, runId) : [];
     const earlierDocuments = earlierEntries.reduce((sum, entry) => sum + documentsOf(entry), 0);
     if (earlier && earlierDocuments >= documents) return;
     if (await parts.writeRunManifest(runId, text, earlier?.etag, signal)) return;
+    await sleep(clock, backoffMs(writes, random), signal);
   }
+  throw new StoreError(`${location} could not be written: others wrote it ${WRITES} times in the meantime`);
 }

@@ -60,10 +60,11 @@ beforeAll(async () => {
     },
     { part: 2, runId: `${id}.part-000002`, firstIndex: 4, ...stored },
   ];
+  put(`${id}.none.manifest.json`, '{"version":1,"parts":[{}]}');
   put(`${id}.scaled.manifest.json`, JSON.stringify({ version: 1, run: { id: `${id}.scaled` }, parts }));
 });
 afterAll(() => {
-  const made = ['', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(
+  const made = ['', '.none.manifest', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(
     (name) => `${id}${name}.json`,
   );
   for (const name of [...made, `${id}.part-000002.ndjson`]) removeObject(`s3://${localBucket}/runs/${name}`);
@@ -91,6 +92,14 @@ describe.concurrent('npm run results', () => {
       code: 1,
       out: `${[fulfilled(0, 5), fulfilled(1, 6), fulfilled(4, 7), rejected(5, 8)].join('\n')}\n`,
       err: `Posts 2 to 3 are missing: ${id}.part-000001 has no document\n`,
+    });
+  });
+
+  test('says so where a run manifest is none', async () => {
+    expect(await results(`${id}.none`)).toStrictEqual({
+      code: 1,
+      out: '',
+      err: `What stands in the place of the manifest of ${id}.none is none\n`,
     });
   });
 

@@ -7,7 +7,9 @@ import {
   cutShort,
   endEarly,
   hold,
+  internalError,
   loseAnswer,
+  operationAborted,
   passOn,
   reset,
   type S3Fault,
@@ -20,15 +22,16 @@ import {
   type MisbehavingServer,
   startMisbehavingServer,
 } from '../../support/misbehaving-server.ts';
+import { outlast } from '../../support/outlast.ts';
 import { HEALTHY, startWorld, type World, well } from './world.ts';
 
 const small = [1, 2, 'bad', 3, 4];
 /** Six of them are a document of two parts. */
 const large = [1, 2, 3, 4, 5, 6];
 const LARGE = `"${'x'.repeat(1_000_000)}"`;
-/** Of the client for one try, and how many it makes. */
-const S3_TIMEOUT_MS = 20_000;
-const TRIES = 5;
+/** The times of three tries without an answer: of these, 60 s are all that a request has. */
+const SILENCE_MS = 20_000;
+const TRIES = 3;
 const LOOK = 'GetObject bytes=-65536';
 const PARTS = ['CreateMultipartUpload', 'UploadPart', 'UploadPart', 'CompleteMultipartUpload'];
 const never = hold(new Promise(() => {}));
@@ -39,8 +42,6 @@ beforeAll(async () => {
   world = await startWorld();
 });
 beforeEach(async () => {
-  // The SDK's jitter.
-  vi.spyOn(Math, 'random').mockReturnValue(0);
   upstream = await startMisbehavingServer(({ socket }) => {
     socket.write(httpResponse(200, ids === large ? LARGE : HEALTHY));
   });
@@ -59,36 +60,27 @@ const run = (of: (number | string)[]) => {
   return world.run({ origin: upstream.origin, ids });
 };
 
-/** The same, where S3 leaves so many requests for an operation without an answer; the time of each is let go by. */
-async function runWithout(answers: number, operation: S3Operation) {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  try {
-    const running = run(small);
-    const runs = watch(running);
-    for (let tries = 1; tries <= answers; tries++) {
-      await asked(operation, tries);
-      vi.advanceTimersByTime(S3_TIMEOUT_MS - 1);
-      await quiet();
-      const requests = world.s3.operations.filter((it) => it === operation);
-      expect([requests.length, runs.settled]).toStrictEqual([tries, false]);
-      vi.advanceTimersByTime(1);
-    }
-    await settled(running);
-    return await running;
-  } finally {
-    vi.useRealTimers();
-  }
+/** The same, where the time of a request goes by that fails again and again. */
+async function runOutlasted(of: (number | string)[]) {
+  const running = run(of);
+  // The clock is that of this run from then on.
+  await world.s3.asked('GetObject');
+  return outlast(running, world.s3Clock);
 }
 
-const asked = (operation: S3Operation, times: number) => settled(world.s3.asked(operation, times));
-
-/** Resolves once a promise has settled, and lets the delays between tries go by, which are none. */
-async function settled(promise: Promise<unknown>): Promise<void> {
-  const state = watch(promise);
-  while (!state.settled) {
-    vi.advanceTimersByTime(0);
-    await quiet();
+/** The same, where S3 leaves so many requests for an operation without an answer; the time of each is let go by. */
+async function runWithout(answers: number, operation: S3Operation) {
+  const running = run(small);
+  const runs = watch(running);
+  for (let tries = 1; tries <= answers; tries++) {
+    await world.s3.asked(operation, tries);
+    expect([world.s3.operations.filter((it) => it === operation).length, runs.settled]).toStrictEqual([
+      tries,
+      false,
+    ]);
+    world.s3Clock.advance(SILENCE_MS);
   }
+  return running;
 }
 
 describe('passes: the document is stored, and its outcomes are those of the posts', () => {
@@ -103,6 +95,7 @@ describe('passes: the document is stored, and its outcomes are those of the post
     ['503 twice', 'PutObject', [slowDown, slowDown], [LOOK, 'PutObject', 'PutObject', 'PutObject']],
     ['a reset', 'PutObject', [reset], [LOOK, 'PutObject', 'PutObject']],
     ['409', 'PutObject', [conflict], [LOOK, 'PutObject', 'PutObject']],
+    ['409 of another kind', 'PutObject', [operationAborted], [LOOK, 'PutObject', 'PutObject']],
     [
       '412 after its own success, whose answer was lost',
       'PutObject',
@@ -113,6 +106,24 @@ describe('passes: the document is stored, and its outcomes are those of the post
     world.s3.next(operation, ...faults);
     await world.expectDocument(await run(small), well());
     expect(world.s3.operations).toStrictEqual(operations);
+  });
+
+  test.each<[string, (number | string)[], S3Operation, S3Fault]>([
+    ['500', small, 'PutObject', internalError],
+    ['a reset', small, 'PutObject', reset],
+    ['503', small, 'GetObject', slowDown],
+    ['500 at the start of parts', large, 'CreateMultipartUpload', internalError],
+    ['a reset of a part', large, 'UploadPart', reset],
+    ['503 at the end of parts', large, 'CompleteMultipartUpload', slowDown],
+  ])('%s for as long as half a minute', async (_name, of, operation, fault) => {
+    world.s3.always(operation, async (exchange) => {
+      if (world.s3Clock.now() >= 30_000) return passOn(exchange);
+      await fault(exchange);
+    });
+    await world.expectDocument(
+      await runOutlasted(of),
+      of.map(() => well(of === large ? LARGE : HEALTHY)),
+    );
   });
 
   test('an answer that does not come in time', async () => {
@@ -151,6 +162,12 @@ describe('passes: the document is stored, and its outcomes are those of the post
       again('CompleteMultipartUpload', 2),
     ],
     ['409 at the end', 'CompleteMultipartUpload', [conflict], again('CompleteMultipartUpload', 1)],
+    [
+      '409 of another kind at the end',
+      'CompleteMultipartUpload',
+      [operationAborted],
+      again('CompleteMultipartUpload', 1),
+    ],
   ])('%s', async (_name, operation, faults, operations) => {
     world.s3.next(operation, ...faults);
     await world.expectDocument(
@@ -185,15 +202,9 @@ describe('passes: a run that finds its own document, as the answer to its write 
 
   test('where nothing comes any more in the middle of the body', async () => {
     lose(stall);
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     const running = run(small);
-    const runs = watch(running);
-    // Slowly: what does not stall takes some turns of the event loop, and has limits as well.
-    while (!runs.settled) {
-      vi.advanceTimersByTime(10);
-      await quiet();
-    }
-    vi.useRealTimers();
+    await world.s3.asked('GetObject', 2);
+    world.s3Clock.advance(SILENCE_MS);
     await world.expectDocument(await running, well());
     expect(world.s3.operations).toStrictEqual([...OWN, LOOK]);
   });
@@ -208,7 +219,7 @@ describe('fails: the run says so, stores nothing, and leaves no part', () => {
     ['403', small, 'PutObject', accessDenied, 'written: AccessDenied'],
     ['503 each time', small, 'PutObject', slowDown, 'written: SlowDown'],
     ['a reset each time', small, 'PutObject', reset, 'written: ECONNRESET'],
-    ['no answer each time', small, 'PutObject', never, 'written: ETIMEDOUT'],
+    ['no answer each time', small, 'PutObject', never, 'written: S3 did not answer in time'],
     ['409 each time', small, 'PutObject', conflict, 'written: another write ran into it'],
     ['403 at the start of parts', large, 'CreateMultipartUpload', accessDenied, 'written: AccessDenied'],
     ['403 at a part', large, 'UploadPart', accessDenied, 'written: AccessDenied'],
@@ -216,7 +227,7 @@ describe('fails: the run says so, stores nothing, and leaves no part', () => {
     ['403 at the end of parts', large, 'CompleteMultipartUpload', accessDenied, 'written: AccessDenied'],
   ])('%s', async (_name, of, operation, fault, said) => {
     world.s3.always(operation, fault);
-    const running = fault === never ? runWithout(TRIES, operation) : run(of as (number | string)[]);
+    const running = fault === never ? runWithout(TRIES, operation) : runOutlasted(of as (number | string)[]);
     const error = await running.catch((it) => it);
     expect(error).toBeInstanceOf(StoreError);
     expect(error.message).toStrictEqual(location);

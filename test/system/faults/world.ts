@@ -147,6 +147,8 @@ interface Ran {
 
 export interface World {
   readonly s3: MisbehavingS3;
+  /** Of the store of the run that was started last. It stands still unless a test moves it. */
+  readonly s3Clock: SkippingClock;
   /**
    * Runs a batch through the pipeline, with a real origin and a real store, and holds it to what every batch is
    * held to: it is bounded in time, rejects nothing unseen, and once the origin is closed, nothing of it is left.
@@ -169,17 +171,22 @@ export async function startWorld(): Promise<World> {
   const stored = async (): Promise<string[]> =>
     (await readdir(runs).catch(() => [])).map((key) => `runs/${key}`);
   let count = 0;
+  let s3Clock = new SkippingClock(1);
 
   return {
     s3,
+    get s3Clock() {
+      return s3Clock;
+    },
     stored,
     async run(given) {
       const runId = `run-${++count}`;
       let settled: PromiseSettledResult<Run> | undefined;
+      s3Clock = new SkippingClock(1);
       const before = await resources();
       const startedMs = performance.now();
       const rejections = await unhandledRejectionsIn(async () => {
-        [settled] = await Promise.allSettled([runOnce(s3.endpoint, runId, given)]);
+        [settled] = await Promise.allSettled([runOnce(s3.endpoint, s3Clock, runId, given)]);
       });
       expect(performance.now() - startedMs).toBeLessThan(MOST_MS);
       expect(rejections).toStrictEqual([]);
@@ -215,7 +222,7 @@ export async function startWorld(): Promise<World> {
   };
 }
 
-async function runOnce(endpoint: string, runId: string, given: Given): Promise<Run> {
+async function runOnce(endpoint: string, s3Clock: SkippingClock, runId: string, given: Given): Promise<Run> {
   const { origin: url, ids = IDS, random = () => 0, remainingMs = 30_000, ca } = given;
   const { attempts = new Attempts(attemptClock()) } = given;
   const timers = new Set<object>();
@@ -243,7 +250,8 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
     credentials: { accessKeyId: 'local', secretAccessKey: 'local' },
   });
   const request = requestFor(ids, runId);
-  const store = createRunStore({ client, bucket: BUCKET, prefix: 'runs/' });
+  const place = { client, bucket: BUCKET, prefix: 'runs/' };
+  const store = createRunStore({ ...place, clock: s3Clock, random: () => 0 });
   const observedOrigin: RunOrigin = {
     startRun() {
       const { requestPost, unsolicited } = origin.startRun();
@@ -264,7 +272,7 @@ async function runOnce(endpoint: string, runId: string, given: Given): Promise<R
     const timersLeft = timers.size;
     await origin.close();
     client.destroy();
-    expect(timersLeft).toBe(0);
+    expect([timersLeft, s3Clock.pending]).toStrictEqual([0, 0]);
     expect(skipping.now()).toBeLessThan(MOST_WAIT_MS);
   }
 }

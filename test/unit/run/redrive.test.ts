@@ -121,6 +121,18 @@ function linesOf(store: MemoryStore, runId: string): string[] {
   return text.slice(from, text.indexOf('\n],\n"errors"')).split(',\n');
 }
 
+/** A run, and so many redrives of it: something is left to be fetched in each. */
+async function chainOf(count: number, store: MemoryStore): Promise<void> {
+  await runFirst(store, six, () => busy);
+  const text = textOf(store, 'run-1');
+  for (let number = 1; number <= count; number++) {
+    const redriveOf = number === 1 ? 'run-1' : `run-1.redrive-${number - 1}`;
+    const requestId = `request-${number}`;
+    const run = { ...JSON.parse(text).run, id: `run-1.redrive-${number}`, requestId, redriveOf };
+    store.documents.set(run.id, text.replace(/"run":.*/, `"run":${JSON.stringify(run)},`));
+  }
+}
+
 /** Posts 2 and 4 of six are worth another try; 5 is not there. */
 const flaky: Script = (id) => {
   if (id === 2 || id === 4) return busy;
@@ -189,6 +201,38 @@ describe('a redrive', () => {
     ]);
     expect(third.run.summary).toMatchObject({ fulfilled: 5, complete: true });
   });
+
+  test.each([0, 1, 2, 3, 7, 8, 60, 1_000])('finds the latest of %d without a look at each', async (count) => {
+    const store = new MemoryStore();
+    await chainOf(count, store);
+    store.asked.length = 0;
+    const { run } = await redriven('run-1', post, { store }, 'request-of-another');
+    expect(run.runId).toBe(`run-1.redrive-${count + 1}`);
+    // The run itself, the steps there and back, and the last but one.
+    const most = 2 * Math.log2(count + 1) + 4;
+    expect(store.asked.filter((it) => it === 'find').length).toBeLessThanOrEqual(most);
+  });
+
+  test('goes on from the redrive that is named', async () => {
+    const store = new MemoryStore();
+    await chainOf(60, store);
+    const { run } = await redriven('run-1.redrive-47', post, { store }, 'request-of-another');
+    expect(run.runId).toBe('run-1.redrive-61');
+  });
+
+  test.each(['run-1', 'run-1.redrive-59', 'run-1.redrive-60'])(
+    'that is delivered twice, and another in between, fetches once: of %s',
+    async (runId) => {
+      const store = new MemoryStore();
+      await chainOf(60, store);
+      for (const number of [59, 60]) {
+        const { run } = await redriven('run-1', noFetch, { store }, `request-${number}`);
+        expect(run).toMatchObject({ runId: `run-1.redrive-${number}`, replayed: true });
+      }
+      const { run } = await redriven(runId, post, { store }, 'request-of-another');
+      expect(run.runId).toBe('run-1.redrive-61');
+    },
+  );
 
   test('of a run with nothing to fetch again is the run as it is', async () => {
     const store = new MemoryStore();
@@ -406,6 +450,29 @@ describe('nothing is fetched, and the error says why,', () => {
     expect(error).toStrictEqual(
       new RunConflictError('The runId run-1.redrive-1 names a run that is no redrive of run-1'),
     );
+  });
+
+  test.each([1, 4])('where a run of the same ids has that of redrive %d', async (number) => {
+    const store = new MemoryStore();
+    await chainOf(number - 1, store);
+    store.documents.set(`run-1.redrive-${number}`, textOf(store, 'run-1'));
+    const { error } = await errorOf('run-1', noFetch, { store }, 'request-of-another');
+    const earlier = number === 1 ? 'run-1' : `run-1.redrive-${number - 1}`;
+    expect(error).toStrictEqual(
+      new RunConflictError(`The runId run-1.redrive-${number} names a run that is no redrive of ${earlier}`),
+    );
+  });
+
+  test('where the look for a redrive fails', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const failed = new StoreError('It could not be read');
+    const { find } = store;
+    store.find = async (runId) => {
+      if (runId !== 'run-1') throw failed;
+      return find.call(store, runId);
+    };
+    expect((await errorOf('run-1', noFetch, { store })).error).toBe(failed);
   });
 
   test.each([

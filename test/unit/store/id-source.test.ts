@@ -18,6 +18,7 @@ import {
   reset,
   slowDown,
 } from '../../support/misbehaving-s3.ts';
+import { outlast } from '../../support/outlast.ts';
 import { bucket, FOREVER, MIB, never, otherBucket, storeWorld } from './world.ts';
 
 const settings = { maxIds: 10, maxManifestBytes: 100 * MIB, resultsBucket: otherBucket };
@@ -25,7 +26,7 @@ const locationOf = (url: string) => parseManifestLocation(url, 'manifest');
 const manifest = (name: string) => locationOf(`s3://${bucket}/${name}`);
 
 const world = storeWorld();
-const source = () => createIdSource(world.client);
+const source = () => createIdSource(world.optionsOf(world.client));
 let stub: PostsStub;
 
 beforeAll(async () => {
@@ -75,7 +76,7 @@ describe('the source of ids', () => {
     ['cuts connections', reset, 'ECONNRESET'],
   ])('fails with a StoreError that has no policy text where S3 %s', async (_, fault, why) => {
     world.s3.always('GetObject', fault);
-    const opened = source().open(locationOf('s3://results/ids.csv'), never());
+    const opened = outlast(source().open(locationOf('s3://results/ids.csv'), never()), world.clock);
     await expect(opened).rejects.toThrow(new StoreError(`s3://results/ids.csv could not be read: ${why}`));
     await expect(opened).rejects.toMatchObject({ cause: expect.any(Error) });
   });

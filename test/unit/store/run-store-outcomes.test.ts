@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RunStore } from '../../../src/store/run-store.ts';
-import { accessDenied, loseAnswer } from '../../support/misbehaving-s3.ts';
+import { accessDenied, loseAnswer, passOn } from '../../support/misbehaving-s3.ts';
 import { bucket, MIB, never, rejectionOf, sha256, source, storeWorld } from './world.ts';
 
 const world = storeWorld();
@@ -34,6 +34,22 @@ describe('outcomes by themselves', () => {
     const blocks: Buffer[] = [];
     for await (const block of world.store.stream(runId, outcomes, never())) blocks.push(block);
     expect(sha256(Buffer.concat(blocks))).toBe(sha256(content));
+  });
+
+  test.each([
+    ['PutObject', 10],
+    ['CompleteMultipartUpload', 6 * MIB],
+  ] as const)('in the place of others go out with their ETag bare: %s', async (operation, bytes) => {
+    const runId = world.newRunId();
+    await write(runId, undefined);
+    const unfinished = await world.store.findOutcomes(runId, never());
+    let ifMatch: unknown;
+    world.s3.next(operation, async (exchange) => {
+      ifMatch = exchange.headers['if-match'];
+      await passOn(exchange);
+    });
+    expect(await write(runId, unfinished, { chunks: source(bytes).chunks })).toMatchObject({ bytes });
+    expect(unfinished?.etag).toBe(`"${ifMatch}"`);
   });
 
   test('of none are an empty object, of which nothing is read', async () => {

@@ -12,9 +12,12 @@ import {
   POLICY_TEXT,
   reset,
   type S3Fault,
+  s3Error,
   slowDown,
   startMisbehavingS3,
+  status,
 } from '../../support/misbehaving-s3.ts';
+import { outlast } from '../../support/outlast.ts';
 import { plainReport } from '../../support/plain-traffic.ts';
 import { FOREVER, failure, MIB, never, rejectionOf, sha256, storeErrorOf, storeWorld } from './world.ts';
 
@@ -62,14 +65,15 @@ function withErrorsOf(bytes: number): RunReport {
   return { ...report, errors: { ...report.errors, retryableIds } };
 }
 
+const tail = 'GetObject bytes=-65536';
+const head = 'GetObject bytes=0-16383';
+
 describe('find', () => {
   test('there is nothing where no document stands', async () => {
     expect(await world.store.find(world.newRunId(), never())).toBeUndefined();
     expect(world.s3.operations).toStrictEqual(['GetObject bytes=-65536']);
   });
 
-  const tail = 'GetObject bytes=-65536';
-  const head = 'GetObject bytes=0-16383';
   test.each([
     ['a small document is read at once', documentOf(report), [tail]],
     ['one of 64 KiB as well', documentOf(report, 65_536), [tail]],
@@ -78,12 +82,12 @@ describe('find', () => {
     [
       'where the errors take more than 64 KiB, a longer tail is read',
       documentOf(withErrorsOf(66_000), 9 * MIB),
-      [tail, head, 'GetObject bytes=-524288', head],
+      [tail, head, 'GetObject bytes=-524288'],
     ],
     [
       'a still longer one where they take more than 512 KiB',
       documentOf(withErrorsOf(525_000), 9 * MIB),
-      [tail, head, 'GetObject bytes=-524288', head, 'GetObject bytes=-4194304', head],
+      [tail, head, 'GetObject bytes=-524288', 'GetObject bytes=-4194304'],
     ],
     ['up to the whole document', documentOf(withErrorsOf(66_000)), [tail, head, 'GetObject bytes=-524288']],
   ])('%s', async (_, text, operations) => {
@@ -100,18 +104,39 @@ describe('find', () => {
   });
 
   test.each([
-    ['an empty object', ''],
-    ['some text', 'hello'],
-    ['another JSON object', '{"version":1,"run":{}}'],
-    ['a document that was cut', documentOf(report).slice(0, -20)],
-    ['a large object', Buffer.alloc(600_000, 'x')],
-  ])('%s is no document of a run', async (_, body) => {
+    ['an empty object', '', ['GetObject']],
+    ['some text', 'hello', []],
+    ['another JSON object', '{"version":1,"run":{}}', []],
+    ['a document that was cut', documentOf(report).slice(0, -20), []],
+    ['a large object', Buffer.alloc(600_000, 'x'), [head]],
+    ['a large object that starts as one', documentOf(report, 600_000).slice(0, -20), [head]],
+    ['a large object that ends as one', `x${documentOf(report, 600_000)}`, [head]],
+    [
+      'a large object with a line before its summary',
+      documentOf(report, 600_000).replace('"errors"', '"error"'),
+      [head],
+    ],
+  ])('%s is no document of a run', async (_, body, more) => {
     const runId = world.newRunId();
     await put(runId, body);
     const error = await rejectionOf(world.store.find(runId, never()));
     expect(error).toStrictEqual(
       new RunConflictError(`s3://results/runs/${runId}.json exists, and is no document of a run`),
     );
+    // However large it is.
+    expect(world.s3.operations).toStrictEqual([tail, ...more]);
+  });
+
+  test.each<[string, S3Fault]>([
+    ['in XML', s3Error(416, 'InvalidRange')],
+    ['with nothing else', status(416)],
+    ['with some text', status(416, 'Requested Range Not Satisfiable')],
+  ])('a store that answers 416 %s to more of a tail than there is will do', async (_, fault) => {
+    const runId = world.newRunId();
+    await put(runId, documentOf(report));
+    world.s3.next('GetObject', fault);
+    expect(await world.store.find(runId, never())).toMatchObject(report);
+    expect(world.s3.operations).toStrictEqual([tail, 'GetObject']);
   });
 
   test('a store that knows no ranges will do', async () => {
@@ -209,22 +234,26 @@ describe.each(['find', 'read'] as const)('%s, when S3 fails', (method) => {
   test.each<[string, S3Fault, string, number]>([
     ['refuses', accessDenied, 'AccessDenied', 1],
     ['has no such bucket', noSuchBucket, 'NoSuchBucket', 1],
-    ['answers 500 for good', internalError, 'InternalError', 5],
-    ['answers SlowDown for good', slowDown, 'SlowDown', 5],
-    ['resets every connection', reset, 'ECONNRESET', 5],
+    ['is no S3', status(404), "HTTP status 404 without an error of S3's", 1],
+    ['answers 500 for good', internalError, 'InternalError', 10],
+    ['answers SlowDown for good', slowDown, 'SlowDown', 10],
+    ['resets every connection', reset, 'ECONNRESET', 10],
   ])('is a StoreError where it %s', async (_, fault, why, tries) => {
     const runId = world.newRunId();
     world.s3.always('GetObject', fault);
-    expect(await storeErrorOf(world.store[method](runId, never()))).toStrictEqual(
+    const error = storeErrorOf(world.store[method](runId, never()));
+    expect(await (tries === 1 ? error : outlast(error, world.clock))).toStrictEqual(
       failure(runId, 'read', why),
     );
-    expect(world.s3.operations).toHaveLength(tries);
+    if (tries === 1) expect(world.s3.operations).toHaveLength(1);
+    else expect(world.s3.operations.length).toBeGreaterThan(tries);
   });
 
   test('where it is not there at all, the message has the code of the system', async () => {
     const brief = await startMisbehavingS3(world.real.endpoint);
     await brief.stop();
-    expect(await storeErrorOf(world.storeAt(brief.endpoint)[method]('x', never()))).toStrictEqual(
+    const store = world.storeAt(brief.endpoint);
+    expect(await outlast(storeErrorOf(store[method]('x', never())), world.clock)).toStrictEqual(
       failure('x', 'read', 'ECONNREFUSED'),
     );
   });

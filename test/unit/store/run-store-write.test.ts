@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { startS3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
@@ -14,12 +14,15 @@ import {
   loseAnswer,
   noSuchBucket,
   noSuchUpload,
+  operationAborted,
   reset,
   type S3Fault,
   type S3Operation,
   slowDown,
   startMisbehavingS3,
+  status,
 } from '../../support/misbehaving-s3.ts';
+import { outlast } from '../../support/outlast.ts';
 import {
   bucket,
   FOREVER,
@@ -109,7 +112,7 @@ describe('write', () => {
   ] as const)('parts have checksums where the client is to calculate them %s', async (when, algorithm) => {
     const client = world.clientAt(world.s3.endpoint);
     client.config.requestChecksumCalculation = async () => when;
-    const { write } = createRunStore({ client, bucket, prefix: 'runs/' });
+    const { write } = createRunStore(world.optionsOf(client));
     const runId = world.newRunId();
     const { chunks, bytes } = source(6 * MIB);
     let asked: unknown;
@@ -226,18 +229,27 @@ describe('write, when S3 fails', () => {
     test.each<[string, S3Fault, string, number]>([
       ['refuses', accessDenied, 'AccessDenied', 1],
       ['has no such bucket', noSuchBucket, 'NoSuchBucket', 1],
-      ['answers 500 for good', internalError, 'InternalError', 5],
+      ['is no S3', status(404, 'Not here'), "HTTP status 404 without an error of S3's", 1],
+      ['answers 500 for good', internalError, 'InternalError', 10],
+      [
+        'is behind a gateway that lost it',
+        status(502, '<html>'),
+        "HTTP status 502 without an error of S3's",
+        10,
+      ],
     ])('and %s, stops the source, and leaves nothing', async (_, fault, why, tries) => {
       const runId = world.newRunId();
       world.s3.always(operation, fault);
       const { chunks, state } = source(...sizesFor(operation));
       const signal = never();
-      const error = await rejectionOf(world.store.write(runId, chunks, signal));
+      const rejected = rejectionOf(world.store.write(runId, chunks, signal));
+      const error = await (tries === 1 ? rejected : outlast(rejected, world.clock));
       expect(error).toBeInstanceOf(StoreError);
       expect(error).toMatchObject(failure(runId, 'written', why));
       expect((error as Error).message).not.toContain('arn:aws');
       await eventually(() => state.ended);
-      expect(world.counts()[operation]).toBe(tries);
+      if (tries === 1) expect(world.counts()[operation]).toBe(1);
+      else expect(world.counts()[operation]).toBeGreaterThan(tries);
       expect([await stored(runId), world.real.openUploads()]).toStrictEqual([undefined, 0]);
       expect(getEventListeners(signal, 'abort')).toStrictEqual([]);
     });
@@ -300,34 +312,43 @@ describe('write, when S3 fails', () => {
     expect(rejections).toStrictEqual([]);
   });
 
-  test('an answer that lacks what it must have is a StoreError too', async () => {
-    const runId = world.newRunId();
-    world.s3.next('UploadPart', ({ answer }) => answer({ status: 200, headers: {}, body: Buffer.alloc(0) }));
-    expect(await storeErrorOf(world.store.write(runId, source(6 * MIB).chunks, never()))).toStrictEqual(
-      failure(runId, 'written', 'S3 gave no ETag for part 1'),
-    );
-  });
+  test.each([
+    ['PutObject', 10, '', 'S3 gave no ETag'],
+    ['UploadPart', 6 * MIB, '', 'S3 gave no ETag'],
+    ['CompleteMultipartUpload', 6 * MIB, '<html><p>Sign in</p></html>', 'S3 gave no ETag'],
+    ['CompleteMultipartUpload', 6 * MIB, '<Complete', "HTTP status 200 without an error of S3's"],
+  ] as const)(
+    'an answer to %s that lacks what it must have is no success: %i bytes, %j',
+    async (operation, size, text, why) => {
+      const runId = world.newRunId();
+      world.s3.always(operation, status(200, text));
+      const error = storeErrorOf(world.store.write(runId, source(size).chunks, never()));
+      expect(await outlast(error, world.clock)).toStrictEqual(failure(runId, 'written', why));
+      expect(await stored(runId)).toBeUndefined();
+    },
+  );
 
   test('a connection that is refused is one, also where several addresses were tried', async () => {
     const brief = await startMisbehavingS3(world.real.endpoint);
     await brief.stop();
     const written = world.storeAt(brief.endpoint).write('x', source(10).chunks, never());
-    expect(await storeErrorOf(written)).toStrictEqual(failure('x', 'written', 'ECONNREFUSED'));
+    expect(await outlast(storeErrorOf(written), world.clock)).toStrictEqual(
+      failure('x', 'written', 'ECONNREFUSED'),
+    );
 
     const client = world.clientAt(brief.endpoint);
     client.send = async () => {
       throw Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' });
     };
-    const { write } = createRunStore({ client, bucket, prefix: 'runs/' });
-    expect(await storeErrorOf(write('x', source(10).chunks, never()))).toStrictEqual(
-      failure('x', 'written', 'ECONNREFUSED'),
-    );
+    const { write } = createRunStore(world.optionsOf(client));
+    const again = storeErrorOf(write('x', source(10).chunks, never()));
+    expect(await outlast(again, world.clock)).toStrictEqual(failure('x', 'written', 'ECONNREFUSED'));
   });
 
   test('what is thrown and is no Error has a name as well', async () => {
     const client = world.clientAt(world.s3.endpoint);
     client.send = () => Promise.reject('gone');
-    const { write } = createRunStore({ client, bucket, prefix: 'runs/' });
+    const { write } = createRunStore(world.optionsOf(client));
     expect(await storeErrorOf(write('x', source(10).chunks, never()))).toStrictEqual(
       failure('x', 'written', 'gone'),
     );
@@ -335,36 +356,50 @@ describe('write, when S3 fails', () => {
 });
 
 describe('write, when conditional writes run into each other', () => {
-  test.each([
+  const atTheEnd = [
     ['PutObject', 10],
     ['CompleteMultipartUpload', 6 * MIB],
-  ] as const)('a 409 to %s is tried again', async (operation, size) => {
-    const runId = world.newRunId();
-    world.s3.next(operation, conflict);
-    const { chunks, bytes } = source(size);
-    expect(await world.store.write(runId, chunks, never())).toBe(true);
-    expect(world.counts()[operation]).toBe(2);
-    expect(sha256(await stored(runId))).toBe(sha256(bytes));
-  });
+  ] as const;
+  const conflicts: [string, S3Fault][] = [
+    ['ConditionalRequestConflict', conflict],
+    ['OperationAborted', operationAborted],
+    ['409 alone', status(409)],
+    ['409 with some text', status(409, 'Conflict')],
+  ];
 
-  test.each([
-    ['PutObject', 10],
-    ['CompleteMultipartUpload', 6 * MIB],
-  ] as const)('five of them to %s are another document', async (operation, size) => {
-    world.s3.always(operation, conflict);
-    expect(await world.store.write(world.newRunId(), source(size).chunks, never())).toBe(false);
-    expect(world.counts()[operation]).toBe(5);
-  });
+  describe.each(atTheEnd)('at %s', (operation, size) => {
+    test.each(conflicts)('%s is tried again', async (_, fault) => {
+      const runId = world.newRunId();
+      world.s3.next(operation, fault, fault);
+      const { chunks, bytes } = source(size);
+      expect(await world.store.write(runId, chunks, never())).toBe(true);
+      expect(world.counts()[operation]).toBe(3);
+      expect(sha256(await stored(runId))).toBe(sha256(bytes));
+    });
 
-  test.each([
-    ['PutObject', 10],
-    ['CompleteMultipartUpload', 6 * MIB],
-  ] as const)('a lost answer to %s is a document that is there already: our own', async (operation, size) => {
-    const runId = world.newRunId();
-    world.s3.next(operation, loseAnswer);
-    const { chunks, bytes } = source(size);
-    expect(await world.store.write(runId, chunks, never())).toBe(false);
-    expect(sha256(await stored(runId))).toBe(sha256(bytes));
+    test.each(conflicts)('%s as long as there is time is another document', async (_, fault) => {
+      world.s3.always(operation, fault);
+      const written = world.store.write(world.newRunId(), source(size).chunks, never());
+      expect(await outlast(written, world.clock)).toBe(false);
+      expect(world.counts()[operation]).toBeGreaterThan(10);
+    });
+
+    test.each<[string, S3Fault]>([
+      ['412 alone', status(412)],
+      ['412 with some text', status(412, 'Precondition Failed')],
+    ])('%s is another document', async (_, fault) => {
+      world.s3.always(operation, fault);
+      expect(await world.store.write(world.newRunId(), source(size).chunks, never())).toBe(false);
+      expect(world.counts()[operation]).toBe(1);
+    });
+
+    test('a lost answer is a document that is there already: our own', async () => {
+      const runId = world.newRunId();
+      world.s3.next(operation, loseAnswer);
+      const { chunks, bytes } = source(size);
+      expect(await world.store.write(runId, chunks, never())).toBe(false);
+      expect(sha256(await stored(runId))).toBe(sha256(bytes));
+    });
   });
 
   test('an upload that is not there any more, when it is to be completed, may be one as well', async () => {
@@ -378,6 +413,44 @@ describe('write, when conditional writes run into each other', () => {
     const { chunks, bytes } = source(6 * MIB);
     expect(await world.store.write(runId, chunks, never())).toBe(true);
     expect(sha256(await stored(runId))).toBe(sha256(bytes));
+  });
+});
+
+describe('write, when the time of the function ends', () => {
+  const endMs = 12_000;
+
+  test.each(['PutObject', 'CreateMultipartUpload', 'UploadPart', 'CompleteMultipartUpload'] as const)(
+    'and %s hangs, tells so in time, though nothing can be cleaned up',
+    async (operation) => {
+      await using stack = new AsyncDisposableStack();
+      const other = stack.adopt(await startS3Store({ buckets: [bucket] }), (it) => it.close());
+      const proxy = stack.adopt(await startMisbehavingS3(other.endpoint), (it) => it.stop());
+      const options = world.optionsOf(world.clientAt(proxy.endpoint));
+      const store = createRunStore({ ...options, endMs });
+      proxy.always(operation, hold(FOREVER));
+      proxy.always('AbortMultipartUpload', hold(FOREVER));
+      const size = operation === 'PutObject' ? 10 : 6 * MIB;
+      const written = storeErrorOf(store.write('x', source(size).chunks, never()));
+      const state = watch(written);
+      await proxy.asked(operation);
+      while (!state.settled) {
+        world.clock.advance(50);
+        await eventually(() => state.settled || (world.clock.pending > 0 && proxy.open > 0));
+      }
+      expect(await written).toStrictEqual(failure('x', 'written', 'S3 did not answer in time'));
+      expect(world.clock.now()).toBeLessThan(endMs);
+      expect(proxy.operations.filter((it) => it === operation).length).toBeGreaterThan(3);
+    },
+  );
+
+  test('and its completion hangs once, has time for another', async () => {
+    const store = createRunStore({ ...world.optionsOf(world.client), endMs });
+    world.s3.next('CompleteMultipartUpload', hold(FOREVER));
+    const written = store.write(world.newRunId(), source(6 * MIB).chunks, never());
+    await world.s3.asked('CompleteMultipartUpload');
+    world.clock.advance(3_800);
+    expect(await written).toBe(true);
+    expect(world.counts().CompleteMultipartUpload).toBe(2);
   });
 });
 
@@ -403,16 +476,17 @@ describe('write, when it is to stop', () => {
     expect(await stored(runId)).toBeUndefined();
   });
 
-  test('gives up while the SDK waits to try again', async () => {
-    vi.mocked(Math.random).mockReturnValue(0.999);
+  test('gives up while it waits to try again', async () => {
+    const store = createRunStore({ ...world.optionsOf(world.client), random: () => 0.999 });
     const stopping = new AbortController();
     const answered = Promise.withResolvers<void>();
     world.s3.always('PutObject', async (exchange) => {
       await slowDown(exchange);
       answered.resolve();
     });
-    const result = rejectionOf(world.store.write(world.newRunId(), source(10).chunks, stopping.signal));
+    const result = rejectionOf(store.write(world.newRunId(), source(10).chunks, stopping.signal));
     await answered.promise;
+    await eventually(() => world.clock.pending === 1 && world.s3.open === 0);
     const reason = new Error('enough');
     stopping.abort(reason);
     expect(await result).toBe(reason);

@@ -2,10 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
+import type { StoreOptions } from '../../../src/store/keys.ts';
 import { createRunStore, type RunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type MisbehavingS3, type S3Operation, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
+import { SkippingClock } from '../../support/skipping-clock.ts';
 
 export const MIB = 1024 ** 2;
 export const bucket = 'results';
@@ -20,11 +22,14 @@ export interface StoreWorld {
   /** The store behind `s3`. */
   readonly real: S3Store;
   readonly s3: MisbehavingS3;
-  /** Of `s3`, with a quota of retries of its own: one would not do for all tests. */
   readonly client: Client;
   /** Its documents have the prefix `runs/`. */
   readonly store: RunStore;
+  /** Of the stores here. It stands still unless a test moves it, and there is no pause between tries. */
+  readonly clock: SkippingClock;
   clientAt(endpoint: string): Client;
+  /** What a store before a client is made of. */
+  optionsOf(client: Client): StoreOptions;
   storeAt(endpoint: string): RunStore;
   newRunId(): string;
   /** Puts an object there behind the back of the store under test. */
@@ -41,6 +46,7 @@ export function storeWorld(): StoreWorld {
   let s3: MisbehavingS3;
   let client: Client;
   let store: RunStore;
+  let clock: SkippingClock;
   let runs = 0;
   const clients: Client[] = [];
   const warnings: Error[] = [];
@@ -56,7 +62,13 @@ export function storeWorld(): StoreWorld {
     clients.push(opened);
     return opened;
   };
-  const storeOf = (of: Client): RunStore => createRunStore({ client: of, bucket, prefix: 'runs/' });
+  const optionsOf = (of: Client): StoreOptions => ({
+    client: of,
+    bucket,
+    prefix: 'runs/',
+    clock,
+    random: () => 0,
+  });
   const urlOf = (key: string): string =>
     `${real.endpoint}/${bucket}/${key.split('/').map(encodeURIComponent).join('/')}`;
 
@@ -66,10 +78,9 @@ export function storeWorld(): StoreWorld {
     s3 = await startMisbehavingS3(real.endpoint);
   });
   beforeEach(() => {
+    clock = new SkippingClock(1);
     client = clientAt(s3.endpoint);
-    store = storeOf(client);
-    // The SDK backs off with full jitter: with nothing to wait for, tests take no time.
-    vi.spyOn(Math, 'random').mockReturnValue(0);
+    store = createRunStore(optionsOf(client));
   });
   afterEach(async () => {
     vi.useRealTimers();
@@ -98,8 +109,12 @@ export function storeWorld(): StoreWorld {
     get store() {
       return store;
     },
+    get clock() {
+      return clock;
+    },
     clientAt,
-    storeAt: (endpoint) => storeOf(clientAt(endpoint)),
+    optionsOf,
+    storeAt: (endpoint) => createRunStore(optionsOf(clientAt(endpoint))),
     newRunId: () => `run-${++runs}`,
     async put(key, body) {
       const response = await fetch(urlOf(key), { method: 'PUT', body: new Uint8Array(Buffer.from(body)) });

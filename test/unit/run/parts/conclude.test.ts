@@ -6,6 +6,7 @@ import { type ConcludePorts, conclude } from '../../../../src/run/parts/conclude
 import { cutIntoParts, partLine, readPart } from '../../../../src/run/parts/parts.ts';
 import { plainReport } from '../../../support/plain-traffic.ts';
 import { runManifestFaults } from '../../../support/schemas.ts';
+import { SkippingClock } from '../../../support/skipping-clock.ts';
 import { type PartsInMemory, partsInMemory } from '../../../system/scale/parts-in-memory.ts';
 
 const never = new AbortController().signal;
@@ -14,6 +15,7 @@ let parts: PartsInMemory;
 /** What stands under the run id of a part: a report, or what reading it rejects with. */
 let stored: Map<string, RunReport | Error>;
 let ports: ConcludePorts;
+let clock: SkippingClock;
 
 afterEach(() => {
   for (const text of parts.manifests.values())
@@ -22,8 +24,11 @@ afterEach(() => {
 beforeEach(() => {
   parts = partsInMemory();
   stored = new Map();
+  clock = new SkippingClock();
   ports = {
     parts,
+    clock,
+    random: () => 1,
     runs: {
       async find(runId) {
         const found = stored.get(runId);
@@ -265,11 +270,11 @@ describe('concluding a run again', () => {
     await conclude('run', ports, never);
     const ids = [{ from: 11, to: 20 }];
     const redriven = (number: number, retryableIds: number[]): void => {
+      const redriveOf = number === 1 ? 'run.part-000001' : `run.part-000001.redrive-${number - 1}`;
       const runId = `run.part-000001.redrive-${number}`;
       const report = reportOf(1, runId, ids);
       const summary = { ...report.summary, fulfilled: 9, rejected: 1 };
       const errors = { ...report.errors, total: 1, byCode: { NOT_FOUND: 1 }, retryableIds };
-      const redriveOf = `run.part-000001${number > 1 ? `.redrive-${number - 1}` : ''}`;
       stored.set(runId, { ...report, run: { ...report.run, redriveOf }, errors, summary });
     };
     redriven(1, [1]);
@@ -338,6 +343,21 @@ describe('concluding a run again', () => {
     expect(manifest().summary).toStrictEqual(wholeSummary);
   });
 
+  test('while others keep writing pauses longer and longer, and gives up after ten times', async () => {
+    planned([{ from: 1, to: 25 }]);
+    const writtenMs: number[] = [];
+    parts.writeRunManifest = async () => {
+      writtenMs.push(clock.now());
+      return false;
+    };
+    await expect(conclude('run', ports, never)).rejects.toStrictEqual(
+      new StoreError(
+        's3://results/runs/run.manifest.json could not be written: others wrote it 10 times in the meantime',
+      ),
+    );
+    expect(writtenMs).toStrictEqual([0, 100, 300, 700, 1_500, 3_100, 6_300, 11_300, 16_300, 21_300]);
+  });
+
   test.each([
     'no JSON',
     '{"version":1}',
@@ -352,6 +372,12 @@ describe('concluding a run again', () => {
     manifestOf([{ ...entry, status: 'stored' }]),
     manifestOf([{ ...entry, runId: 7 }]),
     manifestOf([{ ...entry, requested: '10' }]),
+    '{"parts":[]}',
+    '{"version":2,"parts":[]}',
+    '{"version":1,"parts":[1]}',
+    '{"version":1,"parts":[{"status":"stored","firstIndex":0,"requested":1}]}',
+    '{"version":1,"parts":[{"runId":"run.part-000000","status":"lost","firstIndex":0,"requested":1}]}',
+    '{"version":1,"parts":[{"runId":"run.part-000000","status":"failed","firstIndex":"0","requested":1}]}',
   ])('does not write over %j, which is no manifest', async (text) => {
     planned([{ from: 1, to: 25 }]);
     parts.manifests.set('run', text);
