@@ -1,6 +1,9 @@
 import type { Id } from '../batch/ids.ts';
 
-/** Why a post failed: the codes that `reason.code` can have. */
+/**
+ * Why a post failed: the codes that `reason.code` can have. A new one is decided on in fetch-post.ts, by its status in
+ * politeness/verdict.ts, and stands in README's table and in the document's schema.
+ */
 export type ReasonCode =
   | 'NOT_FOUND'
   | 'NO_DATA'

@@ -114,12 +114,12 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
       };
       const where = { location: objects.location(outcomes) };
       const uploaded = await objects.upload(outcomes, attributes, chunks, signal);
-      if (uploaded) return { ...where, ...uploaded };
+      if (uploaded) return { ...where, bytes: uploaded.bytes, etag: uploaded.etag };
       // They may be our own, which S3 had stored before its answer was lost and the SDK sent them again.
       const found = await ifThere(objects.head(outcomes, signal), 'NotFound');
       if (found?.metadata[WRITER] !== writer) return undefined;
       const { etag, bytes } = found;
-      return { ...where, etag, bytes };
+      return { ...where, bytes, etag };
     },
   };
 }

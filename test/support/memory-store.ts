@@ -27,7 +27,11 @@ export class MemoryStore implements RunStore {
     return this.documents.get(runId) ?? expect.fail('There is no document');
   }
 
-  async *stream(runId: string, outcomes: object | undefined): AsyncGenerator<Buffer, void, undefined> {
+  async *stream(
+    runId: string,
+    outcomes: object | undefined,
+    _signal: AbortSignal,
+  ): AsyncGenerator<Buffer, void, undefined> {
     this.asked.push('stream');
     const text = outcomes ? this.outcomes.get(runId) : this.documents.get(runId);
     yield Buffer.from(text ?? expect.fail('There is no such object'));

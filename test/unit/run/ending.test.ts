@@ -405,3 +405,43 @@ test('a store that cannot be read ends the run before anything is fetched', asyn
   store.find = () => Promise.reject(thrown);
   expect((await errorOf(lesson, noFetch, { store })).error).toBe(thrown);
 });
+
+describe('a store that fails before the outcomes have come', () => {
+  const thrown = new StoreError('s3://results/runs/run-1.json could not be written: AccessDenied');
+  /** Asks for the first chunk, which starts the fetching, and does not wait for it. */
+  const refuse = async (chunks: AsyncIterable<Buffer>): Promise<never> => {
+    chunks[Symbol.asyncIterator]()
+      .next()
+      .catch(() => {});
+    await quiet();
+    throw thrown;
+  };
+
+  test.each(['json', 'ndjson'] as const)(
+    'ends the posts in flight, and the run ends once they have settled (%s)',
+    async (output) => {
+      const cleanedUp = Promise.withResolvers<void>();
+      const ended: Id[] = [];
+      const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        await cleanedUp.promise;
+        ended.push(id);
+        throw signal.reason;
+      };
+      const store = new MemoryStore();
+      store.write = (_runId, chunks) => refuse(chunks);
+      store.writeOutcomes = (_runId, _unfinished, _writer, chunks) => refuse(chunks);
+      const { running, clock } = startWith(requestFor({ ids: [1, 2, 3], runId: 'run-1' }), requestPost, {
+        store,
+        settings: { output },
+      });
+      const state = watch(running);
+      await quiet();
+      await quiet();
+      expect([state.settled, ended]).toStrictEqual([false, []]);
+      cleanedUp.resolve();
+      await expect(running).rejects.toBe(thrown);
+      expect([ended, clock.pending]).toStrictEqual([[1, 2, 3], 0]);
+    },
+  );
+});

@@ -9,6 +9,7 @@ import { redriveBatch } from '../../../src/run/redrive.ts';
 import { runBatch } from '../../../src/run/run-batch.ts';
 import type { RunStore } from '../../../src/store/run-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { quiet, watch } from '../../support/manual-mapper.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { plainTraffic } from '../../support/plain-traffic.ts';
@@ -502,8 +503,8 @@ test('a document that cannot be read on ends the redrive, and what it was fetchi
   const lost = new StoreError('s3://results/runs/run-1.json could not be read: ECONNRESET');
   let reads = 0;
   const { stream } = store;
-  store.stream = async function* (runId, outcomes) {
-    for await (const block of stream.call(store, runId, outcomes)) {
+  store.stream = async function* (...given) {
+    for await (const block of stream.apply(store, given)) {
       // The second reading is that which copies.
       yield reads++ === 0 ? block : block.subarray(0, block.length / 2);
     }
@@ -514,3 +515,60 @@ test('a document that cannot be read on ends the redrive, and what it was fetchi
   expect(requested.length).toBeLessThan(25);
   expect([...store.documents.keys()]).toStrictEqual(['run-1']);
 });
+
+test.each(['reading', 'fetching'] as const)(
+  'a write that fails ends reading and fetching, and the redrive ends once both have: %s first',
+  async (first) => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky);
+    const [readingEnds, fetchingEnds] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    /** Settles when the signal aborts, and `cleanedUp` after that. */
+    const holdOn = async (signal: AbortSignal, cleanedUp: Promise<void>): Promise<never> => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      await cleanedUp;
+      throw signal.reason;
+    };
+    const stream = store.stream.bind(store);
+    let reads = 0;
+    store.stream = async function* (runId, outcomes, signal) {
+      reads += 1;
+      // The first reading is for the ids.
+      if (reads === 1) yield* stream(runId, outcomes, signal);
+      else await holdOn(signal, readingEnds.promise);
+    };
+    const thrown = new StoreError(
+      's3://results/runs/run-1.redrive-1.json could not be written: AccessDenied',
+    );
+    store.write = async (_runId, chunks) => {
+      chunks[Symbol.asyncIterator]()
+        .next()
+        .catch(() => {});
+      await quiet();
+      throw thrown;
+    };
+    const clock = new FakeClock();
+    const running = redriveBatch(
+      { trigger: 'direct', requestId: 'request-2', sourceRunId: 'run-1' },
+      settings,
+      {
+        ...portsOf(clock, new ScriptedOrigin(clock, post)),
+        origin: originOf((_id, _timeoutMs, signal) => holdOn(signal, fetchingEnds.promise)),
+        store,
+      },
+      { remainingMs: 30_000 },
+    );
+    const state = watch(running);
+    const settledAfter = async (step?: PromiseWithResolvers<void>): Promise<boolean> => {
+      step?.resolve();
+      await quiet();
+      await quiet();
+      return state.settled;
+    };
+    expect([await settledAfter(), reads]).toStrictEqual([false, 2]);
+    const [one, other] = first === 'reading' ? [readingEnds, fetchingEnds] : [fetchingEnds, readingEnds];
+    expect(await settledAfter(one)).toBe(false);
+    other.resolve();
+    await expect(running).rejects.toBe(thrown);
+    expect(clock.pending).toBe(0);
+  },
+);

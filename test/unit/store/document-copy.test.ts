@@ -14,7 +14,7 @@ function world(maxBytes: number) {
     location: (runId) => memory.location(runId),
     find: (runId) => memory.find(runId),
     read: (runId) => memory.read(runId),
-    stream: (runId, outcomes) => memory.stream(runId, outcomes),
+    stream: (...given) => memory.stream(...given),
     write: (runId, chunks, signal) => memory.write(runId, chunks, signal),
     findOutcomes: (runId) => memory.findOutcomes(runId),
     writeOutcomes: (...given) => memory.writeOutcomes(...given),
