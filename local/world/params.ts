@@ -63,6 +63,8 @@ export const PARAMS: readonly Param[] = [
   { name: 'logSampleRate', variable: 'POWERTOOLS_LOGGER_SAMPLE_RATE' },
   { name: 'logEvent', variable: 'POWERTOOLS_LOGGER_LOG_EVENT' },
   { name: 's3Endpoint', variable: 'AWS_ENDPOINT_URL_S3' },
+  { name: 's3RequestChecksums', variable: 'AWS_REQUEST_CHECKSUM_CALCULATION', ...isChecksumMode() },
+  { name: 's3ResponseChecksums', variable: 'AWS_RESPONSE_CHECKSUM_VALIDATION', ...isChecksumMode() },
 
   {
     name: 'manifestBucket',
@@ -174,6 +176,13 @@ function mistakesInEnvironment(functionName: string, environment: Environments[s
 
 function isBoolean(): { expected: string; test: (value: string) => boolean } {
   return { expected: 'true or false', test: (value) => /^(true|false)$/.test(value) };
+}
+
+function isChecksumMode() {
+  return {
+    expected: 'WHEN_SUPPORTED or WHEN_REQUIRED',
+    test: (value: string): boolean => ['WHEN_SUPPORTED', 'WHEN_REQUIRED'].includes(value),
+  };
 }
 
 function isInteger(min: number, max: number): { expected: string; test: (value: string) => boolean } {

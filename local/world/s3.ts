@@ -18,6 +18,17 @@ export interface S3Store {
   close(): Promise<void>;
 }
 
+/** The variables that have an AWS client use a store on this machine. */
+export function environmentOf(endpoint: string): Readonly<Record<string, string>> {
+  return {
+    AWS_ENDPOINT_URL_S3: endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    AWS_EC2_METADATA_DISABLED: 'true',
+  };
+}
+
 export interface S3StoreOptions {
   /** Where objects stand as plain files, `<directory>/<bucket>/<key>`. @default a temporary one, removed at close */
   readonly directory?: string;
@@ -61,13 +72,7 @@ export async function startS3Store({ directory, buckets }: S3StoreOptions): Prom
   const endpoint = await app.listen({ host: '127.0.0.1', port: 0 });
   return {
     endpoint,
-    environment: {
-      AWS_ENDPOINT_URL_S3: endpoint,
-      AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'local',
-      AWS_SECRET_ACCESS_KEY: 'local',
-      AWS_EC2_METADATA_DISABLED: 'true',
-    },
+    environment: environmentOf(endpoint),
     openUploads: () => store.openUploads,
     close: async () => {
       await app.close();

@@ -39,6 +39,8 @@ export const everyParameter = {
   postHeadersParameter: '/batch-fetcher/post-headers',
   postHeadersKeyArn: 'arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab',
   s3Endpoint: 'https://s3.us-east-1.amazonaws.com',
+  s3RequestChecksums: 'WHEN_REQUIRED',
+  s3ResponseChecksums: 'WHEN_REQUIRED',
   serviceName: 'posts',
   metricsNamespace: 'Posts',
   metricsDisabled: 'true',

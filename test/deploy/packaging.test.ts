@@ -74,6 +74,8 @@ describe('packaging', { timeout: 60_000 }, () => {
       OUTPUT: 'ndjson',
       API_BASE_PATH: '/api/v1',
       AWS_ENDPOINT_URL_S3: 'https://s3.us-east-1.amazonaws.com',
+      AWS_REQUEST_CHECKSUM_CALCULATION: 'WHEN_REQUIRED',
+      AWS_RESPONSE_CHECKSUM_VALIDATION: 'WHEN_REQUIRED',
       POWERTOOLS_SERVICE_NAME: 'posts',
       POWERTOOLS_METRICS_NAMESPACE: 'Posts',
       POWERTOOLS_METRICS_DISABLED: 'true',
@@ -104,6 +106,10 @@ describe('packaging', { timeout: 60_000 }, () => {
     [
       { schedule: 'daily' },
       'Expected --param=schedule to be rate(…) or cron(…), as EventBridge takes it, got daily',
+    ],
+    [
+      { s3RequestChecksums: 'never' },
+      'Expected --param=s3RequestChecksums to be WHEN_SUPPORTED or WHEN_REQUIRED, got never',
     ],
     [{ hedge: 'true' }, 'Expected --param=hedge, `HEDGE`, to be on or off, got "true"'],
     [

@@ -205,7 +205,7 @@ const machineFaults: readonly Fault[] = [
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*.manifest.json` },
     found: [
       'ConcludeLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET',
-      ...Array(2).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
+      ...Array(3).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
     ],
   },
 ];

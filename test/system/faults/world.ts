@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import type { S3Store } from '../../../local/world/s3.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
@@ -26,6 +26,7 @@ import { silentObserver } from '../../support/observer.ts';
 import { anyTraffic, plainTraffic } from '../../support/plain-traffic.ts';
 import { documentFaults } from '../../support/schemas.ts';
 import { SkippingClock } from '../../support/skipping-clock.ts';
+import { startStore } from '../../support/start-store.ts';
 
 /** By the clock of the attempts, which a test moves. */
 export const ATTEMPT_TIMEOUT_MS = 10_000;
@@ -165,7 +166,7 @@ export interface World {
 
 export async function startWorld(): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'batch-fetcher-faults-'));
-  const store: S3Store = await startS3Store({ directory: home, buckets: [BUCKET] });
+  const store: S3Store = await startStore({ directory: home, buckets: [BUCKET] });
   const s3 = await startMisbehavingS3(store.endpoint);
   const runs = join(home, BUCKET, 'runs');
   const stored = async (): Promise<string[]> =>

@@ -1,5 +1,4 @@
 import { describe, expect, test, vi } from 'vitest';
-import { startS3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../support/misbehaving-s3.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { answer, notFound, originOf, post } from '../../support/scripted-origin.ts';
+import { startStore } from '../../support/start-store.ts';
 
 import { lesson, MIB, requestFor, settings } from './world.ts';
 
@@ -23,7 +23,7 @@ describe('with S3', () => {
     body: (world: { s3: MisbehavingS3; store: RunStore; stored(): Promise<string[]> }) => Promise<void>,
   ): Promise<void> {
     await using stack = new AsyncDisposableStack();
-    const real = stack.adopt(await startS3Store({ buckets: ['results'] }), (it) => it.close());
+    const real = stack.adopt(await startStore({ buckets: ['results'] }), (it) => it.close());
     const s3 = stack.adopt(await startMisbehavingS3(real.endpoint), (it) => it.stop());
     const client = stack.adopt(
       createS3Client({

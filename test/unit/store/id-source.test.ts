@@ -110,8 +110,8 @@ describe('a manifest in an event', () => {
       POST_URL: `${stub.url}/posts/{id}`,
       AWS_ENDPOINT_URL_S3: endpoint,
       AWS_REGION: 'us-east-1',
-      AWS_ACCESS_KEY_ID: 'test',
-      AWS_SECRET_ACCESS_KEY: 'test',
+      AWS_ACCESS_KEY_ID: 'local',
+      AWS_SECRET_ACCESS_KEY: 'local',
     };
     for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
     vi.resetModules();

@@ -104,7 +104,7 @@ describe('find', () => {
   });
 
   test.each([
-    ['an empty object', '', ['GetObject']],
+    ['an empty object', '', []],
     ['some text', 'hello', []],
     ['another JSON object', '{"version":1,"run":{}}', []],
     ['a document that was cut', documentOf(report).slice(0, -20), []],
@@ -123,8 +123,9 @@ describe('find', () => {
     expect(error).toStrictEqual(
       new RunConflictError(`s3://results/runs/${runId}.json exists, and is no document of a run`),
     );
-    // However large it is.
-    expect(world.s3.operations).toStrictEqual([tail, ...more]);
+    // However large it is; of what is empty, a store may give no range.
+    const asked = world.s3.operations.filter((it) => it !== 'GetObject');
+    expect(asked).toStrictEqual([tail, ...more]);
   });
 
   test.each<[string, S3Fault]>([

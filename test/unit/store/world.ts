@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
-import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import type { S3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
 import type { StoreOptions } from '../../../src/store/keys.ts';
 import { createRunStore, type RunStore } from '../../../src/store/run-store.ts';
@@ -8,6 +8,7 @@ import { createS3Client } from '../../../src/store/s3.ts';
 import { eventually } from '../../support/eventually.ts';
 import { type MisbehavingS3, type S3Operation, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
 import { SkippingClock } from '../../support/skipping-clock.ts';
+import { startStore } from '../../support/start-store.ts';
 
 export const MIB = 1024 ** 2;
 export const bucket = 'results';
@@ -74,7 +75,7 @@ export function storeWorld(): StoreWorld {
 
   beforeAll(async () => {
     process.on('warning', onWarning);
-    real = await startS3Store({ buckets: [bucket, otherBucket] });
+    real = await startStore({ buckets: [bucket, otherBucket] });
     s3 = await startMisbehavingS3(real.endpoint);
   });
   beforeEach(() => {

@@ -295,6 +295,15 @@ describe('concluding a run again', () => {
     expect(manifest().parts[1].runId).toBe('run.part-000001.redrive-2');
   });
 
+  test('looks for no redrive of a part that has nothing to fetch again', async () => {
+    planned([{ from: 1, to: 10 }]);
+    const report = stored.get('run.part-000000') as RunReport;
+    stored.set('run.part-000000', { ...report, errors: { ...report.errors, retryableIds: [] } });
+    stored.set('run.part-000000.redrive-1', new StoreError('It was read'));
+    await conclude('run', ports, never);
+    expect(manifest().parts[0]).toMatchObject({ status: 'stored', retryable: 0 });
+  });
+
   test.each<[what: string, ids: IdList, redriveOf: string | undefined]>([
     ['a run of other ids', [7], 'run.part-000001'],
     ['a run of the same ids', [{ from: 11, to: 20 }], undefined],
