@@ -304,9 +304,10 @@ function planForms(): fc.Arbitrary<unknown> {
 function mutated(event: unknown, place: number, value: unknown, isRemoved: boolean): unknown {
   const places = placesIn(event);
   const [object, key] = places[place % Math.max(1, places.length)] ?? [];
-  if (object === undefined || key === undefined) return value;
+  if (object === undefined || key === undefined) return structuredClone(value);
   if (isRemoved) delete object[key];
-  else object[key] = value;
+  // A copy: some values are the same object each time, which would come to hold itself.
+  else object[key] = structuredClone(value);
   return event;
 }
 
