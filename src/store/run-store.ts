@@ -62,7 +62,7 @@ interface UnfinishedOutcomes {
 /** Metadata of outcomes: who wrote them. */
 const WRITER = 'writer';
 /** The first bytes of a document that `find` reads, and the last; more of these where they do not do. */
-const START_BYTES = 16_384;
+const START = { Range: 'bytes=0-16383' };
 export const FIND_TAIL_BYTES = 65_536;
 
 /** A store in an S3 bucket. */
@@ -71,25 +71,30 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
   const keys = (runId: string) => keysOf(prefix, runId);
   const location = (runId: string): string => objects.location(keys(runId).document);
 
+  const findBy = async (
+    runId: string,
+    tailBytes: number,
+    knownStart: string | undefined,
+    signal: AbortSignal,
+  ): Promise<StoredRun | undefined> => {
+    const { document } = keys(runId);
+    const object = await ifThere(objects.get(document, signal, { Range: `bytes=-${tailBytes}` }));
+    if (!object) return undefined;
+    const { bytes, totalBytes, etag } = object;
+    const tail = bytes.toString();
+    const isWhole = totalBytes <= tailBytes;
+    const readStart = async () => (await objects.get(document, signal, START)).bytes.toString();
+    const start = await (isWhole ? tail : (knownStart ?? readStart()));
+    const report = readReport(start, tail);
+    if (report) return { ...report, documentBytes: totalBytes, etag };
+    if (isWhole || !isTailTooShort(start, tail))
+      throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
+    return findBy(runId, 8 * tailBytes, start, signal);
+  };
+
   return {
     location,
-    async find(runId, signal) {
-      const { document } = keys(runId);
-      let start: Buffer | undefined;
-      for (let tailBytes = FIND_TAIL_BYTES; ; tailBytes *= 8) {
-        const object = await ifThere(objects.get(document, signal, { Range: `bytes=-${tailBytes}` }));
-        if (!object) return undefined;
-        const { bytes: tail, totalBytes, etag } = object;
-        const isWhole = totalBytes <= tailBytes;
-        if (isWhole) start = tail;
-        start ??= (await objects.get(document, signal, { Range: `bytes=0-${START_BYTES - 1}` })).bytes;
-        const texts = [start.toString(), tail.toString()] as const;
-        const report = readReport(...texts);
-        if (report) return { ...report, documentBytes: totalBytes, etag };
-        if (isWhole || !isTailTooShort(...texts))
-          throw new RunConflictError(`${location(runId)} exists, and is no document of a run`);
-      }
-    },
+    find: (runId, signal) => findBy(runId, FIND_TAIL_BYTES, undefined, signal),
     async read(runId, signal) {
       return (await objects.get(keys(runId).document, signal)).bytes.toString();
     },
