@@ -84,7 +84,7 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
     const tail = bytes.toString();
     const isWhole = totalBytes <= tailBytes;
     const readStart = async () => (await objects.get(document, signal, START)).bytes.toString();
-    const start = isWhole ? tail : (knownStart ?? (await readStart()));
+    const start = await (isWhole ? tail : (knownStart ?? readStart()));
     const report = readReport(start, tail);
     if (report) return { ...report, documentBytes: totalBytes, etag };
     if (isWhole || !isTailTooShort(start, tail))
