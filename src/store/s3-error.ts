@@ -93,7 +93,10 @@ export function storeFailure(
   signal: AbortSignal,
 ): unknown {
   if (signal.aborted) return signal.reason;
-  return new StoreError(`${location} could not be ${verb}: ${wordsOf(error)}`, { cause: error });
+  // Whoever reads names the object that was found first.
+  const isReplaced = verb === 'read' && codeOf(error) === 'PreconditionFailed';
+  const why = isReplaced ? 'it was replaced in the meantime' : wordsOf(error);
+  return new StoreError(`${location} could not be ${verb}: ${why}`, { cause: error });
 }
 
 /** Whether an error is what `storeFailure` makes of an error that S3 gave one of these names. */

@@ -287,7 +287,7 @@ describe('a stream', () => {
     const { objects } = readers();
     expect(await storeErrorOf(objects.stream('long', never(), '"another"'))).toStrictEqual({
       code: 'STORE_FAILED',
-      message: 's3://results/long could not be read: PreconditionFailed',
+      message: 's3://results/long could not be read: it was replaced in the meantime',
     });
   });
 });

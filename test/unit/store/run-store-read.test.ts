@@ -223,7 +223,9 @@ describe('stream', () => {
     const blocks = world.store.stream(runId, undefined, never())[Symbol.asyncIterator]();
     await blocks.next();
     await put(runId, randomBytes(9 * MIB));
-    expect(await storeErrorOf(blocks.next())).toStrictEqual(failure(runId, 'read', 'PreconditionFailed'));
+    expect(await storeErrorOf(blocks.next())).toStrictEqual(
+      failure(runId, 'read', 'it was replaced in the meantime'),
+    );
   });
 
   test('fails where there is no document', async () => {
