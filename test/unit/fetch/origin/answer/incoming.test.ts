@@ -9,6 +9,7 @@ import {
   zstdCompressSync,
 } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { Incoming } from '../../../../../src/fetch/origin/answer/incoming.ts';
 import { startHttp2Server } from '../../../../support/http2-server.ts';
 import { httpResponse, startMisbehavingServer } from '../../../../support/misbehaving-server.ts';
 import {
@@ -24,6 +25,14 @@ import {
 } from '../../../../support/open-origin.ts';
 
 describe('compression', () => {
+  test('is not undone for a response that nobody waits for any more', async () => {
+    const incoming = new Incoming(MAX_BODY_BYTES);
+    incoming.begin(200, { 'content-encoding': 'br' });
+    incoming.add(brotliCompressSync(POST));
+    expect(await incoming.end(() => false)).toBeUndefined();
+    expect(await incoming.end(() => true)).toMatchObject({ kind: 'response', body: Buffer.from(POST) });
+  });
+
   test.each([
     ['gzip', gzipSync(POST)],
     ['x-gzip', gzipSync(POST)],
