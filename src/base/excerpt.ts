@@ -19,9 +19,12 @@ export function shorten(text: string): string {
   return text.length > EXCERPT_CHARS ? `${text.slice(0, EXCERPT_CHARS)}…` : text;
 }
 
-/** The same for a text that is told from others by its end as well, a key in S3 say: both ends, and `…` between. */
-export function shortenInside(text: string): string {
-  return text.length > 2 * END_CHARS ? `${text.slice(0, END_CHARS)}…${text.slice(-END_CHARS)}` : text;
+/**
+ * The same for a text that is told from others by its end as well, a key in S3 say: both ends, of 50 characters unless told, and `…`
+ * between.
+ */
+export function shortenInside(text: string, endChars = END_CHARS): string {
+  return text.length > 2 * endChars ? `${text.slice(0, endChars)}…${text.slice(-endChars)}` : text;
 }
 
 function fieldsOf(record: Readonly<Record<string, unknown>>): string {

@@ -1,4 +1,5 @@
 import { StoreError } from '../base/errors.ts';
+import { shortenInside } from '../base/excerpt.ts';
 
 /** What S3 did that is worth another try. The message says it, and is fit for a caller. */
 export class BrokenAnswer extends Error {
@@ -82,6 +83,9 @@ export function wordsOf(error: unknown): string {
   return name === 'TimeoutError' ? 'no connection came about in time' : String(name ?? error);
 }
 
+/** A caller may name a key of 1,024 bytes: no error has so many. */
+const LOCATION_END_CHARS = 100;
+
 /**
  * What a request of S3 fails with: the reason of its signal where that has aborted, else a StoreError that names the
  * object and why.
@@ -96,7 +100,9 @@ export function storeFailure(
   // Whoever reads names the object that was found first.
   const isReplaced = verb === 'read' && codeOf(error) === 'PreconditionFailed';
   const why = isReplaced ? 'it was replaced in the meantime' : wordsOf(error);
-  return new StoreError(`${location} could not be ${verb}: ${why}`, { cause: error });
+  return new StoreError(`${shortenInside(location, LOCATION_END_CHARS)} could not be ${verb}: ${why}`, {
+    cause: error,
+  });
 }
 
 /** Whether an error is what `storeFailure` makes of an error that S3 gave one of these names. */

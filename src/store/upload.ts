@@ -46,9 +46,9 @@ export const UPLOAD_PART_BYTES = 5 * 1024 * 1024;
  * is sent, the next one fills, and then its source waits: two are held, whatever the size (docs/adr/0003-memory.md).
  * Resolves with undefined where the target's condition does not hold (see `unlessThere`).
  *
- * Rejects with the very error that `chunks` throws, with a StoreError when S3 fails, and with the signal's reason when
- * that aborts. Each request is made again as `tryUntil` says. Does so as soon as no request is in flight and no upload part is left behind: `chunks` is told to
- * return, but is not waited for.
+ * Each request is made again as `tryUntil` says. Rejects with the very error that `chunks` throws, with a StoreError
+ * when S3 fails, and with the signal's reason when that aborts: as soon as no request is in flight and no upload part is
+ * left behind. `chunks` is told to return, but is not waited for.
  */
 export async function upload(
   world: UploadWorld,

@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
-import { anyMs, anyTime } from '../../support/any.ts';
 import { eventually } from '../../support/eventually.ts';
-import { anyTraffic } from '../../support/plain-traffic.ts';
+import { lessonReply } from '../../support/lesson-reply.ts';
 import { findRic } from './ric.ts';
 import { type RuntimeApi, startRuntimeApi } from './runtime-api.ts';
 
@@ -78,28 +77,7 @@ describe.skipIf('skipped' in ric)("under AWS's runtime interface client", { time
 
     for (const requestId of [randomUUID(), randomUUID()]) {
       expect(await runtime.invoke({ ids: [1, 99999, 3] }, { requestId })).toStrictEqual({
-        response: {
-          runId: requestId,
-          location: `s3://${bucket}/runs/${requestId}.json`,
-          replayed: false,
-          errors: {
-            total: 1,
-            byCode: { NOT_FOUND: 1 },
-            first: [{ index: 1, id: 99999, code: 'NOT_FOUND', message: 'No data for post 99999' }],
-            retryableIds: [],
-          },
-          summary: {
-            finishedAt: anyTime,
-            durationMs: anyMs,
-            requested: 3,
-            fulfilled: 2,
-            rejected: 1,
-            attempts: 3,
-            complete: true,
-            latencyMs: { p50: anyMs, p90: anyMs, p99: anyMs, max: anyMs },
-            ...anyTraffic(),
-          },
-        },
+        response: lessonReply(requestId, `s3://${bucket}/runs/${requestId}.json`),
       });
       expect(await readDocument(requestId)).toMatchObject({
         run: { id: requestId, trigger: 'direct', requestId },

@@ -59,6 +59,14 @@ describe('with S3', () => {
     };
     return { origin, requestPost };
   };
+  const portsOf = (store: RunStore, requestPost: RequestPost, clock = new FakeClock()) => ({
+    store,
+    clock,
+    origin: originOf(requestPost),
+    random: () => 0,
+    observer: silentObserver,
+    newWriter: () => 'writer',
+  });
   const time = { remainingMs: 30_000 };
   const large = (id: Id): AttemptResult => answer(`"${id}${'x'.repeat(MIB / 2)}"`);
 
@@ -67,19 +75,7 @@ describe('with S3', () => {
       s3.next('PutObject', loseAnswer);
       const clock = new FakeClock();
       const { requestPost } = atOnce(post);
-      const run = await runBatch(
-        lesson,
-        settings,
-        {
-          store,
-          clock,
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => 'writer',
-        },
-        time,
-      );
+      const run = await runBatch(lesson, settings, portsOf(store, requestPost, clock), time);
       expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
       expect(s3.operations).toStrictEqual([
         'GetObject bytes=-65536',
@@ -99,14 +95,7 @@ describe('with S3', () => {
       const run = await runBatch(
         lesson,
         { ...settings, output: 'ndjson' },
-        {
-          store,
-          clock: new FakeClock(),
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => 'writer',
-        },
+        portsOf(store, requestPost),
         time,
       );
       expect(run).toMatchObject({ replayed: false, summary: { fulfilled: 3 } });
@@ -134,19 +123,7 @@ describe('with S3', () => {
           await both.promise;
           return post(id);
         });
-        return runBatch(
-          lesson,
-          settings,
-          {
-            store,
-            clock,
-            origin: originOf(requestPost),
-            random: () => 0,
-            observer: silentObserver,
-            newWriter: () => 'writer',
-          },
-          time,
-        );
+        return runBatch(lesson, settings, portsOf(store, requestPost, clock), time);
       };
       const requests = { count: 0 };
       const [first, second] = await Promise.all([deliver(0, requests), deliver(1, requests)]);
@@ -168,14 +145,7 @@ describe('with S3', () => {
           await both.promise;
           return answer(`"${writer}'s ${id}"`);
         });
-        const ports = {
-          store,
-          clock: new FakeClock(),
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => writer,
-        };
+        const ports = { ...portsOf(store, requestPost), newWriter: () => writer };
         return runBatch(lesson, { ...settings, output: 'ndjson' }, ports, time);
       };
       const [first, second] = await Promise.allSettled([deliver('one'), deliver('another')]);
@@ -207,19 +177,7 @@ describe('with S3', () => {
         return notFound;
       });
       const request = requestFor({ ids: [{ from: 1, to: 100 }], returnExceptions: false });
-      const running = runBatch(
-        request,
-        settings,
-        {
-          store,
-          clock,
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => 'writer',
-        },
-        time,
-      );
+      const running = runBatch(request, settings, portsOf(store, requestPost, clock), time);
       await expect(running).rejects.toMatchObject({ name: 'PostError', id: 20, code: 'NOT_FOUND' });
       expect(s3.operations).toContain('AbortMultipartUpload');
       expect(s3.operations).not.toContain('CompleteMultipartUpload');
@@ -233,19 +191,7 @@ describe('with S3', () => {
       const clock = new FakeClock();
       const { origin, requestPost } = atOnce(large);
       const request = requestFor({ ids: [{ from: 1, to: 50_000 }], runId: 'run-1' });
-      const running = runBatch(
-        request,
-        settings,
-        {
-          store,
-          clock,
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => 'writer',
-        },
-        time,
-      );
+      const running = runBatch(request, settings, portsOf(store, requestPost, clock), time);
       await expect(running).rejects.toStrictEqual(
         new StoreError('s3://results/runs/run-1.json could not be written: AccessDenied'),
       );
@@ -260,19 +206,7 @@ describe('with S3', () => {
       s3.always('CompleteMultipartUpload', ({ gone }) => gone.then(() => {}));
       const { origin, requestPost } = atOnce(large);
       const request = requestFor({ ids: [{ from: 1, to: 14 }], runId: 'run-1' });
-      const running = runBatch(
-        request,
-        settings,
-        {
-          store,
-          clock,
-          origin: originOf(requestPost),
-          random: () => 0,
-          observer: silentObserver,
-          newWriter: () => 'writer',
-        },
-        time,
-      );
+      const running = runBatch(request, settings, portsOf(store, requestPost, clock), time);
       const result = expect(running).rejects.toStrictEqual(
         new StoreError(
           "s3://results/runs/run-1.json could not be written before the function's time ran out",

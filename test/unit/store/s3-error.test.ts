@@ -90,6 +90,17 @@ describe('the message says', () => {
     );
   });
 
+  test.each(['k', 'é', '€', '𝄞'])(
+    'is under 1 KB whatever the key, of which both ends are shown: of %s',
+    (char) => {
+      const { signal } = new AbortController();
+      const key = char.repeat(Math.floor(1_020 / Buffer.byteLength(char)));
+      const { message } = storeFailure(`s3://b/${key}.csv`, 'read', new Error('gone'), signal) as Error;
+      expect(Buffer.byteLength(message)).toBeLessThan(1_024);
+      expect(message).toMatch(/^s3:\/\/b\/.+….+\.csv could not be read: Error$/u);
+    },
+  );
+
   test('nothing of S3 where the signal has a reason', () => {
     const reason = new Error('enough');
     expect(storeFailure('s3://b/k', 'read', new Error('gone'), AbortSignal.abort(reason))).toBe(reason);
