@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Spread, spread } from '../support/spread.ts';
 import { drawMakespan, drawThrottled } from './drawings.ts';
+import { judgeHedging } from './hedging.ts';
 import { CONCURRENCY, type Contender, type Simulated } from './run.ts';
 import {
   type Batch,
@@ -179,6 +180,8 @@ const docs = join(import.meta.dirname, '../../docs');
 await writeFile(join(docs, 'tail-makespan.svg'), await drawMakespan());
 await writeFile(join(docs, 'tail-throttled.svg'), await drawThrottled());
 await makespans();
+console.log('Hedging, 2 % stalls, ADAPTIVE=on: makespans');
+console.table(await judgeHedging(judge));
 await throttling();
 await others();
 console.log('Targets, over the worst seed of each');

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { listSchedule } from '../../bench/support/latency.ts';
+import { drawLatencies, type LatencyMs, listSchedule, logNormal } from '../../bench/support/latency.ts';
 import { lineChart } from '../../bench/support/line-chart.ts';
 import { VirtualClock } from '../../bench/support/virtual-clock.ts';
+import { simulate } from '../../bench/tail/run.ts';
 import {
   type Batch,
   extraRequests,
@@ -32,6 +34,38 @@ describe('the tail, in virtual time', () => {
     expect(hedged.fulfilled).toBe(10_000);
     expect(hedged.makespanMs / plain.makespanMs).toBeLessThanOrEqual(TARGETS.overNoStalls);
     expect(extraRequests(hedged)).toBeLessThanOrEqual(TARGETS.extraRequests);
+  });
+
+  test('hedges are at most 5 % of the posts that were asked for by then, and 10 more once none is left', async () => {
+    let beyond = 0;
+    const batches = fc.record({
+      posts: fc.integer({ min: 1, max: 500 }),
+      sigma: fc.constantFrom(0.1, 0.5, 1),
+      share: fc.constantFrom(0, 0.02, 0.1),
+      seed: fc.integer(),
+      adaptive: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(batches, async ({ posts, sigma, share, seed, adaptive }) => {
+        const draw = drawLatencies(seed, logNormal(50, sigma), { share, stallMs: 2_000 });
+        let asked = 0;
+        let hedges = 0;
+        const latencyMs: LatencyMs = (post, request) => {
+          if (request === 0) asked += 1;
+          else hedges += 1;
+          if (hedges > 0.05 * asked) {
+            beyond += 1;
+            expect([asked, hedges <= 0.05 * asked + 10]).toStrictEqual([posts, true]);
+          }
+          return Math.min(draw(post, request), 4_000);
+        };
+        const { report, fulfilled } = await simulate({ adaptive, hedge: true }, { posts, latencyMs });
+        expect([fulfilled, report.hedges]).toStrictEqual([posts, hedges]);
+      }),
+      { numRuns: 50 },
+    );
+    // Or nothing of this was seen.
+    expect(beyond).toBeGreaterThan(0);
   });
 
   test('an origin that throttles over a rate is asked at nearly that rate, and seldom over it', async () => {

@@ -141,7 +141,7 @@ describe('an origin', () => {
     for (const socket of first) socket.write(healthy);
     await upstream.requested(40);
     await attempts.inFlight(1);
-    clock.advance(299);
+    clock.advance(451);
     await setImmediate();
     expect([attempts.count, stalled()]).toStrictEqual([1, 1]);
     clock.advance(1);

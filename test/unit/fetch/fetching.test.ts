@@ -69,7 +69,7 @@ describe('the fetching of a run', () => {
   test('has hedges where they are asked for', async () => {
     const { clock, summary, fetchAll, requests } = fetchingWith({ hedge: true });
     await fetchAll(80);
-    expect([requests(), clock.pending, clock.now()]).toStrictEqual([82, 0, 8_200]);
+    expect([requests(), clock.pending, clock.now()]).toStrictEqual([82, 0, 8_289]);
     expect(summary()).toStrictEqual({
       throttledMs: 0,
       peakInFlight: 2,

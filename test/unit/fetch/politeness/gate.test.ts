@@ -349,9 +349,9 @@ describe('a hedge', () => {
     });
     expect(world.requests.slice(40)).toStrictEqual([
       { id: 'slow', atMs: 4_000, timeoutMs: 5_000, onOtherConnection: false },
-      { id: 'slow', atMs: 4_100, timeoutMs: 4_900, onOtherConnection: true },
+      { id: 'slow', atMs: 4_150, timeoutMs: 4_850, onOtherConnection: true },
     ]);
-    expect([world.clock.now(), world.clock.pending]).toStrictEqual([4_200, 0]);
+    expect([world.clock.now(), world.clock.pending]).toStrictEqual([4_250, 0]);
   });
 
   test('is not sent for a retry, whose post has failed', async () => {
@@ -374,8 +374,8 @@ describe('a hedge', () => {
     await world.attempt('next');
     expect(world.requests.slice(40).map(({ id, atMs }) => [id, atMs])).toStrictEqual([
       ['slow', 4_000],
-      ['slow', 4_100],
-      ['next', 13_101],
+      ['slow', 4_150],
+      ['next', 13_151],
     ]);
   });
 });
