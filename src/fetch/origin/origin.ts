@@ -77,8 +77,8 @@ export function openOrigin(settings: OriginSettings, { clock, lookup }: OriginPo
       h2Options: { pingInterval: Math.ceil(attemptTimeoutMs / 4), ...streams },
     });
   const shared = open(connections);
-  /** For the requests that share no connection where the others do. */
-  const unshared = open(Math.ceil(connections / 10), { maxConcurrentStreams: 1 });
+  /** For the requests that share no connection where the others do: as many as are hedged at once, by the budget. */
+  const unshared = open(Math.min(connections, 10 + Math.ceil(connections / 10)), { maxConcurrentStreams: 1 });
   const leastLatency = new LeastLatency();
   const fields = fieldsWith(headers);
   const after = sharedAfter(clock);

@@ -301,7 +301,7 @@ describe('a request on another connection', () => {
       }
     });
     stops.push(upstream.stop);
-    const { get, close } = open(upstream.origin, { connections: 11, tls: { ca: certificate.cert } });
+    const { get, close } = open(upstream.origin, { connections: 2, tls: { ca: certificate.cert } });
     if (isKnown) await get('known');
     const attempts = await Promise.all([
       get(1),
@@ -317,5 +317,26 @@ describe('a request on another connection', () => {
     const ended = Promise.all(upstream.sessions.map((session) => once(session, 'close')));
     await close();
     await ended;
+  });
+
+  test('shares none with any of ten others of its kind over HTTP/2, nor waits for them', async () => {
+    const held: ServerHttp2Stream[] = [];
+    const sessions = new Set<unknown>();
+    const upstream = await startHttp2Server(certificate, (stream) => {
+      sessions.add(stream.session);
+      // All are in flight at once.
+      if (held.push(stream) < 11) return;
+      for (const each of held) {
+        each.respond({ ':status': 200 });
+        each.end(POST);
+      }
+    });
+    stops.push(upstream.stop);
+    const { get } = open(upstream.origin, { connections: 20, tls: { ca: certificate.cert } });
+    const attempts = await Promise.all(
+      Array.from({ length: 11 }, (_, id) => get(id, 5_000, undefined, true)),
+    );
+    expect(attempts).toStrictEqual(attempts.map(() => response(200, POST)));
+    expect(sessions.size).toBe(11);
   });
 });
