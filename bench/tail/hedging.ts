@@ -1,6 +1,6 @@
 import { type Batch, extraRequests, fetchBatch, idealMs } from './scenarios.ts';
 
-/** Most that a makespan may be of the ideal one where nothing stalls, of so many posts: the median, and the 90th percentile. */
+/** Most that the makespan of so many posts may be of the ideal one without stalls: the median, and the 90th percentile. */
 const MAKESPANS = [
   { posts: 100, median: 2, p90: 2.7 },
   { posts: 200, median: 2, p90: 2.7 },

@@ -13,7 +13,7 @@ import { RetryBudget, type RetrySettings, type RetrySummary } from './retries.ts
 
 /** How the posts of a run are fetched. */
 export interface FetchSettings extends LimiterSettings, RetrySettings, AttemptSettings {
-  /** Whether a second request is sent for a first attempt that is late. @default false */
+  /** Whether another request, or two, is sent for a first attempt that is late. @default false */
   readonly hedge: boolean;
 }
 

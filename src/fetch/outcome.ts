@@ -25,7 +25,7 @@ export interface FetchRecord {
   readonly startedMs: number | null;
   /** Milliseconds from the first attempt to the outcome, waits included; null where there was none. */
   readonly durationMs: number | null;
-  /** Whether a second request was sent for an attempt that was late; it is no attempt of its own. */
+  /** Whether another request, or two, was sent for an attempt that was late; they are no attempts of their own. */
   readonly hedged?: true;
 }
 

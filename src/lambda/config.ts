@@ -94,7 +94,7 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
   },
   /** Retries of a run in per cent of its posts. */
   retryBudgetPercent: integer('RETRY_BUDGET', 20, 0, 1_900),
-  /** Whether late attempts get a second request. */
+  /** Whether late attempts get a second request, and a third. */
   hedge: oneOf('HEDGE', 'off', { on: true, off: false }),
   /** One document, or outcomes by themselves and a document without them. */
   output: oneOf('OUTPUT', 'json', { json: 'json', ndjson: 'ndjson' }),
