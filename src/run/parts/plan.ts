@@ -50,7 +50,7 @@ export interface Plan {
 const TOLERATED_PERCENTAGE = 10;
 const TOLERATED_PARTS = 10;
 /** As many children as a Map may have at once. */
-const MAX_PARTS_IN_FLIGHT = 10_000;
+export const MAX_PARTS_IN_FLIGHT = 10_000;
 
 /**
  * Cuts a run into parts and writes them, unless they are there. Rejects with RunConflictError where this run id has
