@@ -4,6 +4,7 @@ import { Circuit } from './politeness/circuit.ts';
 import { openGate } from './politeness/gate.ts';
 import { Hedger, type HedgeSummary } from './politeness/hedger.ts';
 import {
+  type Learned,
   Limiter,
   type LimiterPorts,
   type LimiterSettings,
@@ -24,6 +25,8 @@ export interface FetchPorts extends LimiterPorts {
 export interface FetchedRun extends RunTimes {
   /** How many posts the run was asked for. */
   readonly requested: number;
+  /** What runs before this one found out of the same origin. */
+  readonly learned?: Learned | undefined;
 }
 
 /** What went to the origin in a run, as it stands in the document's summary. */
@@ -39,12 +42,12 @@ export interface Fetching {
 
 /**
  * Makes the `fetchPost` of one run, and what its posts share on their way to the origin. All of it starts anew with
- * each run: what an origin could take an hour ago says little, and a wait is said again.
+ * each run, but for what was `learned`: a wait is said again.
  */
 export function startFetching(settings: FetchSettings, ports: FetchPorts, run: FetchedRun): Fetching {
   const { clock } = ports;
   const { requestPost, unsolicited } = ports.origin.startRun();
-  const limiter = new Limiter(settings, ports, run.deadlineMs);
+  const limiter = new Limiter(settings, ports, run.deadlineMs, run.learned);
   const hedger = settings.hedge ? new Hedger(clock, limiter) : undefined;
   const path = { requestPost, clock, limiter, hedger, circuit: new Circuit(clock) };
   const gate = openGate(settings, path, run.deadlineMs);

@@ -6,6 +6,7 @@ import { endInTime } from '../base/time-limit.ts';
 import { batchOf } from '../batch/base-form.ts';
 import type { RunHead } from '../document/run-head.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
+import { OriginMemory } from '../fetch/politeness/origin-memory.ts';
 import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
 import { loadIds } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
@@ -68,8 +69,14 @@ async function runForm(
   context: Context,
 ): Promise<Run> {
   const { form } = request;
+  const { share } = form;
   if (form.kind === 'redrive')
-    return redriveBatch({ ...request, sourceRunId: form.earlierRunId }, config, ports, timeOf(context));
+    return redriveBatch(
+      { ...request, sourceRunId: form.earlierRunId, share },
+      config,
+      ports,
+      timeOf(context),
+    );
   const ids =
     form.kind === 'ids'
       ? form.ids
@@ -77,7 +84,7 @@ async function runForm(
           loadIds(form.location, idSource, config, outOfTime),
         );
   const batch = batchOf(ids, form.returnExceptions);
-  return runBatch({ ...request, batch }, config, ports, timeOf(context));
+  return runBatch({ ...request, batch, share }, config, ports, timeOf(context));
 }
 
 function timeOf(context: Context): RunTime {
@@ -98,7 +105,10 @@ function composeOnce(time: RunTime): Promise<Lasting> {
   return composed;
 }
 
-/** The configuration, and the connections to the origin and to S3. */
+/**
+ * The configuration, the connections to the origin and to S3, and what is learned of the origin: it is one, asked with
+ * the same headers, as long as this lasts.
+ */
 async function compose(time: RunTime) {
   const config = readConfig(process.env);
   const { postHeadersParameter: parameter } = config;
@@ -114,6 +124,7 @@ async function compose(time: RunTime) {
     random: Math.random,
     observer: telemetry,
     newWriter: randomUUID,
+    memory: config.adaptive ? new OriginMemory(clock) : undefined,
   };
   return { config, ports, telemetry, client: createS3Client({}, process.env) };
 }

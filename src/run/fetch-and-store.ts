@@ -12,6 +12,7 @@ import { fetchOnceWith } from '../fetch/fetch-once.ts';
 import { type Fetching, type FetchPorts, type FetchSettings, startFetching } from '../fetch/fetching.ts';
 import type { UrlTemplate } from '../fetch/origin/url-template.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
+import type { Finding, OriginMemory } from '../fetch/politeness/origin-memory.ts';
 import { ValueSpool } from '../fetch/value-spool.ts';
 import { gatherStream } from '../gather.ts';
 import type { RunStore } from '../store/run-store.ts';
@@ -24,6 +25,8 @@ export interface RunPorts extends FetchPorts {
   readonly observer: RunObserver;
   /** A name for the run's writes that no other delivery has, not even one of the same request in the same millisecond. */
   readonly newWriter: () => string;
+  /** What runs found out of the origin. @default nothing is kept, and nothing that a run is given is used */
+  readonly memory?: OriginMemory | undefined;
 }
 
 /** How a run is done: how its posts are fetched, and how its document is written. */
@@ -39,6 +42,14 @@ export interface RunSettings extends FetchSettings {
 /** What is left of the function's time when the run starts. */
 export interface RunTime {
   readonly remainingMs: number;
+}
+
+/** What a run that is a part of another has of the origin. */
+export interface OriginShare {
+  /** Most parts that are fetched at once, this one included: an integer ≥ 1. */
+  readonly partsInFlight: number;
+  /** What the origin was found to take in all, if it was. */
+  readonly learned: Finding | undefined;
 }
 
 /** Outcomes as they are fetched: from when the first is asked for, ahead of whoever takes them. */
@@ -59,6 +70,10 @@ export interface RunWork {
   readonly place: (fetched: FetchedPosts, signal: AbortSignal) => AsyncGenerator<Outcome, void, undefined>;
   /** The run that is stored under the id of this one; rejects where it is another. */
   readonly findStored: () => Promise<Run | undefined>;
+  /** @default the run has the origin to itself, and nothing is known of that */
+  readonly share: OriginShare | undefined;
+  /** What the run that this one takes up has found out of the same origin, with the same share. */
+  readonly found?: Finding | undefined;
 }
 
 /** docs/adr/0002-reorder-window.md says how both bounds were chosen. */
@@ -75,13 +90,13 @@ const STOPPED_EARLY = 'The outcomes are not taken any more';
  * `runBatch` does.
  */
 export async function fetchAndStore(
-  { run, startMs, outOfTime, ids, toFetch, place, findStored }: RunWork,
+  { run, startMs, outOfTime, ids, toFetch, place, findStored, share, found }: RunWork,
   settings: RunSettings,
   ports: RunPorts,
   { remainingMs }: RunTime,
 ): Promise<Run> {
   outOfTime.throwIfAborted();
-  const { store, clock, observer } = ports;
+  const { store, clock, observer, memory } = ports;
   const countOccurrences = countRepeats(ids);
   const tally = new Tally(countOccurrences, (index, id, code) => observer.postRejected(index, id, code));
   const spool = new ValueSpool({ memoryBytes: REPEATS_IN_MEMORY_BYTES });
@@ -89,7 +104,13 @@ export async function fetchAndStore(
   const { signal } = stopping;
   const writeReserveMs = Math.max(settings.writeReserveMs, LEAST_RESERVE_MS);
   const deadlineMs = startMs + remainingMs - writeReserveMs;
-  const fetching = startFetching(settings, ports, { startMs, deadlineMs, requested: countIds(toFetch) });
+  const sharers = share?.partsInFlight ?? 1;
+  const fetching = startFetching(settings, ports, {
+    startMs,
+    deadlineMs,
+    requested: countIds(toFetch),
+    learned: memory?.recall(sharers, { own: found, whole: share?.learned }),
+  });
   const fetchPost = fetchOnceWith(fetching.fetchPost, countOccurrences, spool);
   const fetched = gatherStream(eachId(toFetch), (id, _, signal) => fetchPost(id, signal), {
     concurrency: settings.concurrency,
@@ -117,6 +138,8 @@ export async function fetchAndStore(
     await outcomes.return();
     await fetched.return();
     await spool.close();
+    // A run that failed has met the origin as well.
+    memory?.note({ ...fetching.summary().learned, at: clock.date().toISOString() }, sharers);
   }
   const stored = await findStored();
   if (!stored) throw new StoreError(`${location} could not be written: another write ran into it`);

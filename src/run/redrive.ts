@@ -6,14 +6,18 @@ import { parseName } from '../batch/parse-ids.ts';
 import type { Outcome } from '../document/document.ts';
 import type { OutcomeLine } from '../document/outcome-line.ts';
 import type { RunHead } from '../document/run-head.ts';
+import { parseUrlTemplate } from '../fetch/origin/url-template.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
+import { readLearned } from '../fetch/politeness/origin-memory.ts';
 import type { RunStore } from '../store/run-store.ts';
 import {
   type FetchedPosts,
   fetchAndStore,
+  type OriginShare,
   type RunPorts,
   type RunSettings,
   type RunTime,
+  type RunWork,
 } from './fetch-and-store.ts';
 import { observeRun } from './observer.ts';
 import {
@@ -31,6 +35,8 @@ import type { RunName } from './run-batch.ts';
 export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
   /** The run, or any redrive of it. */
   readonly sourceRunId: string;
+  /** Of a part of another run. @default the run has the origin to itself */
+  readonly share?: OriginShare | undefined;
 }
 
 /** `maxIds`: the most outcomes of a run that is taken up again. */
@@ -47,7 +53,8 @@ const COPY_FACTOR = 3;
  * What it takes over is the same to the byte; a post that is not asked for again, as the time ran out first or the
  * origin cannot be reached, keeps its outcome too, which says more. `errors` and `summary` are of the document as it
  * stands (each distinct post once, with the attempts and the latency of its outcome there), but for the summary's
- * times and what it says of traffic, which are this run's. Posts come from where the settings say now.
+ * times and what it says of traffic, which are this run's. Posts come from where the settings say now: where that is
+ * the same origin, the run starts from what its source has learned of that.
  *
  * A delivery that comes twice, told by its request id, replays what the first wrote (where not more than one other
  * redrive was written since), and so does of two at once the second.
@@ -97,6 +104,7 @@ export async function redriveBatch(
           place: (fetched: FetchedPosts, signal: AbortSignal) =>
             placeAmong(outcomesOf(latest, store, signal), fetched),
           findStored: () => findRedrive(run.id, latest.runId, store, outOfTime),
+          ...knownOf(latest, request.share, settings),
         };
         // What is left when the time for fetching is over has yet to be copied.
         const writeReserveMs = settings.writeReserveMs + copyMs;
@@ -152,6 +160,17 @@ function headOf(
     idsSha256,
     redriveOf: runId,
   };
+}
+
+/** What is known of the origin by a run that is redriven, and by the plan that it is a part of: nothing of another one. */
+function knownOf(
+  { stored: { run, summary } }: NamedRun,
+  share: OriginShare | undefined,
+  { postUrl }: RunSettings,
+): Pick<RunWork, 'share' | 'found'> {
+  if (parseUrlTemplate(run.urlTemplate)?.origin !== postUrl.origin)
+    return { share: share && { ...share, learned: undefined } };
+  return { share, found: { ...readLearned(summary), at: summary.finishedAt } };
 }
 
 /**

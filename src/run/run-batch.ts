@@ -6,6 +6,7 @@ import type { RunStore } from '../store/run-store.ts';
 import {
   type FetchedPosts,
   fetchAndStore,
+  type OriginShare,
   type RunPorts,
   type RunSettings,
   type RunTime,
@@ -16,6 +17,8 @@ import { type Run, replayOf } from './replay.ts';
 /** One run that is asked for: the batch, and the name under which its document is kept. */
 export interface RunRequest extends RunName {
   readonly batch: Batch;
+  /** Of a part of another run. @default the run has the origin to itself, and nothing is known of that */
+  readonly share?: OriginShare | undefined;
 }
 
 export interface RunName {
@@ -42,7 +45,7 @@ export async function runBatch(
   ports: RunPorts,
   time: RunTime,
 ): Promise<Run> {
-  const { runId, batch } = request;
+  const { runId, batch, share } = request;
   const { store, clock } = ports;
   const startMs = clock.now();
   const run = headOf(request, settings, clock.date());
@@ -50,7 +53,7 @@ export async function runBatch(
     observeRun(run, ports.observer, async () => {
       const { ids } = batch;
       const findStored = () => findEarlier(request, store, outOfTime);
-      const work = { run, startMs, outOfTime, ids, toFetch: ids, place: asFetched, findStored };
+      const work = { run, startMs, outOfTime, ids, toFetch: ids, place: asFetched, findStored, share };
       return (await findStored()) ?? (await fetchAndStore(work, settings, ports, time));
     }),
   );

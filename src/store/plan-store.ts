@@ -22,7 +22,9 @@ export interface PlanStore {
     runId: string,
     signal: AbortSignal,
   ): Promise<{ readonly text: string; readonly etag: string } | undefined>;
-  /** Writes it in the place of the one with this ETag, or of none. Resolves with whether that was still so. */
+  /** The end of the run manifest, its summary at least; undefined where there is none. */
+  readRunManifestEnd(runId: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Writes a run manifest in the place of the one with this ETag, or of none. Resolves with whether that was still so. */
   writeRunManifest(
     runId: string,
     text: string,
@@ -30,6 +32,9 @@ export interface PlanStore {
     signal: AbortSignal,
   ): Promise<boolean>;
 }
+
+/** Above what a summary takes, whatever the number of parts. */
+const END = { Range: 'bytes=-16384' };
 
 /** A store in the bucket of the documents. */
 export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore {
@@ -54,6 +59,10 @@ export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore
     async readRunManifest(runId, signal) {
       const stored = await ifThere(objects.get(keys(runId).runManifest, signal));
       return stored && { text: stored.bytes.toString(), etag: stored.etag };
+    },
+    async readRunManifestEnd(runId, signal) {
+      const end = await ifThere(objects.get(keys(runId).runManifest, signal, END));
+      return end?.bytes.toString();
     },
     async writeRunManifest(runId, text, etag, signal) {
       const condition = etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag };

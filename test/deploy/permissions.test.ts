@@ -125,8 +125,10 @@ it.each<
       ['write a plan', create, 'runs/plans/night.jsonl'],
       ['send a part of an upload', upload, 'runs/plans/night.jsonl'],
       ['read a plan', get, 'runs/plans/night.jsonl'],
+      ['read a run manifest', get, 'runs/night.manifest.json'],
     ],
     [
+      ['write a run manifest', create, 'runs/night.manifest.json'],
       ['replace a plan', replace, 'runs/plans/night.jsonl'],
       ['write over a plan', put, 'runs/plans/night.jsonl'],
       ['read a document', get, 'runs/night.json'],

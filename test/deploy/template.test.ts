@@ -73,6 +73,7 @@ describe('the packaged service', () => {
     ]);
     expect(grants('PlanRole', prod)).toStrictEqual([
       `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/plans/*`,
+      `s3:GetObject on ${results}/runs/*.manifest.json`,
       `s3:ListBucket on ${results}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${PlanLogGroup.Arn}`,
     ]);

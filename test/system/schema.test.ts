@@ -228,6 +228,14 @@ describe('the schema of the document', () => {
     ['/summary/latencyMs/p50', -1],
     ['/summary/latencyMs/p95', 1],
     ['/summary/latencyMs/max', gone],
+    ['/summary/learned', gone],
+    ['/summary/learned', null],
+    ['/summary/learned/perSecond', 0],
+    ['/summary/learned/perSecond', '97'],
+    ['/summary/learned/inFlight', 1.5],
+    ['/summary/learned/inFlight', 501],
+    ['/summary/learned/told', gone],
+    ['/summary/learned/at', '2026-11-23T06:00:00.000Z'],
     ['/summary/extra', 1],
   ])('refuses a document whose %s is %o', async (pointer, value) => {
     const document = structuredClone(await sample);

@@ -34,10 +34,10 @@ export class ConcurrencyLimit {
   #timedOut = 0;
   #ended = 0;
 
-  /** Without `adaptive`, the limit starts at `most`. */
-  constructor(most: number, adaptive: boolean) {
+  /** Without `adaptive`, the limit starts at `most`; with it, at half of what was `learned` before. */
+  constructor(most: number, adaptive: boolean, learned = 2 * START) {
     this.#most = most;
-    this.#limit = adaptive ? Math.min(START, most) : most;
+    this.#limit = adaptive ? Math.min(Math.max(1, Math.floor(learned / 2)), most) : most;
     this.#min = this.#limit;
     this.#max = this.#limit;
   }

@@ -26,6 +26,19 @@ export type Slot = number;
 /** Why no request can start any more. */
 export type Ended = 'deadline' | 'rate-limited';
 
+/**
+ * What a run found out of its origin, or bore out of what runs before it had found: null where nothing was. Of a part of
+ * a run, what the origin takes of that part beside the others.
+ */
+export interface Learned {
+  /** Requests a second that the origin takes, as its refusals showed. */
+  readonly perSecond: number | null;
+  /** Requests in flight that it takes. */
+  readonly inFlight: number | null;
+  /** Requests a second that its quota fields allow, whoever shares the quota. */
+  readonly told: number | null;
+}
+
 /** What the limiter did in a run. */
 export interface LimiterSummary {
   /** Milliseconds in which posts were held back, though fewer than the limit were in flight: by a pause or a rate. */
@@ -33,6 +46,7 @@ export interface LimiterSummary {
   readonly peakInFlight: number;
   /** Of the limit of requests in flight. */
   readonly concurrency: ConcurrencySummary;
+  readonly learned: Learned;
 }
 
 type Waiter = (slot: Slot | undefined) => void;
@@ -86,14 +100,14 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  /** Requests must have ended by `deadlineMs`, by the clock. */
-  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number) {
+  /** Requests must have ended by `deadlineMs`, by the clock. `learned` is what runs before this one found out. */
+  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number, learned?: Learned) {
     const { concurrency, adaptive } = settings;
     const { clock } = ports;
     this.#settings = settings;
     this.#ports = ports;
     this.#deadlineMs = deadlineMs;
-    this.#limit = new ConcurrencyLimit(concurrency, adaptive);
+    this.#limit = new ConcurrencyLimit(concurrency, adaptive, learned?.inFlight ?? undefined);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#pace = new LearnedPace(clock.now());
@@ -182,6 +196,16 @@ export class Limiter {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
       concurrency: this.#limit.summary(),
+      learned: this.#learned(),
+    };
+  }
+
+  #learned(): Learned {
+    const perSecond = this.#pace?.perSecond(this.#ports.clock.now()) ?? Infinity;
+    return {
+      perSecond: perSecond === Infinity ? null : perSecond,
+      inFlight: this.#limit.era > 0 ? this.#limit.value : null,
+      told: null,
     };
   }
 

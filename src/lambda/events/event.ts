@@ -2,13 +2,14 @@ import type { EventBridgeEvent } from 'aws-lambda';
 import { badInput } from '../../base/errors.ts';
 import { isRecord } from '../../base/is-record.ts';
 import { parseJsonText } from '../../base/json-text.ts';
-import { type BaseForm, FETCH_KEYS, givenKeys, parseBaseForm } from '../../batch/base-form.ts';
+import { FETCH_KEYS, givenKeys, parseBaseForm } from '../../batch/base-form.ts';
 import type { IdList } from '../../batch/ids.ts';
 import { parseName, parseRunId } from '../../batch/parse-ids.ts';
 import type { RunName } from '../../run/run-batch.ts';
 import { type ApiSettings, idempotencyKey, parseApiForm } from './api-form.ts';
-import { parseDirectForm } from './direct-form.ts';
+import { type DirectForm, parseDirectForm } from './direct-form.ts';
 import { type ApiRequest, recognizeRequest } from './http-request.ts';
+import { parseTime } from './time.ts';
 
 /**
  * An event, told apart by what it is, not yet checked further. A new kind of event is one more member here, one more
@@ -22,7 +23,7 @@ export type RecognizedEvent =
 
 /** A run as an event asks for it, before anything but the event was read. */
 export interface EventRequest extends RunName {
-  readonly form: BaseForm;
+  readonly form: DirectForm;
 }
 
 export interface EventSettings extends ApiSettings {
@@ -65,7 +66,7 @@ export function parseEvent(event: RecognizedEvent, settings: EventSettings, requ
   };
 }
 
-function readForm(event: RecognizedEvent, settings: EventSettings): BaseForm {
+function readForm(event: RecognizedEvent, settings: EventSettings): DirectForm {
   const { maxIds, postIds } = settings;
   switch (event.trigger) {
     case 'direct':
@@ -100,22 +101,9 @@ function detailOf({ detail, source, 'detail-type': type }: EventBridgeEvent<stri
   return isSchedule ? (value ?? {}) : value;
 }
 
-/** RFC 3339, or a date alone. Date reads more, by the time zone of the machine. */
-const TIME =
-  /^(?<date>\d{4}-\d\d-\d\d)(T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d))?$/;
-
 function nameOf({ time, id }: Readonly<Record<'time' | 'id', unknown>>): string {
-  const stamp = parseTime(time)
+  const stamp = parseTime(time, 'time')
     .toISOString()
     .replace(/[-:]|\.\d+/g, '');
   return parseRunId(`${stamp}-${parseName(id, 'id')}`, 'id');
-}
-
-function parseTime(time: unknown): Date {
-  if (typeof time === 'string') {
-    const date = TIME.exec(time)?.groups?.date;
-    // Of a day that its month does not have, Date makes one of the next month.
-    if (date !== undefined && new Date(date).toJSON()?.startsWith(date)) return new Date(time);
-  }
-  throw badInput('time', 'an ISO 8601 time', time);
 }

@@ -8,6 +8,7 @@ import {
   type MergedSummary,
   type PartEntry,
 } from './run-manifest.ts';
+import { SharedOrigin } from './shared-origin.ts';
 
 const FIRST_ERRORS = 10;
 const NAMED_PARTS = 10;
@@ -34,6 +35,7 @@ export class Merger {
     p99: null,
     max: null,
   };
+  readonly #origin = new SharedOrigin();
   // Time stamps in ISO 8601, all of one length in UTC, sort as they are.
   #startedAt: string | null = null;
   #finishedAt: string | null = null;
@@ -76,6 +78,7 @@ export class Merger {
     if (this.#startedAt === null || run.startedAt < this.#startedAt) this.#startedAt = run.startedAt;
     if (this.#finishedAt === null || summary.finishedAt > this.#finishedAt)
       this.#finishedAt = summary.finishedAt;
+    this.#origin.add(report);
   }
 
   errors(): MergedErrors {
@@ -97,6 +100,7 @@ export class Merger {
       complete: stored === total && incomplete === 0,
       parts: { total, stored, failed: total - stored, incomplete },
       latencyMs: { p50, p90, p99, max: max?.max ?? null },
+      learned: this.#origin.learned(),
     };
   }
 

@@ -2,8 +2,10 @@ import { BadInputError, badInput } from '../../base/errors.ts';
 import type { BaseForm } from '../../batch/base-form.ts';
 import { countIds, type IdList } from '../../batch/ids.ts';
 import type { ManifestLocation } from '../../batch/manifest/location.ts';
+import type { Finding } from '../../fetch/politeness/origin-memory.ts';
 import type { PlanStore } from '../../store/plan-store.ts';
 import { cutIntoParts, MAX_PARTS, partLine, readPart } from './parts.ts';
+import { findingIn } from './run-manifest.ts';
 
 /** A run of any length that is asked for. A redrive is of the parts that the run has, whatever `partSize` is. */
 export interface PlanRequest {
@@ -42,6 +44,8 @@ export interface Plan {
   readonly requested: number;
   /** Most parts that are fetched at once. */
   readonly partsInFlight: number;
+  /** What a run that is redriven has found that the origin takes in all; null where nothing is known of that. */
+  readonly learned: Finding | null;
   /** How many in a hundred may fail before no more are started. */
   readonly toleratedFailurePercentage: number;
 }
@@ -50,7 +54,7 @@ export interface Plan {
 const TOLERATED_PERCENTAGE = 10;
 const TOLERATED_PARTS = 10;
 /** As many children as a Map may have at once. */
-const MAX_PARTS_IN_FLIGHT = 10_000;
+export const MAX_PARTS_IN_FLIGHT = 10_000;
 
 /**
  * Cuts a run into parts and writes them, unless they are there. Rejects with RunConflictError where this run id has
@@ -65,6 +69,7 @@ export async function plan(
 ): Promise<Plan> {
   let lastLine = '';
   let lastPart = -1;
+  let learned: Finding | null = null;
   if (form.kind === 'redrive') {
     const lines = await store.readPlan(runId, signal);
     if (!lines)
@@ -75,6 +80,8 @@ export async function plan(
       lastLine = line;
       lastPart += 1;
     }
+    // A run manifest grows with its parts: its end is all that is read.
+    learned = findingIn((await store.readRunManifestEnd(runId, signal)) ?? '');
   } else {
     const ids = form.kind === 'manifest' ? await readIds(form.location, signal) : form.ids;
     const minPartSize = Math.ceil(countIds(ids) / MAX_PARTS);
@@ -102,6 +109,7 @@ export async function plan(
     parts,
     requested: last.firstIndex + countIds(last.ids),
     partsInFlight: Math.min(parts, mostPartsInFlight(settings)),
+    learned,
     toleratedFailurePercentage: Math.min(
       100,
       Math.max(TOLERATED_PERCENTAGE, Math.ceil((100 * TOLERATED_PARTS) / parts)),

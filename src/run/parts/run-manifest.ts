@@ -2,6 +2,8 @@ import { RunConflictError } from '../../base/errors.ts';
 import { isCount, isFlag, isListOf, isRecordOf, isText } from '../../base/shapes.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
+import type { Learned } from '../../fetch/politeness/limiter.ts';
+import { type Finding, readLearned } from '../../fetch/politeness/origin-memory.ts';
 import { redriveNumber } from '../redrive-chain.ts';
 import type { Part } from './parts.ts';
 
@@ -78,6 +80,8 @@ export interface MergedSummary {
     readonly p99: Bounds | null;
     readonly max: number | null;
   };
+  /** What the origin takes of all parts that are fetched at once, as their documents say. */
+  readonly learned: Learned;
 }
 
 /** The manifest of a run of many parts; see schema/run-manifest.schema.json. */
@@ -96,12 +100,14 @@ export interface RunManifest {
   readonly summary: MergedSummary;
 }
 
+const SUMMARY_START = '\n"summary":';
+
 /** The text of a run manifest, whose parts are `entries`, each as JSON, one a line. */
 export function runManifestText(
   { run, errors, summary }: Omit<RunManifest, 'version' | 'parts'>,
   entries: readonly string[],
 ): string {
-  return `{"version":1,\n"run":${JSON.stringify(run)},\n"parts":[\n${entries.join(',\n')}\n],\n"errors":${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
+  return `{"version":1,\n"run":${JSON.stringify(run)},\n"parts":[\n${entries.join(',\n')}\n],\n"errors":${JSON.stringify(errors)},${SUMMARY_START}${JSON.stringify(summary)}}\n`;
 }
 
 /**
@@ -122,6 +128,17 @@ export function parseEntries(text: string, runId: string): readonly PartEntry[] 
     if (version === 1 && run.id === runId && isEntryList(parts)) return parts;
   } catch {}
   throw new RunConflictError(`What stands in the place of the manifest of ${runId} is none`);
+}
+
+/** What a run manifest says that its run learned, from the end of its text; null where it says nothing of that. */
+export function findingIn(end: string): Finding | null {
+  try {
+    const { summary } = JSON.parse(`{${end.slice(end.lastIndexOf(SUMMARY_START))}`);
+    const finding = { ...readLearned(summary), at: new Date(summary.finishedAt).toISOString() };
+    return (finding.perSecond ?? finding.inFlight ?? finding.told) ? finding : null;
+  } catch {
+    return null;
+  }
 }
 
 /** What every entry has. */

@@ -230,11 +230,21 @@ describe('an execution', () => {
     });
     origin.recover();
     const before = origin.requests.length;
-    await expect(run({ redrive: runId }, fate, 'redrive')).resolves.toMatchObject({
+    const redrives: object[] = [];
+    const watched: Fate = (fetchPart, part, event) => {
+      if ('redrive' in event) redrives.push(event);
+      return fate(fetchPart, part, event);
+    };
+    await expect(run({ redrive: runId }, watched, 'redrive')).resolves.toMatchObject({
       errors: { total: 0, retryable: 0 },
       summary: { fulfilled: 100, rejected: 0, complete: true },
     });
     expect(origin.requests.slice(before).sort()).toStrictEqual([43, 44, 7]);
+    const share = { partsInFlight: 4, learned: null };
+    expect(redrives).toStrictEqual([
+      { redrive: `${runId}.part-000001`, ...share },
+      { redrive: `${runId}.part-000008`, ...share },
+    ]);
     const { parts } = manifestOf();
     const redriven = ['part-000001.redrive-1', 'part-000008.redrive-1'].map((name) => `${runId}.${name}`);
     expect(
@@ -242,6 +252,48 @@ describe('an execution', () => {
     ).toStrictEqual(redriven);
     expect(idsIn(manifestOf())).toStrictEqual(Array.from({ length: 100 }, (_, i) => i + 1));
     await origin.close();
+  });
+
+  test('has each part take its share of the origin, and a redrive that of what the run has learned', async () => {
+    const events: object[] = [];
+    const fate: Fate = (fetchPart, part, event) => {
+      events.push(event);
+      if (part === 'part-000007' && events.length < 100) throw failWith('ConfigError');
+      return fetchPart();
+    };
+    await expect(run(hundred, fate)).rejects.toMatchObject({ name: 'PartsFailed' });
+    // ORIGIN_CONCURRENCY 200, CONCURRENCY 50.
+    expect(events[0]).toStrictEqual({
+      part: 0,
+      ids: [{ from: 1, to: 5 }],
+      runId: `${runId}.part-000000`,
+      partsInFlight: 4,
+      learned: null,
+    });
+    const manifest = manifestOf();
+    expect(manifest.summary.learned).toStrictEqual({ perSecond: null, inFlight: null, told: null });
+
+    const learned = { perSecond: null, inFlight: 160, told: null };
+    const file = join(directory, bucket, `runs/${runId}.manifest.json`);
+    const text = read(`runs/${runId}.manifest.json`);
+    const { summary } = manifest;
+    await writeFile(
+      file,
+      text.replace(/"summary":.*/, `"summary":${JSON.stringify({ ...summary, learned })}}`),
+    );
+    events.length = 100;
+    await run({ redrive: runId }, fate, 'redrive');
+    expect(events.slice(100).every((event) => 'partsInFlight' in event)).toBe(true);
+    expect(events.find((event) => 'part' in event && event.part === 7)).toMatchObject({ learned: null });
+    expect(events.findLast((event) => 'part' in event && event.part === 7)).toStrictEqual({
+      part: 7,
+      ids: [{ from: 36, to: 40 }],
+      runId: `${runId}.part-000007`,
+      partsInFlight: 4,
+      learned: { ...learned, at: summary.finishedAt },
+    });
+    const part = JSON.parse(read(`runs/${runId}.part-000007.json`));
+    expect(part.summary.concurrency.min).toBe(20);
   });
 
   test('does not try a part again whose failure would be the same', async () => {

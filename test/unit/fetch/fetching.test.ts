@@ -6,11 +6,14 @@ import {
   startFetching,
 } from '../../../src/fetch/fetching.ts';
 import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
+import type { Learned } from '../../../src/fetch/politeness/limiter.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { nothingLearned } from '../../support/plain-traffic.ts';
 import { originOf } from '../../support/scripted-origin.ts';
 
 const NEVER = new AbortController().signal;
 const GOOD: AttemptResult = { kind: 'response', status: 200, body: Buffer.from('[1]') };
+const THROTTLED: AttemptResult = { kind: 'response', status: 429, body: Buffer.alloc(0), retryAfter: '1' };
 const BUSY: AttemptResult = { kind: 'response', status: 500, body: Buffer.alloc(0) };
 
 /** The fetching from an origin that answers each request after 100 ms, but each 40th, which is not a hedge, after 3 s. */
@@ -59,6 +62,7 @@ describe('the fetching of a run', () => {
       throttledMs: 0,
       peakInFlight: 0,
       concurrency: { min: 10, max: 10, final: 10 },
+      learned: nothingLearned,
       retries: 0,
       retryBudgetLeft: 26,
       hedges: 0,
@@ -74,6 +78,7 @@ describe('the fetching of a run', () => {
       throttledMs: 0,
       peakInFlight: 2,
       concurrency: { min: 10, max: 10, final: 10 },
+      learned: nothingLearned,
       retries: 0,
       retryBudgetLeft: 26,
       hedges: 2,
@@ -98,6 +103,27 @@ describe('the fetching of a run', () => {
     );
     expect(starts).toStrictEqual([0, 200, 400, 600, 800, ...Array(5).fill('DEADLINE')]);
     expect(summary().concurrency).toStrictEqual({ min: 3, max: 3, final: 3 });
+  });
+
+  test('starts from what was learned of its origin, if anything was', () => {
+    const startOf = (learned: Learned | undefined) => fetchingWith({ learned }).summary().concurrency.min;
+    expect(startOf({ perSecond: null, inFlight: 12, told: null })).toBe(6);
+    expect(startOf(nothingLearned)).toBe(10);
+    expect(startOf(undefined)).toBe(10);
+  });
+
+  test('tells what it has learned of an origin that turns requests away', async () => {
+    let requests = 0;
+    const requestPost: RequestPost = async () => {
+      requests += 1;
+      return requests === 40 || requests === 60 ? THROTTLED : GOOD;
+    };
+    const { summary, fetchAll } = fetchingWith({ origin: originOf(requestPost) });
+    await fetchAll(80);
+    const { perSecond, inFlight, told } = summary().learned;
+    expect(perSecond).toBeGreaterThan(0);
+    expect(inFlight).toBeGreaterThan(0);
+    expect(told).toBeNull();
   });
 
   test('has one retry budget, of which the summary tells', async () => {

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { startParameterStore } from '../../../local/world/parameters.ts';
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import type { DirectReply } from '../../../src/lambda/events/reply.ts';
 import { lessonReply } from '../../support/lesson-reply.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
 import {
@@ -140,6 +141,46 @@ describe('an invocation', () => {
       location: 's3://results/runs/warm.json',
       summary: { fulfilled: 1 },
     });
+  });
+});
+
+describe('what was learned of the origin', () => {
+  const share = () => ({
+    partsInFlight: 1,
+    learned: { perSecond: null, inFlight: 40, told: null, at: new Date().toISOString() },
+  });
+  const inFlightOf = async (reply: Promise<unknown>) =>
+    ((await reply) as DirectReply).summary.concurrency.min;
+
+  test('is where the next run of a warm function starts from', async () => {
+    let refusals = 0;
+    const origin = await startMisbehavingServer(
+      ({ socket }) => void socket.write(++refusals <= 10 ? httpResponse(503, '') : httpResponse(200, '[1]')),
+    );
+    try {
+      const handler = await coldStart({ ...good(), POST_URL: `${origin.origin}/posts/{id}` });
+      const first = (await handler({ ids: [{ from: 1, to: 20 }] }, contextOf())) as DirectReply;
+      const { inFlight } = first.summary.learned;
+      expect(inFlight).toBeGreaterThan(0);
+      const start = Math.max(1, Math.floor(Number(inFlight) / 2));
+      expect(await inFlightOf(handler({ ids: [1] }, contextOf()))).toBe(start);
+      expect(await inFlightOf(handler({ ids: [2] }, contextOf()))).toBe(start);
+    } finally {
+      await origin.stop();
+    }
+  });
+
+  test('is where a part starts from, by its event', async () => {
+    const handler = await coldStart();
+    const part = { part: 0, ids: [1], runId: `${contextOf().awsRequestId}.part-000000` };
+    expect(await inFlightOf(handler({ ...part, ...share() }, contextOf()))).toBe(20);
+    expect(await inFlightOf(handler({ ids: [2] }, contextOf()))).toBe(10);
+  });
+
+  test('is not used with a fixed concurrency', async () => {
+    const handler = await coldStart({ ...good(), ADAPTIVE: 'off' });
+    const part = { part: 0, ids: [1], runId: `${contextOf().awsRequestId}.part-000000` };
+    expect(await inFlightOf(handler({ ...part, ...share() }, contextOf()))).toBe(50);
   });
 });
 

@@ -45,6 +45,7 @@ const summary: RunSummary = {
   throttledMs: 1_200,
   peakInFlight: 4,
   concurrency: { min: 2, max: 4, final: 3 },
+  learned: { perSecond: 97, inFlight: 3, told: null },
   retries: 3,
   retryBudgetLeft: 17,
   hedges: 1,

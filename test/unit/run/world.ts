@@ -4,6 +4,7 @@ import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import type { RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
+import type { OriginMemory } from '../../../src/fetch/politeness/origin-memory.ts';
 import { parseEvent } from '../../../src/lambda/events/event.ts';
 import type { RunSettings, RunTime } from '../../../src/run/fetch-and-store.ts';
 import type { RunObserver } from '../../../src/run/observer.ts';
@@ -46,6 +47,7 @@ export interface Given {
   readonly observer?: RunObserver;
   readonly settings?: Partial<RunSettings>;
   readonly time?: Partial<RunTime>;
+  readonly memory?: OriginMemory;
 }
 
 /** Starts a run against a script, on a clock that only the test moves. */
@@ -68,6 +70,7 @@ export function startWith(
     observer = silentObserver,
     settings: more,
     time,
+    memory,
   }: Given = {},
 ) {
   const running = runBatch(
@@ -80,6 +83,7 @@ export function startWith(
       random: () => 0,
       observer,
       newWriter: () => `writer-${++writers}`,
+      memory,
     },
     { remainingMs: 30_000, ...time },
   );

@@ -141,3 +141,13 @@ test('a run manifest of many megabytes is one object like any other', async () =
   expect(stored?.text === text).toBe(true);
   await expect(store.writeRunManifest(runId, text, '"another"', never)).resolves.toBe(false);
 });
+
+test('of a run manifest, the end can be read by itself', async () => {
+  await expect(store.readRunManifestEnd(runId, never)).resolves.toBeUndefined();
+  await store.writeRunManifest(runId, '{\n}\n', undefined, never);
+  await expect(store.readRunManifestEnd(runId, never)).resolves.toBe('{\n}\n');
+  const long = world.newRunId();
+  await store.writeRunManifest(long, `${'x'.repeat(100_000)}the end`, undefined, never);
+  const end = await store.readRunManifestEnd(long, never);
+  expect([end?.length, end?.slice(-8)]).toStrictEqual([16_384, 'xthe end']);
+});

@@ -12,6 +12,7 @@ import {
   startTimes,
 } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
+import { nothingLearned } from '../../../support/plain-traffic.ts';
 
 describe('requests in flight', () => {
   test('are at most as many as the concurrency, and who waits gets the place of who ends', async () => {
@@ -29,6 +30,7 @@ describe('requests in flight', () => {
       throttledMs: 0,
       peakInFlight: 2,
       concurrency: { min: 2, max: 2, final: 2 },
+      learned: nothingLearned,
     });
   });
 
@@ -88,7 +90,12 @@ describe('requests in flight', () => {
     for (const slot of slotsOf(limiter, 40)) limiter.release(slot, 'timed-out');
     expect([limiter.isCalm, limiter.summary()]).toStrictEqual([
       true,
-      { throttledMs: 0, peakInFlight: 40, concurrency: { min: 40, max: 40, final: 40 } },
+      {
+        throttledMs: 0,
+        peakInFlight: 40,
+        concurrency: { min: 40, max: 40, final: 40 },
+        learned: nothingLearned,
+      },
     ]);
   });
 });

@@ -10,6 +10,7 @@ import {
   startTimes,
 } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
+import { nothingLearned } from '../../../support/plain-traffic.ts';
 
 describe('a rate', () => {
   test.each<[rate: number, times: number[]]>([
@@ -54,6 +55,7 @@ describe('a rate', () => {
       throttledMs: 1_800,
       peakInFlight: 1,
       concurrency: { min: 1, max: 1, final: 1 },
+      learned: nothingLearned,
     });
   });
 

@@ -369,6 +369,85 @@ describe('a run id that would be derived from another one', () => {
     });
   });
 
+  const learned = { perSecond: 97.5, inFlight: 40, told: null, at: '2026-11-23T06:00:00.000Z' };
+
+  test.each([
+    [
+      { partsInFlight: 10, learned },
+      { partsInFlight: 10, learned },
+    ],
+    [
+      { partsInFlight: 10, learned: null },
+      { partsInFlight: 10, learned: undefined },
+    ],
+    [{ partsInFlight: 10_000 }, { partsInFlight: 10_000, learned: undefined }],
+    [
+      { partsInFlight: 1, learned: { ...learned, at: '2026-11-23T08:00:00+02:00' } },
+      { partsInFlight: 1, learned },
+    ],
+  ])('a part, and a redrive, may come with its share of the origin: %j', (given, share) => {
+    expect(requestOf({ part: 17, ids: [1], runId: 'big.part-000017', ...given }).form).toStrictEqual({
+      ...idsForm([1], true, 'big.part-000017'),
+      share,
+    });
+    expect(requestOf({ redrive: 'big.part-000017', ...given }).form).toStrictEqual({
+      kind: 'redrive',
+      earlierRunId: 'big.part-000017',
+      returnExceptions: true,
+      runId: undefined,
+      share,
+    });
+  });
+
+  const inFlightExpected = '`partsInFlight` to be an integer from 1 to 10000';
+  test.each([
+    [{ learned }, `${inFlightExpected}, got nothing`],
+    [{ learned: null }, `${inFlightExpected}, got nothing`],
+    [{ partsInFlight: null }, `${inFlightExpected}, got null`],
+    [{ partsInFlight: '10' }, `${inFlightExpected}, got "10"`],
+    [{ partsInFlight: 0 }, `${inFlightExpected}, got 0`],
+    [{ partsInFlight: 1.5 }, `${inFlightExpected}, got 1.5`],
+    [{ partsInFlight: 10_001 }, `${inFlightExpected}, got 10001`],
+    [
+      { partsInFlight: 1, learned: [] },
+      '`learned` to be null, or an object with no keys but perSecond, inFlight, told, at, got an array of 0',
+    ],
+    [
+      { partsInFlight: 1, learned: { ...learned, concurrency: 500 } },
+      '`learned` to be null, or an object with no keys but perSecond, inFlight, told, at, got {"concurrency":500}',
+    ],
+    [
+      { partsInFlight: 1, learned: { ...learned, perSecond: 0 } },
+      '`learned.perSecond` to be a number above 0, or null, got 0',
+    ],
+    [
+      { partsInFlight: 1, learned: { ...learned, inFlight: '40' } },
+      '`learned.inFlight` to be a number above 0, or null, got "40"',
+    ],
+    [
+      { partsInFlight: 1, learned: { ...learned, told: undefined } },
+      '`learned.told` to be a number above 0, or null, got nothing',
+    ],
+    [
+      { partsInFlight: 1, learned: { ...learned, at: 'today' } },
+      '`learned.at` to be an ISO 8601 time, got "today"',
+    ],
+  ])('the share of the origin %j is refused', (given, message) => {
+    for (const form of [{ part: 17, ids: [1], runId: 'big.part-000017' }, { redrive: 'big.part-000017' }])
+      expect(() => requestOf({ ...form, ...given })).toThrow(`Expected ${message}`);
+  });
+
+  test.each(['partsInFlight', 'learned'])('%s goes with no other form, and comes by no other way', (key) => {
+    const form = { ids: [1], [key]: 1 };
+    const message = `to be an object with no keys but ids, manifest, redrive, returnExceptions, runId, got {"${key}":1}`;
+    expect(() => requestOf(form)).toThrow(`Expected \`event\` ${message}`);
+    const redrive = { redrive: 'big.part-000017', [key]: 1 };
+    expect(() => requestOf({ ...http, body: JSON.stringify(redrive) })).toThrow(
+      `Expected \`body\` ${message}`,
+    );
+    expect(() => requestOf({ ...rule, detail: redrive })).toThrow(`Expected \`detail\` ${message}`);
+  });
+
   test.each<[form: object, message: string]>([
     [{ part: 1, ids: [1] }, '`runId` to be the id of a run and .part-000001, as `part` says, got nothing'],
     [

@@ -4,7 +4,7 @@ import { countIds, hashIds, type IdList } from '../../../../src/batch/ids.ts';
 import type { RunReport } from '../../../../src/document/run-head.ts';
 import { type ConcludePorts, conclude } from '../../../../src/run/parts/conclude.ts';
 import { cutIntoParts, partLine, readPart } from '../../../../src/run/parts/parts.ts';
-import { plainReport } from '../../../support/plain-traffic.ts';
+import { nothingLearned, plainReport } from '../../../support/plain-traffic.ts';
 import { runManifestFaults } from '../../../support/schemas.ts';
 import { SkippingClock } from '../../../support/skipping-clock.ts';
 import { type PartsInMemory, partsInMemory } from '../../../system/scale/parts-in-memory.ts';
@@ -96,6 +96,7 @@ const wholeSummary = {
   complete: true,
   parts: { total: 3, stored: 3, failed: 0, incomplete: 0 },
   latencyMs: { p50: { min: 40, max: 42 }, p90: { min: 88, max: 90 }, p99: { min: 99, max: 99 }, max: 102 },
+  learned: nothingLearned,
 };
 
 const manifest = () => JSON.parse(parts.manifests.get('run') ?? '');
@@ -208,7 +209,21 @@ describe('concluding a run', () => {
       complete: false,
       parts: { total: 12, stored: 0, failed: 12, incomplete: 0 },
       latencyMs: { p50: null, p90: null, p99: null, max: null },
+      learned: nothingLearned,
     });
+  });
+
+  test('says what the origin takes in all, as its parts found one after the other, or do not say', async () => {
+    planned([{ from: 1, to: 25 }]);
+    for (const [part, perSecond] of [30, 20, null].entries()) {
+      const { run, errors, summary } = stored.get(`run.part-00000${part}`) as RunReport; // all are there
+      const { learned, ...rest } = summary;
+      const known = perSecond === null ? rest : { ...rest, learned: { ...learned, perSecond } };
+      stored.set(run.id, { run, errors, summary: known as typeof summary }); // as of an older document
+    }
+    const learned = { perSecond: 20, inFlight: null, told: null };
+    await expect(conclude('run', ports, never)).resolves.toMatchObject({ summary: { learned } });
+    expect(manifest().summary).toStrictEqual({ ...wholeSummary, learned });
   });
 
   test('is not complete where a part left posts unfetched, though each has its document', async () => {

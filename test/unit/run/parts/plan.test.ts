@@ -37,6 +37,7 @@ describe('planning', () => {
       parts: 3,
       requested: 25,
       partsInFlight: 3,
+      learned: null,
       toleratedFailurePercentage: 100,
     });
     expect(store.plans.get('run')?.split('\n')).toStrictEqual([
@@ -72,6 +73,40 @@ describe('planning', () => {
     });
   });
 
+  const manifestWith = (summary: object, more = ''): string =>
+    `{"version":1,\n"run":{},\n"parts":[\n${more}\n],\n"errors":{},\n"summary":${JSON.stringify(summary)}}\n`;
+  const finishedAt = '2026-11-23T06:02:30.000Z';
+
+  test.each([
+    [{ perSecond: 97.5, inFlight: 40, told: 100 }, ''],
+    [{ perSecond: null, inFlight: 40, told: null }, ''],
+    [{ perSecond: null, inFlight: null, told: 100 }, 'x'.repeat(100_000)],
+  ])('a redrive hands on what the run has learned of the origin, and when: %j', async (learned, more) => {
+    const store = partsInMemory();
+    await plan(request({ ids: [{ from: 1, to: 25 }] }), settings, portsOf(store), never);
+    store.manifests.set('run', manifestWith({ finishedAt, learned }, more));
+    const planned = await plan(redrive, settings, portsOf(store), never);
+    expect(planned.learned).toStrictEqual({ ...learned, at: finishedAt });
+    expect(JSON.stringify(planned).length).toBeLessThan(300);
+  });
+
+  test.each([
+    ['an older version wrote', manifestWith({ finishedAt })],
+    [
+      'has found nothing',
+      manifestWith({ finishedAt, learned: { perSecond: null, inFlight: null, told: null } }),
+    ],
+    ['has no part with a document', manifestWith({ finishedAt: null, learned: {} })],
+    ['has no time', manifestWith({ learned: { perSecond: 97 } })],
+    ['is none', 'no JSON'],
+    ['is empty', ''],
+  ])('a redrive hands on nothing of a manifest that %s', async (_, text) => {
+    const store = partsInMemory();
+    await plan(request({ ids: [{ from: 1, to: 25 }] }), settings, portsOf(store), never);
+    store.manifests.set('run', text);
+    await expect(plan(redrive, settings, portsOf(store), never)).resolves.toMatchObject({ learned: null });
+  });
+
   test('a redrive of a run that has none is bad input', async () => {
     await expect(plan(redrive, settings, portsOf(partsInMemory()), never)).rejects.toStrictEqual(
       new BadInputError('Expected `redrive` to name a run of parts, got "run", of which there is no plan'),
@@ -99,7 +134,7 @@ describe('planning', () => {
       never,
     );
     expect(ten).toMatchObject({ parts: 2_000, requested: 10_000_000, partsInFlight: 10 });
-    expect(JSON.stringify(ten).length).toBeLessThan(210);
+    expect(JSON.stringify(ten).length).toBeLessThan(230);
   });
 
   test.each([
