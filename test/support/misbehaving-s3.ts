@@ -14,7 +14,7 @@ export type S3Operation =
   | 'AbortMultipartUpload';
 
 /** The same of claims, which go out side by side with others. */
-export type ClaimOperation = 'GetClaim' | 'PutClaim';
+type ClaimOperation = 'GetClaim' | 'PutClaim';
 
 /** One request, its body read, and all that may be done with it. */
 interface S3Exchange {
