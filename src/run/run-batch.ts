@@ -30,13 +30,13 @@ export interface RunName {
 
 /**
  * Runs a batch: fetches its posts, and writes their outcomes, in the order of the ids, as one document.
- * A run whose document exists already is replayed: nothing is fetched or written. One that is under way elsewhere, as
- * its claim says, is left to that (RunInProgressError), also when it is taken over from this one.
+ * A run whose document exists already is replayed: nothing is fetched or written. One that another invocation does, as
+ * its claim says, is left to that (RunInProgressError), also where it is taken over from this one.
  *
  * When the function's time less `writeReserveMs` is over, the posts that are left are DEADLINE outcomes, and the
  * document is still written. Without `returnExceptions`, rejects with the PostError of the first failure, and
- * writes no document. Rejects with RunConflictError or IdempotencyKeyReusedError where the document or the claim that exists is
- * another batch's, and with StoreError where S3 fails. Whichever it is, nothing of the run goes on after.
+ * writes no document. Rejects with RunConflictError or IdempotencyKeyReusedError where the document, or the claim, that
+ * exists is another batch's, and with StoreError where S3 fails. Whichever it is, nothing of the run goes on after.
  */
 export async function runBatch(
   request: RunRequest,

@@ -67,6 +67,7 @@ describe('with S3', () => {
     random: () => 0,
     observer: silentObserver,
     newWriter: () => 'writer',
+    // Of its own: nothing but what is stored holds two deliveries apart.
     claims: new MemoryClaims(),
   });
   const time = { remainingMs: 30_000 };
