@@ -14,6 +14,8 @@ export interface Invocation {
 
 /** What an invocation may answer: a direct reply, an HTTP response, or the error that the function threw. */
 export type LocalReply = Partial<DirectReply> & {
+  /** Of a run that another invocation does. */
+  readonly state?: string;
   readonly statusCode?: number;
   readonly body?: unknown;
   readonly errorMessage?: string;

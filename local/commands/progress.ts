@@ -8,6 +8,14 @@ export interface Terminal {
 /** Takes a line off the terminal, for another one in its place. */
 export const eraseLine = '\r\u001b[K';
 
+const barWidth = 32;
+
+/** A bar of 32 characters that is filled as far as this is done. */
+export function barOf(done: number, of: number): string {
+  const filled = Math.min(barWidth, Math.floor((barWidth * done) / Math.max(1, of)));
+  return '█'.repeat(filled) + '░'.repeat(barWidth - filled);
+}
+
 /** How many requests an origin has answered. */
 export interface Answers {
   readonly count: number;

@@ -1,12 +1,14 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { systemClock } from '../../src/base/clock.ts';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import { parseName } from '../../src/batch/parse-ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
 import { VARIABLES } from '../../src/lambda/config.ts';
 import { parseEntries } from '../../src/run/parts/run-manifest.ts';
 import { outcomesOf } from '../../src/run/redrive-chain.ts';
+import { createClaimStore } from '../../src/store/claim-store.ts';
 import type { StoreOptions } from '../../src/store/keys.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
@@ -16,12 +18,14 @@ import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
 import { describeOutcome } from './report.ts';
+import { type WatchPorts, watchRun } from './watch.ts';
 
-const usage = 'npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]';
+const usage =
+  'npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]';
 const LINE_BREAK = Buffer.from('\n');
 
 await runCommand(usage, async () => {
-  const { runId, failed, ndjson, bucket, prefix } = parseRequest();
+  const { runId, failed, ndjson, watch, bucket, prefix } = parseRequest();
   await using world = new AsyncDisposableStack();
   if (bucket === undefined) {
     const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
@@ -31,12 +35,17 @@ await runCommand(usage, async () => {
   const client = createS3Client({}, process.env);
   world.defer(() => client.destroy());
   const stopping = new AbortController();
-  const lines = readLines(runId, { client, bucket: bucket ?? localBucket, prefix }, stopping.signal);
+  const place = { client, bucket: bucket ?? localBucket, prefix };
+  const lines = readLines(runId, place, stopping.signal);
   const isForPeople = process.stdout.isTTY && !ndjson;
   const text = Readable.from(textOf(lines, failed, isForPeople), { objectMode: false });
   // Whoever reads may have enough: `| head` say.
-  process.stdout.on('error', () => stopping.abort());
+  process.stdout.on('error', (error) => stopping.abort(error));
   try {
+    if (watch) {
+      await watchRun(runId, watchPortsOf(place), stopping.signal);
+      return;
+    }
     await pipeline(text, process.stdout, { end: false });
     if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
   } catch (error) {
@@ -51,6 +60,8 @@ interface Request {
   readonly failed: boolean;
   /** Whether JSON Lines are shown on a terminal as well. */
   readonly ndjson: boolean;
+  /** Whether the run is followed to its end. */
+  readonly watch: boolean;
   /** On AWS, by the credentials of the environment; undefined for local runs. */
   readonly bucket: string | undefined;
   readonly prefix: string;
@@ -60,6 +71,7 @@ function parseRequest(): Request {
   const options = {
     failed: { type: 'boolean', default: false },
     ndjson: { type: 'boolean', default: false },
+    watch: { type: 'boolean', default: false },
     bucket: { type: 'string' },
     prefix: { type: 'string', default: VARIABLES.resultsPrefix.fallback },
   } as const;
@@ -67,11 +79,23 @@ function parseRequest(): Request {
   const [runId, ...more] = positionals;
   if (runId === undefined || more.length > 0)
     throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
+  if (values.watch && (values.failed || values.ndjson))
+    throw new UsageError('Expected --watch without --failed and --ndjson');
   try {
     return { ...values, bucket: values.bucket, runId: parseName(runId, 'runId') };
   } catch (error) {
     throw error instanceof BatchFetcherError ? new UsageError(error.message) : error;
   }
+}
+
+function watchPortsOf(place: StoreOptions): WatchPorts {
+  return {
+    runs: createRunStore(place),
+    claims: createClaimStore(place),
+    plans: createPlanStore(place),
+    clock: systemClock,
+    output: process.stdout,
+  };
 }
 
 /** The outcomes of a run, or of the parts of one in their order, each with its index in the whole run. */

@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { readOutcomeLines } from '../../src/document/outcome-line.ts';
 import type { OutcomesObject, RunReport } from '../../src/document/run-head.ts';
 import { fileOf } from '../world/places.ts';
-import { parseCommandLine, UsageError } from './command.ts';
+import { CommandFailedError, parseCommandLine, UsageError } from './command.ts';
 import { argumentsOf, type Invocation, invokeLocal, type LocalReply, runFailed } from './invoke.ts';
 import { describeRun, type Outcome, shownWhole } from './report.ts';
 
@@ -54,7 +54,11 @@ function storedRun(
   reply: LocalReply,
   print: (line: string) => void,
 ): { readonly location: string; readonly replayed: boolean } {
-  const { errorMessage, statusCode, location, replayed = false } = reply;
+  const { errorMessage, statusCode, location, replayed = false, runId, state } = reply;
+  if (state !== undefined)
+    throw new CommandFailedError(
+      `The run is ${state} already. Follow it: npm run results -- ${runId} --watch`,
+    );
   if (errorMessage !== undefined) throw runFailed(errorMessage);
   if (statusCode !== undefined) {
     const body = typeof reply.body === 'string' ? JSON.parse(reply.body) : reply.body;

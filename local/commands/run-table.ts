@@ -28,7 +28,9 @@ export function tableOf(runId: string, { parts, errors, summary }: RunManifest, 
     ['slowest', `${summary.latencyMs.max ?? '–'} ms`],
     [
       'took',
-      `${(tookMs / 1000).toFixed(1)} s, ${count(Math.round(summary.requested / (tookMs / 1000)))} posts a second`,
+      tookMs === 0
+        ? '–'
+        : `${(tookMs / 1000).toFixed(1)} s, ${count(Math.round(summary.requested / (tookMs / 1000)))} posts a second`,
     ],
     ['complete', summary.complete ? 'yes' : 'no'],
     ...failed

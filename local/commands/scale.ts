@@ -11,7 +11,7 @@ import { startManyPosts } from '../world/many-posts.ts';
 import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, parseIdsArgument, runCommand, UsageError } from './command.ts';
-import { countAnswers, eraseLine } from './progress.ts';
+import { barOf, countAnswers, eraseLine } from './progress.ts';
 import { count } from './report.ts';
 import { tableOf } from './run-table.ts';
 
@@ -145,8 +145,6 @@ interface Progress {
   stop(): void;
 }
 
-const barWidth = 32;
-
 /** A bar on a terminal; elsewhere, a line for each part. */
 function showProgress(origin: string | undefined): Progress {
   const { stderr } = process;
@@ -159,8 +157,7 @@ function showProgress(origin: string | undefined): Progress {
     return `${ended} of ${total.parts} parts, ${count(answers.count)} of ${count(total.requested)} posts, ${count(rate)} a second`;
   };
   const draw = (): void => {
-    const filled = Math.min(barWidth, Math.floor((barWidth * answers.count) / Math.max(1, total.requested)));
-    stderr.write(`${eraseLine}${'█'.repeat(filled)}${'░'.repeat(barWidth - filled)} ${state()}`);
+    stderr.write(`${eraseLine}${barOf(answers.count, total.requested)} ${state()}`);
   };
   const timer = stderr.isTTY ? setInterval(draw, 100).unref() : undefined;
   let isStopped = false;

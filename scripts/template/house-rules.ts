@@ -51,7 +51,7 @@ function checkBucket(properties: Properties, logicalId: string, template: Templa
 function checkOverwrites(bucketId: string, template: Template): Finding[] {
   const named = (end: string): RegExp => new RegExp(`^\\$\\{${bucketId}\\.Arn\\}/[^*?]*${end}$`);
   const results = named('map-results/\\*');
-  const replaced = [named('\\*\\.manifest\\.json'), named('\\*\\.ndjson')];
+  const replaced = ['manifest\\.json', 'ndjson', 'progress\\.json'].map((ending) => named(`\\*\\.${ending}`));
   const denied = [
     { keys: ['s3:if-none-match'], except: [results, ...replaced] },
     { keys: ['s3:if-none-match', 's3:if-match'], except: [results] },

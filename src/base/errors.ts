@@ -12,6 +12,7 @@
  * │   │   └── MethodNotAllowedError     METHOD_NOT_ALLOWED
  * │   ├── RunConflictError              RUN_CONFLICT            the run id belongs to another batch
  * │   ├── IdempotencyKeyReusedError     IDEMPOTENCY_KEY_REUSED  so does the Idempotency-Key
+ * │   ├── RunInProgressError            RUN_IN_PROGRESS         another invocation does the run; see claim.ts
  * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
  * └── PostError                         a reason code           one post fails; see outcome.ts
  */

@@ -12,23 +12,24 @@ import { loadIds } from '../run/load-ids.ts';
 import { redriveBatch } from '../run/redrive.ts';
 import type { Run } from '../run/replay.ts';
 import { runBatch } from '../run/run-batch.ts';
+import { createClaimStore } from '../store/claim-store.ts';
 import { copyDocument } from '../store/document-copy.ts';
 import { createIdSource } from '../store/id-source.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
 import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
-import { type ApiReply, type DirectReply, maxReplyBytes, replyTo, replyToError } from './events/reply.ts';
+import { maxReplyBytes, type Reply, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
 import { tellRefusal, tellRefusals } from './refusals.ts';
 import { createTelemetry } from './telemetry.ts';
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
-export function handler(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
+export function handler(event: unknown, context: Context): Promise<Reply> {
   return tellRefusals(context, () => handle(event, context));
 }
 
-async function handle(event: unknown, context: Context): Promise<DirectReply | ApiReply> {
+async function handle(event: unknown, context: Context): Promise<Reply> {
   const recognized = recognizeEvent(event);
   try {
     requireShallow(event, 'event');
@@ -58,7 +59,7 @@ async function handle(event: unknown, context: Context): Promise<DirectReply | A
     const reply = replyToError(recognized, error);
     tellRefusal(error, context.awsRequestId);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
-    if (Number(reply.statusCode) >= 500) console.error(error);
+    if ('statusCode' in reply && Number(reply.statusCode) >= 500) console.error(error);
     return reply;
   }
 }
@@ -115,7 +116,7 @@ async function compose(time: RunTime) {
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter, time, { clock }));
   const telemetry = createTelemetry(config);
-  const ports: Omit<RunPorts, 'store'> = {
+  const ports: Omit<RunPorts, 'store' | 'claims'> = {
     origin: openOrigin(
       { ...config, connections: config.concurrency, ...(headers && { headers }) },
       { clock },
@@ -134,10 +135,10 @@ function inItsTime({ config, ports, telemetry, client }: Lasting, context: Conte
   const { clock } = ports;
   const endMs = clock.now() + context.getRemainingTimeInMillis();
   const { resultsBucket: bucket, resultsPrefix: prefix } = config;
-  const store = createRunStore({ client, bucket, prefix, clock, endMs });
+  const s3 = { client, bucket, prefix, clock, endMs };
   return {
     config,
-    ports: { ...ports, store },
+    ports: { ...ports, store: createRunStore(s3), claims: createClaimStore(s3) },
     telemetry,
     idSource: createIdSource({ client, clock, endMs }),
   };

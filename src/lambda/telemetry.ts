@@ -86,6 +86,13 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
       });
     },
 
+    runInProgress(run, { state, requestId, startedAt, beatAt }) {
+      logger.info('Run in progress elsewhere', {
+        ...labels(run),
+        other: { state, requestId, startedAt, beatAt },
+      });
+    },
+
     runFailed(run, error) {
       logger.error('Run failed', { ...labels(run), error: describeError(error) });
     },

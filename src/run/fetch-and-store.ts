@@ -7,7 +7,7 @@ import { countIds, eachId, type IdList } from '../batch/ids.ts';
 import { countRepeats } from '../batch/repeats.ts';
 import { documentWithout, type Outcome, writeDocument, writeOutcomes } from '../document/document.ts';
 import type { Output, RunHead, RunReport } from '../document/run-head.ts';
-import { Tally } from '../document/tally.ts';
+import { type OutcomeSummary, Tally } from '../document/tally.ts';
 import { fetchOnceWith } from '../fetch/fetch-once.ts';
 import { type Fetching, type FetchPorts, type FetchSettings, startFetching } from '../fetch/fetching.ts';
 import type { UrlTemplate } from '../fetch/origin/url-template.ts';
@@ -15,13 +15,16 @@ import { type Post, PostError } from '../fetch/outcome.ts';
 import type { Finding, OriginMemory } from '../fetch/politeness/origin-memory.ts';
 import { ValueSpool } from '../fetch/value-spool.ts';
 import { gatherStream } from '../gather.ts';
+import type { ClaimStore } from '../store/claim-store.ts';
 import type { RunStore } from '../store/run-store.ts';
 import type { RunObserver } from './observer.ts';
+import type { Progress } from './progress.ts';
 import type { Run } from './replay.ts';
 
 /** What a run needs of the world. */
 export interface RunPorts extends FetchPorts {
   readonly store: RunStore;
+  readonly claims: ClaimStore;
   readonly observer: RunObserver;
   /** A name for the run's writes that no other delivery has, not even one of the same request in the same millisecond. */
   readonly newWriter: () => string;
@@ -62,6 +65,10 @@ export interface RunWork {
   readonly startMs: number;
   /** Aborts when the run has to give up. */
   readonly outOfTime: AbortSignal;
+  /** Told of each outcome that is fetched. */
+  readonly progress: Progress;
+  /** The outcomes that need not be fetched. @default none */
+  readonly standing?: Pick<OutcomeSummary, 'fulfilled' | 'rejected'>;
   /** The ids of the document. */
   readonly ids: IdList;
   /** The ids among them that are fetched, in the same order. */
@@ -90,7 +97,7 @@ const STOPPED_EARLY = 'The outcomes are not taken any more';
  * `runBatch` does.
  */
 export async function fetchAndStore(
-  { run, startMs, outOfTime, ids, toFetch, place, findStored, share, found }: RunWork,
+  { run, startMs, outOfTime, progress, standing, ids, toFetch, place, findStored, share, found }: RunWork,
   settings: RunSettings,
   ports: RunPorts,
   { remainingMs }: RunTime,
@@ -111,7 +118,8 @@ export async function fetchAndStore(
     requested: countIds(toFetch),
     learned: memory?.recall(sharers, { own: found, whole: share?.learned }),
   });
-  const fetchPost = fetchOnceWith(fetching.fetchPost, countOccurrences, spool);
+  const fetchPost = progress.counting(fetchOnceWith(fetching.fetchPost, countOccurrences, spool));
+  progress.begin(deadlineMs, standing);
   const fetched = gatherStream(eachId(toFetch), (id, _, signal) => fetchPost(id, signal), {
     concurrency: settings.concurrency,
     returnExceptions: run.returnExceptions,

@@ -1,4 +1,5 @@
 import type { Id } from '../batch/ids.ts';
+import { type Claim, RunInProgressError } from '../document/claim.ts';
 import type { RunHead } from '../document/run-head.ts';
 import type { ReasonCode } from '../fetch/outcome.ts';
 import type { Run } from './replay.ts';
@@ -12,6 +13,8 @@ export interface RunObserver {
   runEnded(run: Run): void;
   /** An earlier delivery had stored the document: `run` is what it did, and is not to be counted again. */
   runReplayed(run: Run): void;
+  /** The run is under way elsewhere, as `claim` says, or was taken over: nothing is counted, and nothing has failed. */
+  runInProgress(run: RunHead, claim: Claim): void;
   /** The run ends without a document. */
   runFailed(run: RunHead, error: unknown): void;
 }
@@ -29,7 +32,8 @@ export async function observeRun(
     else observer.runEnded(run);
     return run;
   } catch (error) {
-    observer.runFailed(head, error);
+    if (error instanceof RunInProgressError) observer.runInProgress(head, error.claim);
+    else observer.runFailed(head, error);
     throw error;
   }
 }

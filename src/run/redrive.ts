@@ -1,8 +1,10 @@
+import { follow } from '../base/abort.ts';
 import { BadInputError, RunConflictError, TooLargeError } from '../base/errors.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { CompactIds } from '../batch/compact-ids.ts';
-import { hashIds, type IdList } from '../batch/ids.ts';
+import { countIds, hashIds, type IdList } from '../batch/ids.ts';
 import { parseName } from '../batch/parse-ids.ts';
+import type { Claim } from '../document/claim.ts';
 import type { Outcome } from '../document/document.ts';
 import type { OutcomeLine } from '../document/outcome-line.ts';
 import type { RunHead } from '../document/run-head.ts';
@@ -30,6 +32,7 @@ import {
 } from './redrive-chain.ts';
 import { type Run, replayOf } from './replay.ts';
 import type { RunName } from './run-batch.ts';
+import { runUnderClaim } from './run-under-claim.ts';
 
 /** A run that is to be redriven. */
 export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
@@ -44,6 +47,8 @@ type RedriveSettings = RunSettings & { readonly maxIds: number };
 
 /** Copying a document takes at most so many times as long as reading it. */
 const COPY_FACTOR = 3;
+/** A constant: a signal that is given no reason makes an error of its own, with a stack. */
+const NOT_CLAIMED = 'The redrive is not this one';
 
 /**
  * Fetches the retryable outcomes of a stored run again, and writes them, in their places among its other outcomes,
@@ -91,27 +96,72 @@ export async function redriveBatch(
         settings,
         startedAt,
       );
-      return observeRun(run, observer, async () => {
-        const readingMs = clock.now();
-        const { ids, retryable } = await readIds(latest, store, outOfTime);
-        const copyMs = COPY_FACTOR * (clock.now() - readingMs);
+      return observeRun(run, observer, () =>
+        redriveLatest({ run, startMs, latest }, settings, ports, time, outOfTime),
+      );
+    },
+  );
+}
+
+/** A redrive that is to be done. */
+interface Redrive {
+  readonly run: RunHead;
+  readonly startMs: number;
+  /** What is redriven. */
+  readonly latest: NamedRun;
+}
+
+async function redriveLatest(
+  { run, startMs, latest }: Redrive,
+  settings: RedriveSettings,
+  ports: RunPorts,
+  time: RunTime,
+  outOfTime: AbortSignal,
+): Promise<Run> {
+  const { store, clock } = ports;
+  const readingMs = clock.now();
+  using reading = follow(outOfTime);
+  // Side by side with the claim, without which nothing is fetched.
+  const lists = readIds(latest, store, reading.signal).then((read) => ({
+    ...read,
+    copyMs: COPY_FACTOR * (clock.now() - readingMs),
+  }));
+  const settled = Promise.allSettled([lists]);
+  const findStored = () => findRedrive(run.id, latest.runId, store, outOfTime);
+  const requireSame = ({ idsSha256 }: Claim): void => {
+    if (idsSha256 !== run.idsSha256) throw noRedrive(run.id, latest.runId);
+  };
+  try {
+    return await runUnderClaim(
+      run,
+      { findStored, hasLooked: true, requireSame },
+      ports,
+      outOfTime,
+      async (signal, progress) => {
+        const { ids, retryable, copyMs } = await lists;
+        const { fulfilled, rejected } = latest.stored.summary;
         const work = {
           run,
           startMs,
-          outOfTime,
+          outOfTime: signal,
+          progress,
+          standing: { fulfilled, rejected: rejected - countIds(retryable) },
           ids,
           toFetch: retryable,
           place: (fetched: FetchedPosts, signal: AbortSignal) =>
             placeAmong(outcomesOf(latest, store, signal), fetched),
-          findStored: () => findRedrive(run.id, latest.runId, store, outOfTime),
+          findStored,
           ...knownOf(latest, request.share, settings),
         };
         // What is left when the time for fetching is over has yet to be copied.
         const writeReserveMs = settings.writeReserveMs + copyMs;
         return fetchAndStore(work, { ...settings, writeReserveMs }, ports, time);
-      });
-    },
-  );
+      },
+    );
+  } finally {
+    reading.abort(NOT_CLAIMED);
+    await settled;
+  }
 }
 
 /** The latest of a run and its redrives, or the one that this very request wrote. */

@@ -13,6 +13,7 @@ import {
 } from './fetch-and-store.ts';
 import { observeRun } from './observer.ts';
 import { type Run, replayOf } from './replay.ts';
+import { runUnderClaim } from './run-under-claim.ts';
 
 /** One run that is asked for: the batch, and the name under which its document is kept. */
 export interface RunRequest extends RunName {
@@ -32,12 +33,13 @@ export interface RunName {
 
 /**
  * Runs a batch: fetches its posts, and writes their outcomes, in the order of the ids, as one document.
- * A run whose document exists already is replayed: nothing is fetched or written.
+ * A run whose document exists already is replayed: nothing is fetched or written. One that another invocation does, as
+ * its claim says, is left to that (RunInProgressError), also where it is taken over from this one.
  *
  * When the function's time less `writeReserveMs` is over, the posts that are left are DEADLINE outcomes, and the
  * document is still written. Without `returnExceptions`, rejects with the PostError of the first failure, and
- * writes nothing. Rejects with RunConflictError or IdempotencyKeyReusedError where the document that exists is
- * another batch's, and with StoreError where S3 fails. Whichever it is, nothing of the run goes on after.
+ * writes no document. Rejects with RunConflictError or IdempotencyKeyReusedError where the document, or the claim, that
+ * exists is another batch's, and with StoreError where S3 fails. Whichever it is, nothing of the run goes on after.
  */
 export async function runBatch(
   request: RunRequest,
@@ -53,8 +55,11 @@ export async function runBatch(
     observeRun(run, ports.observer, async () => {
       const { ids } = batch;
       const findStored = () => findEarlier(request, store, outOfTime);
-      const work = { run, startMs, outOfTime, ids, toFetch: ids, place: asFetched, findStored, share };
-      return (await findStored()) ?? (await fetchAndStore(work, settings, ports, time));
+      const requireSame = (earlier: EarlierRun) => requireSameBatch(request, earlier);
+      return runUnderClaim(run, { findStored, requireSame }, ports, outOfTime, (signal, progress) => {
+        const work = { run, startMs, outOfTime: signal, progress, ids, toFetch: ids, place: asFetched };
+        return fetchAndStore({ ...work, findStored, share }, settings, ports, time);
+      });
     }),
   );
 }
@@ -86,15 +91,24 @@ async function findEarlier(
   store: RunStore,
   signal: AbortSignal,
 ): Promise<Run | undefined> {
-  const { runId, batch, isIdempotencyKey } = request;
+  const { runId } = request;
   const stored = await store.find(runId, signal);
   if (!stored) return undefined;
-  const { idsSha256, returnExceptions } = stored.run;
-  if (idsSha256 !== batch.idsSha256 || returnExceptions !== batch.returnExceptions) {
-    const what = idsSha256 === batch.idsSha256 ? 'in another mode' : 'of other ids';
-    if (isIdempotencyKey)
-      throw new IdempotencyKeyReusedError(`The Idempotency-Key ${runId} was used before for a batch ${what}`);
-    throw new RunConflictError(`The runId ${runId} names an earlier run ${what}`);
-  }
+  requireSameBatch(request, stored.run);
   return replayOf(runId, stored, store);
+}
+
+/** What tells of which batch a run is. */
+type EarlierRun = Pick<RunHead, 'idsSha256' | 'returnExceptions'>;
+
+/** Throws where a run of this id, stored or claimed, is not one of the same batch. */
+function requireSameBatch(
+  { runId, batch, isIdempotencyKey }: RunRequest,
+  { idsSha256, returnExceptions }: EarlierRun,
+): void {
+  if (idsSha256 === batch.idsSha256 && returnExceptions === batch.returnExceptions) return;
+  const what = idsSha256 === batch.idsSha256 ? 'in another mode' : 'of other ids';
+  if (isIdempotencyKey)
+    throw new IdempotencyKeyReusedError(`The Idempotency-Key ${runId} was used before for a batch ${what}`);
+  throw new RunConflictError(`The runId ${runId} names an earlier run ${what}`);
 }

@@ -11,6 +11,8 @@ export interface RunKeys {
   readonly document: string;
   /** Of the outcomes that are an object by themselves. */
   readonly outcomes: string;
+  /** Of the claim of the run, which says how far it is. */
+  readonly progress: string;
   /** Of the parts of a run, one a line. */
   readonly plan: string;
   readonly runManifest: string;
@@ -22,6 +24,7 @@ export function keysOf(prefix: string, runId: string): RunKeys {
   return {
     document: `${prefix}${runId}.json`,
     outcomes: `${prefix}${runId}.ndjson`,
+    progress: `${prefix}${runId}.progress.json`,
     plan: `${prefix}plans/${runId}.jsonl`,
     runManifest: `${prefix}${runId}.manifest.json`,
     mapResultsPrefix: `${prefix}map-results/${runId}`,

@@ -31,9 +31,10 @@ interface ObjectHead extends Uploaded {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** What a request has, with all its tries, and cleaning up after it, where no function's time ends. */
+/** What a request has, with all its tries, where no function's time ends. */
 const REQUEST_MS = 60_000;
-const CLEANING_UP_MS = 2_000;
+/** What the last of it has, which nothing waits for any longer. */
+const LAST_MS = 2_000;
 /** Each block is a request; small enough for two in the memory of a small function. */
 const BLOCK_BYTES = 4 * 1024 * 1024;
 const NOTHING = Buffer.alloc(0);
@@ -60,18 +61,21 @@ export function createObjects({
     random,
     untilMs: shares?.requestsMs ?? clock.now() + REQUEST_MS,
   });
-  const cleanUp = async (request: Try<unknown>): Promise<void> => {
+  const lastly = async (work: (signal: AbortSignal, untilMs: number) => Promise<unknown>): Promise<void> => {
     using limit = follow(NEVER);
-    const untilMs = Math.min(clock.now() + CLEANING_UP_MS, shares?.cleaningUpMs ?? Infinity);
+    const untilMs = Math.min(clock.now() + LAST_MS, shares?.cleaningUpMs ?? Infinity);
     const cancel = clock.after(untilMs - clock.now(), () => limit.abort());
     try {
-      await tryUntil(request, limit.signal, { clock, random, untilMs });
+      await work(limit.signal, untilMs);
     } catch {
-      // What is left is the bucket's lifecycle rule's.
+      // There is nothing left to be done about it.
     } finally {
       cancel();
     }
   };
+  // What is left is the bucket's lifecycle rule's.
+  const cleanUp = (request: Try<unknown>): Promise<void> =>
+    lastly((signal, untilMs) => tryUntil(request, signal, { clock, random, untilMs }));
 
   const read = async <T>(key: string, signal: AbortSignal, request: Try<T>): Promise<T> => {
     try {
@@ -137,6 +141,8 @@ export function createObjects({
     get,
     head,
     stream,
+    /** Does what may be left undone, while there is time for that, 2 s at most. Never rejects. */
+    lastly: (work: (signal: AbortSignal) => Promise<unknown>): Promise<void> => lastly(work),
     /** See `upload`. */
     upload: (key: string, attributes: UploadAttributes, chunks: Chunks, signal: AbortSignal) =>
       upload({ client, inTime, cleanUp }, { Bucket: bucket, Key: key, ...attributes }, chunks, signal),

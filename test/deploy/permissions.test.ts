@@ -89,6 +89,9 @@ it.each<
       ['send a part of an upload', upload, 'runs/payroll.json'],
       ['write outcomes', create, 'runs/payroll.ndjson'],
       ['replace those of a run that has not ended', replace, 'runs/payroll.ndjson'],
+      ['claim a run', create, 'runs/payroll.progress.json'],
+      ['renew the claim of a run', replace, 'runs/payroll.progress.json'],
+      ['read the claim of a run', get, 'runs/payroll.progress.json'],
     ],
     [
       ['replace a document', replace, 'runs/payroll.json'],
@@ -96,6 +99,7 @@ it.each<
       ['write over a document', put, 'runs/payroll.json'],
       ['write over outcomes', put, 'runs/payroll.ndjson'],
       ['write over a run manifest', put, 'runs/payroll.manifest.json'],
+      ['write over the claim of a run', put, 'runs/payroll.progress.json'],
       ['write beside the runs', create, 'payroll.json'],
       ['read beside the runs', get, 'payroll.json'],
     ],
@@ -107,6 +111,8 @@ it.each<
       ['write one', create, 'runs/api/payroll.json'],
       ['send a part of an upload', upload, 'runs/api/payroll.json'],
       ['replace outcomes of a run that has not ended', replace, 'runs/api/payroll.ndjson'],
+      ['claim a run', create, 'runs/api/payroll.progress.json'],
+      ['renew the claim of a run', replace, 'runs/api/payroll.progress.json'],
     ],
     [
       ['read the document of a schedule', get, 'runs/payroll.json'],
@@ -115,6 +121,9 @@ it.each<
       ['take the name of a scheduled run', create, 'runs/payroll.json'],
       ['begin to', upload, 'runs/payroll.json'],
       ['replace outcomes of others', replace, 'runs/payroll.ndjson'],
+      ['claim a scheduled run', create, 'runs/payroll.progress.json'],
+      ['take over a scheduled run', replace, 'runs/payroll.progress.json'],
+      ['write over the claim of a run', put, 'runs/api/payroll.progress.json'],
       ['replace a document', replace, 'runs/api/payroll.json'],
       ['write over a document', put, 'runs/api/payroll.json'],
     ],
@@ -145,6 +154,7 @@ it.each<
     [
       ['write over a run manifest', put, 'runs/night.manifest.json'],
       ['write a document', create, 'runs/night.json'],
+      ['claim a run', create, 'runs/night.progress.json'],
       ['replace a document', replace, parts],
     ],
   ],
@@ -258,7 +268,7 @@ const faults: readonly Fault[] = [
   },
   {
     fault: 'a bucket whose documents are an exception',
-    at: `${statements}.1.NotResource.3`,
+    at: `${statements}.1.NotResource.4`,
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/runs/*.json` },
     found: ['ResultsBucket'],
   },
@@ -266,6 +276,12 @@ const faults: readonly Fault[] = [
     fault: 'a bucket whose outcomes may be written over',
     at: `${statements}.2.NotResource`,
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/runs/*.ndjson` },
+    found: ['ResultsBucket'],
+  },
+  {
+    fault: 'a bucket whose claims may be written over',
+    at: `${statements}.2.NotResource`,
+    put: { 'Fn::Sub': `\${ResultsBucket.Arn}/runs/*.progress.json` },
     found: ['ResultsBucket'],
   },
   {

@@ -13,6 +13,9 @@ export type S3Operation =
   | 'CompleteMultipartUpload'
   | 'AbortMultipartUpload';
 
+/** The same of claims, which go out side by side with others. */
+type ClaimOperation = 'GetClaim' | 'PutClaim';
+
 /** One request, its body read, and all that may be done with it. */
 interface S3Exchange {
   /** Of the request. */
@@ -42,18 +45,22 @@ export type S3Fault = (exchange: S3Exchange) => void | Promise<void>;
 export interface MisbehavingS3 {
   /** For the SDK: `http://127.0.0.1:<port>`. */
   readonly endpoint: string;
-  /** The operations that were asked for since the last `behave`, each try by itself; ranges as `GetObject bytes=-5`. */
+  /**
+   * The operations that were asked for since the last `behave`, each try by itself; ranges as `GetObject bytes=-5`.
+   * Those of claims stand apart.
+   */
   readonly operations: readonly string[];
+  readonly claimOperations: readonly ClaimOperation[];
   /** How many requests have neither their whole answer nor been left by the client. */
   readonly open: number;
   /** Does these with the next requests of an operation, one each. */
-  next(operation: S3Operation, ...faults: readonly S3Fault[]): void;
+  next(operation: S3Operation | ClaimOperation, ...faults: readonly S3Fault[]): void;
   /** Does this with every request of an operation from now on. */
-  always(operation: S3Operation, fault: S3Fault): void;
+  always(operation: S3Operation | ClaimOperation, fault: S3Fault): void;
   /** Passes everything on again, and forgets the operations so far. */
   behave(): void;
   /** Resolves once an operation has been asked for `count` times. */
-  asked(operation: S3Operation, count?: number): Promise<void>;
+  asked(operation: S3Operation | ClaimOperation, count?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -128,11 +135,12 @@ export function hold(released: Promise<unknown>): S3Fault {
 
 /** A proxy on 127.0.0.1 before an S3 store, which passes requests on unless it was told to misbehave. */
 export async function startMisbehavingS3(storeEndpoint: string): Promise<MisbehavingS3> {
-  const faults = new Map<S3Operation, S3Fault[]>();
-  const constant = new Map<S3Operation, S3Fault>();
+  const faults = new Map<S3Operation | ClaimOperation, S3Fault[]>();
+  const constant = new Map<S3Operation | ClaimOperation, S3Fault>();
   const waiting = new Set<() => void>();
-  const asked = new Map<S3Operation, number>();
+  const asked = new Map<S3Operation | ClaimOperation, number>();
   let operations: string[] = [];
+  let claimOperations: ClaimOperation[] = [];
 
   let open = 0;
 
@@ -140,13 +148,15 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
     void serve(incoming, response);
   });
   const serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const operation = operationOf(incoming);
+    const claimOperation = claimOperationOf(incoming);
+    const operation = claimOperation ?? operationOf(incoming);
     open += 1;
     response.once('close', () => {
       open -= 1;
     });
     let sent = 0;
-    operations.push(incoming.headers.range ? `${operation} ${incoming.headers.range}` : operation);
+    if (claimOperation) claimOperations.push(claimOperation);
+    else operations.push(incoming.headers.range ? `${operation} ${incoming.headers.range}` : operation);
     asked.set(operation, (asked.get(operation) ?? 0) + 1);
     const fault = faults.get(operation)?.shift() ?? constant.get(operation) ?? passOn;
     for (const check of waiting) check();
@@ -184,6 +194,9 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
     get operations() {
       return operations;
     },
+    get claimOperations() {
+      return claimOperations;
+    },
     get open() {
       return open;
     },
@@ -194,6 +207,7 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
       constant.clear();
       asked.clear();
       operations = [];
+      claimOperations = [];
     },
     asked: (operation, count = 1) =>
       new Promise((resolve) => {
@@ -210,6 +224,11 @@ export async function startMisbehavingS3(storeEndpoint: string): Promise<Misbeha
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function claimOperationOf({ method, url = '' }: IncomingMessage): ClaimOperation | undefined {
+  if (!/\.progress\.json(\?|$)/.test(url)) return undefined;
+  return method === 'PUT' ? 'PutClaim' : 'GetClaim';
 }
 
 function operationOf({ method, url = '' }: IncomingMessage): S3Operation {

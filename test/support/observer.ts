@@ -6,5 +6,6 @@ export const silentObserver: RunObserver = {
   postRejected() {},
   runEnded() {},
   runReplayed() {},
+  runInProgress() {},
   runFailed() {},
 };

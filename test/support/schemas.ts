@@ -10,6 +10,8 @@ export const documentSchema = readSchema('document');
 export const eventFaults = faultsBy(eventSchema);
 /** What is wrong with the manifest of a run of parts. */
 export const runManifestFaults = faultsBy(readSchema('run-manifest'));
+/** What is wrong with the claim of a run. */
+export const claimFaults = faultsBy(readSchema('progress'));
 /** What is wrong with a stored document. */
 export const documentFaults = faultsBy(documentSchema);
 

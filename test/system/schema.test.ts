@@ -11,6 +11,7 @@ import type { ReasonCode } from '../../src/fetch/outcome.ts';
 import { parseEvent } from '../../src/lambda/events/event.ts';
 import type { RunSettings } from '../../src/run/fetch-and-store.ts';
 import { runBatch } from '../../src/run/run-batch.ts';
+import { MemoryClaims } from '../support/memory-claims.ts';
 import { silentObserver } from '../support/observer.ts';
 import { plainTraffic } from '../support/plain-traffic.ts';
 import { documentFaults, documentSchema, eventFaults, eventSchema } from '../support/schemas.ts';
@@ -426,6 +427,7 @@ async function documentOf(form: object, settings: Partial<RunSettings> = {}): Pr
       random: () => 0,
       observer: silentObserver,
       newWriter: () => 'writer',
+      claims: new MemoryClaims(),
     },
     { remainingMs: 30_000 },
   );

@@ -1,12 +1,7 @@
-import { STATUS_CODES } from 'node:http';
 import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import {
-  BatchFetcherError,
-  ConfigError,
-  ConfigUnavailableError,
-  MethodNotAllowedError,
-} from '../../base/errors.ts';
-import { PostError } from '../../fetch/outcome.ts';
+import { MethodNotAllowedError } from '../../base/errors.ts';
+import { type Claim, type ProgressReport, progressIn, RunInProgressError } from '../../document/claim.ts';
+import { problemOf } from '../../document/problem.ts';
 import type { Run } from '../../run/replay.ts';
 import type { RecognizedEvent } from './event.ts';
 import type { ApiDialect } from './http-request.ts';
@@ -14,7 +9,14 @@ import type { ApiDialect } from './http-request.ts';
 /** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
 export type DirectReply = Pick<Run, 'runId' | 'location' | 'replayed' | 'errors' | 'summary'>;
 
+/** The same for a run that another invocation does, or is to do: no failure, so that nothing tries again or alarms. */
+interface InProgressReply extends Pick<Run, 'runId' | 'location'>, Pick<Claim, 'state' | 'startedAt'> {
+  readonly progress: ProgressReport;
+}
+
 export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
+
+export type Reply = DirectReply | InProgressReply | ApiReply;
 
 const MAX_REPLY_BYTES = 4_000_000;
 /** What Lambda takes from a function, 6 MB: a JSON object that holds the body as a string, each quote as two bytes. */
@@ -47,14 +49,26 @@ export function replyTo(event: RecognizedEvent, run: Run, document?: string): Di
 
 /**
  * The reply to an API event whose invocation failed: a problem in the sense of RFC 9457. For the other triggers,
- * throws the error as it is, so that Lambda counts it, tries again and fills the failure destination.
+ * throws the error as it is, so that Lambda counts it, tries again and fills the failure destination; but a run that is
+ * in progress is told of there as well.
  */
-export function replyToError(event: RecognizedEvent, error: unknown): ApiReply {
-  if (event.trigger !== 'api') throw error;
-  const { status, ...extension } = problemOf(error);
-  const problem = { type: 'about:blank', title: STATUS_CODES[status], status, ...extension };
-  const allow = error instanceof MethodNotAllowedError ? { allow: error.allow } : {};
-  return apiReply(event.request.dialect, status, PROBLEM_TYPE, JSON.stringify(problem), allow);
+export function replyToError(event: RecognizedEvent, error: unknown): InProgressReply | ApiReply {
+  const inProgress = error instanceof RunInProgressError ? error : undefined;
+  if (event.trigger !== 'api') {
+    if (inProgress) return inProgressReply(inProgress);
+    throw error;
+  }
+  const problem = problemOf(error);
+  const more = {
+    ...(error instanceof MethodNotAllowedError && { allow: error.allow }),
+    ...(inProgress && { 'retry-after': String(inProgress.retryAfterSeconds) }),
+  };
+  return apiReply(event.request.dialect, problem.status, PROBLEM_TYPE, JSON.stringify(problem), more);
+}
+
+function inProgressReply({ claim, location }: RunInProgressError): InProgressReply {
+  const { runId, state, startedAt } = claim;
+  return { runId, location, state, startedAt, progress: progressIn(claim) };
 }
 
 function isAlb(dialect: ApiDialect): boolean {
@@ -63,37 +77,6 @@ function isAlb(dialect: ApiDialect): boolean {
 
 const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
-
-/** By the code of an error that is the caller's to read. */
-const STATUS: Readonly<Record<string, number>> = {
-  BAD_INPUT: 400,
-  UNKNOWN_ROUTE: 404,
-  METHOD_NOT_ALLOWED: 405,
-  RUN_CONFLICT: 409,
-  TOO_LARGE: 413,
-  UNSUPPORTED_MEDIA_TYPE: 415,
-  IDEMPOTENCY_KEY_REUSED: 422,
-  STORE_FAILED: 503,
-};
-
-interface Problem {
-  readonly status: number;
-  readonly detail: string;
-  readonly code: string;
-  readonly id?: number | string;
-}
-
-function problemOf(error: unknown): Problem {
-  if (error instanceof PostError)
-    return { status: 502, detail: error.message, code: error.code, id: error.id };
-  if (error instanceof ConfigUnavailableError)
-    return { status: 503, detail: 'The function cannot read its configuration now', code: error.code };
-  if (error instanceof BatchFetcherError && !(error instanceof ConfigError))
-    return { status: STATUS[error.code] ?? 500, detail: error.message, code: error.code };
-  // What is wrong inside concerns the operator, who finds it in the log.
-  const code = error instanceof ConfigError ? error.code : 'INTERNAL_ERROR';
-  return { status: 500, detail: 'The function failed; its log says why', code };
-}
 
 function apiReply(
   dialect: ApiDialect,

@@ -8,6 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { listen } from '../../../local/world/listen.ts';
 import { localBucket, projectDirectory, storeDirectory } from '../../../local/world/places.ts';
 import { startS3Store } from '../../../local/world/s3.ts';
+import { claimOf, claimText, failed } from '../../../src/document/claim.ts';
+import { problem } from '../../../src/document/problem.ts';
 import { removeObject } from '../../support/local-objects.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { storedDocument } from '../../support/stored-document.ts';
@@ -30,6 +32,16 @@ function documentOf(runId: string, lines: readonly string[], location?: string):
   return storedDocument(runId, { stored });
 }
 const etags = new Map<string, string>();
+
+const runHead = {
+  trigger: 'direct',
+  requestId: 'request-1',
+  startedAt: '2026-11-23T06:00:00.000Z',
+  urlTemplate: 'https://example.com/posts/{id}',
+  returnExceptions: false,
+  requested: 3,
+  idsSha256: 'a'.repeat(64),
+} as const;
 
 const put = (name: string, content: string): void => writeFileSync(join(runs, name), content);
 
@@ -60,13 +72,21 @@ beforeAll(async () => {
     },
     { part: 2, runId: `${id}.part-000002`, firstIndex: 4, ...stored },
   ];
+  const claim = claimOf({ ...runHead, id: `${id}.failed` }, 'running', new Date());
+  const why = problem(404, 'No data for post 7', 'NOT_FOUND');
+  put(`${id}.failed.progress.json`, claimText(failed(claim, why, new Date())));
   put(`${id}.none.manifest.json`, '{"version":1,"parts":[{}]}');
   put(`${id}.scaled.manifest.json`, JSON.stringify({ version: 1, run: { id: `${id}.scaled` }, parts }));
 });
 afterAll(() => {
-  const made = ['', '.none.manifest', '.scaled.manifest', '.part-000000.redrive-1', '.part-000002'].map(
-    (name) => `${id}${name}.json`,
-  );
+  const made = [
+    '',
+    '.failed.progress',
+    '.none.manifest',
+    '.scaled.manifest',
+    '.part-000000.redrive-1',
+    '.part-000002',
+  ].map((name) => `${id}${name}.json`);
   for (const name of [...made, `${id}.part-000002.ndjson`]) removeObject(`s3://${localBucket}/runs/${name}`);
 });
 
@@ -103,6 +123,20 @@ describe.concurrent('npm run results', () => {
     });
   });
 
+  test('--watch ends with the report of a run that is done', async () => {
+    const { code, out, err } = await results(id, '--watch');
+    expect([code, err]).toStrictEqual([0, '']);
+    expect(out).toMatch(/^0 posts in 1 ms: .+\nStored as s3:.+\.json\n$/);
+  });
+
+  test('--watch fails where the run did', async () => {
+    expect(await results(`${id}.failed`, '--watch')).toStrictEqual({
+      code: 1,
+      out: '',
+      err: `The run ${id}.failed failed: No data for post 7 (NOT_FOUND)\n`,
+    });
+  });
+
   test('a reader that has enough ends it without an error', async () => {
     const child = spawn(process.execPath, ['local/commands/results.ts', id], {
       cwd: projectDirectory,
@@ -121,6 +155,12 @@ describe.concurrent('npm run results', () => {
       'Expected `runId` to be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or ".."), got "../a"',
     ],
     [['--all', 'a'], "Unknown option '--all'"],
+    [['--watch', '--failed', 'a'], 'Expected --watch without --failed and --ndjson'],
+    [['--watch', '--ndjson', 'a'], 'Expected --watch without --failed and --ndjson'],
+    [
+      ['--watch', 'no-such-run'],
+      `Expected the id of a run, got no-such-run: there is none of s3://${localBucket}/runs/no-such-run.json, s3://${localBucket}/runs/no-such-run.progress.json and s3://${localBucket}/runs/plans/no-such-run.jsonl`,
+    ],
     [
       ['no-such-run'],
       `Expected the id of a run, got no-such-run: there is neither s3://${localBucket}/runs/no-such-run.json nor s3://${localBucket}/runs/no-such-run.manifest.json`,
@@ -129,7 +169,7 @@ describe.concurrent('npm run results', () => {
     expect(await results(...args)).toStrictEqual({
       code: 2,
       out: '',
-      err: `${message}. Usage: npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]\n`,
+      err: `${message}. Usage: npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]\n`,
     });
   });
 });

@@ -112,8 +112,8 @@ test('in the backoff: the post is not asked for again', async () => {
     async ({ clock, requested, inFlight, pending }) => {
       await requested(5);
       await inFlight(0);
-      // The backoff, and giving up.
-      await pending(2);
+      // The backoff, the renewal of the claim, and giving up.
+      await pending(3);
       // All at once, as after a function that was frozen: the backoff itself would have ended in time.
       clock.advance(DEADLINE_MS);
     },
@@ -204,4 +204,7 @@ test.each([
     /^s3:\/\/results\/runs\/run-\d+\.json could not be written before the function's time ran out$/,
   );
   expect(await world.stored()).toStrictEqual([]);
+  // In the look, its claim may not have been written either.
+  if (operation !== 'GetObject')
+    expect(await world.claim()).toMatchObject({ state: 'failed', problem: { detail: error.message } });
 });

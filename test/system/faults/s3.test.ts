@@ -235,6 +235,7 @@ describe('fails: the run says so, stores nothing, and leaves no part', () => {
     expect(await world.stored()).toStrictEqual([]);
     // Where it cannot be looked for, nothing is fetched.
     if (operation === 'GetObject') expect(upstream.requests).toStrictEqual([]);
+    else expect(await world.claim()).toMatchObject({ state: 'failed', problem: { detail: error.message } });
   });
 });
 

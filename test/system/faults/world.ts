@@ -8,6 +8,7 @@ import type { S3Store } from '../../../local/world/s3.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
+import type { Claim } from '../../../src/document/claim.ts';
 import type { RequestPost, RunOrigin } from '../../../src/fetch/origin/attempt.ts';
 import { openOrigin } from '../../../src/fetch/origin/origin.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
@@ -16,6 +17,7 @@ import type { RunSettings } from '../../../src/run/fetch-and-store.ts';
 import type { Run } from '../../../src/run/replay.ts';
 import type { RunRequest } from '../../../src/run/run-batch.ts';
 import { runBatch } from '../../../src/run/run-batch.ts';
+import { createClaimStore } from '../../../src/store/claim-store.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { anyMs, anyTime } from '../../support/any.ts';
@@ -38,6 +40,7 @@ const MOST_MS = 15_000;
 /** How long sockets may take until they are gone, of the time that this process gets. */
 const MOST_CPU_MS = 2_000;
 const BUCKET = 'results';
+const CLAIM_ENDING = '.progress.json';
 const IDS: readonly Id[] = [1, 2, 'bad', 3, 4];
 
 /** What the posts beside the one at fault are. */
@@ -157,8 +160,10 @@ export interface World {
   run(given: Given): Promise<Ran>;
   /** Holds the stored document to these outcomes, one an id; by default those of healthy posts, and `bad`. */
   expectDocument(ran: Ran, bad: Outcome | readonly Outcome[]): Promise<void>;
-  /** The keys of what is stored. */
+  /** The keys of what is stored, but for claims. */
   stored(): Promise<readonly string[]>;
+  /** The claim of the run that was started last. */
+  claim(): Promise<Claim>;
   /** Ends a test: S3 behaves again, and is empty. */
   reset(): Promise<void>;
   close(): Promise<void>;
@@ -170,7 +175,9 @@ export async function startWorld(): Promise<World> {
   const s3 = await startMisbehavingS3(store.endpoint);
   const runs = join(home, BUCKET, 'runs');
   const stored = async (): Promise<string[]> =>
-    (await readdir(runs).catch(() => [])).map((key) => `runs/${key}`);
+    (await readdir(runs).catch(() => []))
+      .filter((name) => !name.endsWith(CLAIM_ENDING))
+      .map((name) => `runs/${name}`);
   let count = 0;
   let s3Clock = new SkippingClock(1);
 
@@ -180,6 +187,7 @@ export async function startWorld(): Promise<World> {
       return s3Clock;
     },
     stored,
+    claim: async () => JSON.parse(await readFile(join(runs, `run-${count}${CLAIM_ENDING}`), 'utf8')),
     async run(given) {
       const runId = `run-${++count}`;
       let settled: PromiseSettledResult<Run> | undefined;
@@ -253,6 +261,7 @@ async function runOnce(endpoint: string, s3Clock: SkippingClock, runId: string, 
   const request = requestFor(ids, runId);
   const place = { client, bucket: BUCKET, prefix: 'runs/' };
   const store = createRunStore({ ...place, clock: s3Clock, random: () => 0 });
+  const claims = createClaimStore({ ...place, clock: s3Clock, random: () => 0 });
   const observedOrigin: RunOrigin = {
     startRun() {
       const { requestPost, unsolicited } = origin.startRun();
@@ -266,6 +275,7 @@ async function runOnce(endpoint: string, s3Clock: SkippingClock, runId: string, 
     random,
     observer: silentObserver,
     newWriter: () => 'writer',
+    claims,
   };
   try {
     return await runBatch(request, settings, ports, { remainingMs });

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { startParameterStore } from '../../../local/world/parameters.ts';
 import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { hashIds } from '../../../src/batch/ids.ts';
 import type { DirectReply } from '../../../src/lambda/events/reply.ts';
 import { lessonReply } from '../../support/lesson-reply.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
@@ -184,6 +185,72 @@ describe('what was learned of the origin', () => {
   });
 });
 
+describe('a run that is in progress elsewhere', () => {
+  const claim = {
+    version: 1,
+    runId: 'told-twice',
+    idsSha256: hashIds([1, 2]),
+    returnExceptions: true,
+    requestId: 'the-first',
+    state: 'running',
+    startedAt: '2026-11-23T06:00:00.000Z',
+    beatAt: '2026-11-23T06:00:15.000Z',
+    until: '2999-11-23T06:01:15.000Z',
+    requested: 2,
+    done: 1,
+    fulfilled: 1,
+    rejected: 0,
+    perSecond: 0.1,
+    etaSeconds: 10,
+  };
+  const form = { ids: [1, 2], runId: 'told-twice' };
+  const claimed = async () => {
+    const handler = await coldStart();
+    const body = JSON.stringify(claim);
+    await fetch(`${real.endpoint}/${bucket}/runs/told-twice.progress.json`, { method: 'PUT', body });
+    return handler;
+  };
+
+  test('is no error of a direct or scheduled invocation, which hears how far it is', async () => {
+    const handler = await claimed();
+    const requests = stub.requests();
+    const reply = {
+      runId: 'told-twice',
+      location: 's3://results/runs/told-twice.json',
+      state: 'running',
+      startedAt: claim.startedAt,
+      progress: { requested: 2, done: 1, fulfilled: 1, rejected: 0, perSecond: 0.1, etaSeconds: 10 },
+    };
+    expect(await handler(form, contextOf())).toStrictEqual(reply);
+    const envelope = sampleEvent<object>('eventbridge-rule');
+    expect(await handler({ ...envelope, detail: form }, contextOf())).toStrictEqual(reply);
+    expect(stub.requests()).toBe(requests);
+  });
+
+  test('is a conflict over HTTP, which the log has no error of', async () => {
+    const log = logged();
+    const handler = await claimed();
+    const event = { ...sampleEvent<object>('http-api-post'), body: JSON.stringify(form) };
+    const expected = problem(409, 'Conflict', 'The run told-twice is running', 'RUN_IN_PROGRESS');
+    expect(await problemOf(handler(event, contextOf()))).toStrictEqual({
+      ...expected,
+      headers: { ...expected.headers, 'retry-after': '1' },
+    });
+    expect(log).not.toHaveBeenCalled();
+  });
+
+  test('is a failure of the store where it could not be claimed', async () => {
+    s3.always('PutClaim', accessDenied);
+    const handler = await coldStart();
+    const requests = stub.requests();
+    await expect(handler({ ids: [1], runId: 'unclaimed' }, contextOf())).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      message: 's3://results/runs/unclaimed.progress.json could not be written: AccessDenied',
+    });
+    expect(stub.requests()).toBe(requests);
+  });
+});
+
 describe('an event that is nested too deep', () => {
   const deep = (levels: number) => JSON.parse(`${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`);
   const message = 'Expected `event` to be nested at most 64 deep, got more';
@@ -201,7 +268,7 @@ describe('an event that is nested too deep', () => {
       { ...envelope, resources: deep(levels) },
     ])
       await expect(handler(event, contextOf())).rejects.toMatchObject({ code: 'BAD_INPUT', message });
-    expect(s3.operations).toStrictEqual([]);
+    expect([s3.operations, s3.claimOperations]).toStrictEqual([[], []]);
   });
 
   test('is a bad request over HTTP', async () => {

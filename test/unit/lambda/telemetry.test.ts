@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { StoreError } from '../../../src/base/errors.ts';
+import { claimOf } from '../../../src/document/claim.ts';
 import type { RunHead } from '../../../src/document/run-head.ts';
 import type { RunSummary } from '../../../src/document/tally.ts';
 import { PostError, type ReasonCode } from '../../../src/fetch/outcome.ts';
@@ -264,6 +265,26 @@ describe('the log', () => {
           trigger: 'direct',
           requestId: 'request-of-lesson',
           startedAt: '2026-11-23T06:00:00.000Z',
+        },
+      },
+    ]);
+  });
+
+  test('has one line of a run that is in progress elsewhere, which counts in no metric', () => {
+    const run = headOf('lesson');
+    const claim = claimOf({ ...run, requestId: 'another' }, 'running', new Date('2026-11-23T06:00:00.000Z'));
+    createTelemetry(settings).runInProgress(run, claim);
+    expect(takeLines()).toStrictEqual([
+      {
+        ...base('INFO', 'Run in progress elsewhere'),
+        runId: 'lesson',
+        trigger: 'direct',
+        requestId: 'request-of-lesson',
+        other: {
+          state: 'running',
+          requestId: 'another',
+          startedAt: '2026-11-23T06:00:00.000Z',
+          beatAt: '2026-11-23T06:00:00.000Z',
         },
       },
     ]);

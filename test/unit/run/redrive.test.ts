@@ -10,6 +10,7 @@ import { runBatch } from '../../../src/run/run-batch.ts';
 import type { RunStore } from '../../../src/store/run-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
+import { MemoryClaims } from '../../support/memory-claims.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { plainTraffic } from '../../support/plain-traffic.ts';
@@ -77,6 +78,7 @@ function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
     random: () => 0,
     observer: silentObserver,
     newWriter: () => 'writer',
+    claims: new MemoryClaims(),
   };
 }
 
@@ -348,6 +350,7 @@ describe('a redrive', () => {
       postRejected: (index: number) => heard.push(`rejected ${index}`),
       runEnded: ({ run }: { run: { id: string } }) => heard.push(`ended ${run.id}`),
       runReplayed: ({ run }: { run: { id: string } }) => heard.push(`replayed ${run.id}`),
+      runInProgress: ({ id }: { id: string }) => heard.push(`in progress ${id}`),
       runFailed: ({ id }: { id: string }) => heard.push(`failed ${id}`),
     };
     await redriven('run-1', post, { store, observer });

@@ -8,6 +8,7 @@ import type { Run } from '../../../src/run/replay.ts';
 import { runBatch } from '../../../src/run/run-batch.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { quiet } from '../../support/manual-mapper.ts';
+import { MemoryClaims } from '../../support/memory-claims.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { plainReport } from '../../support/plain-traffic.ts';
@@ -133,6 +134,7 @@ describe('a batch', () => {
               random: () => 0,
               observer: silentObserver,
               newWriter: () => 'writer',
+              claims: new MemoryClaims(),
               origin: originOf(async (id) => {
                 most = Math.max(most, ++inFlight);
                 await scheduler.schedule(Promise.resolve(), `post ${id}`);
@@ -335,6 +337,7 @@ describe('the observer of a run', () => {
       postRejected: (...post) => void told.push(['rejected', ...post]),
       runEnded: ({ run, location, errors }) => void told.push(['ended', run.id, location, errors.total]),
       runReplayed: ({ run, location }) => void told.push(['replayed', run.requestId, location]),
+      runInProgress: (run, { requestId }) => void told.push(['in progress', run.id, requestId]),
       runFailed: (run, error) => void told.push(['failed', run.id, error]),
     };
     return { told, observer };

@@ -6,6 +6,7 @@ import { runBatch } from '../../../src/run/run-batch.ts';
 import { createRunStore, type RunStore } from '../../../src/store/run-store.ts';
 import { createS3Client } from '../../../src/store/s3.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { MemoryClaims } from '../../support/memory-claims.ts';
 import {
   accessDenied,
   loseAnswer,
@@ -66,6 +67,8 @@ describe('with S3', () => {
     random: () => 0,
     observer: silentObserver,
     newWriter: () => 'writer',
+    // Of its own: nothing but what is stored holds two deliveries apart.
+    claims: new MemoryClaims(),
   });
   const time = { remainingMs: 30_000 };
   const large = (id: Id): AttemptResult => answer(`"${id}${'x'.repeat(MIB / 2)}"`);

@@ -10,8 +10,10 @@ import type { RunSettings, RunTime } from '../../../src/run/fetch-and-store.ts';
 import type { RunObserver } from '../../../src/run/observer.ts';
 import type { RunRequest } from '../../../src/run/run-batch.ts';
 import { runBatch } from '../../../src/run/run-batch.ts';
+import type { ClaimStore } from '../../../src/store/claim-store.ts';
 import type { RunStore } from '../../../src/store/run-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { MemoryClaims } from '../../support/memory-claims.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { plainReport, plainTraffic } from '../../support/plain-traffic.ts';
@@ -43,6 +45,7 @@ export function requestFor(form: object, more: Partial<RunRequest> = {}): RunReq
 
 export interface Given {
   readonly store?: RunStore;
+  readonly claims?: ClaimStore;
   readonly clock?: FakeClock;
   readonly observer?: RunObserver;
   readonly settings?: Partial<RunSettings>;
@@ -66,6 +69,7 @@ export function startWith(
   requestPost: RequestPost,
   {
     store = new MemoryStore(),
+    claims = new MemoryClaims(),
     clock = new FakeClock(),
     observer = silentObserver,
     settings: more,
@@ -78,6 +82,7 @@ export function startWith(
     { ...settings, ...more },
     {
       store,
+      claims,
       origin: originOf(requestPost),
       clock,
       random: () => 0,

@@ -12,6 +12,7 @@ import {
   UnknownRouteError,
   UnsupportedMediaTypeError,
 } from '../../../../src/base/errors.ts';
+import { RunInProgressError } from '../../../../src/document/claim.ts';
 import { PostError } from '../../../../src/fetch/outcome.ts';
 import { type RecognizedEvent, recognizeEvent } from '../../../../src/lambda/events/event.ts';
 import type { ApiDialect } from '../../../../src/lambda/events/http-request.ts';
@@ -276,6 +277,63 @@ describe('the reply to a failure', () => {
       },
       body,
       isBase64Encoded: false,
+    });
+  });
+});
+
+describe('a run that is in progress elsewhere', () => {
+  const claim = {
+    version: 1,
+    runId: 'run-1',
+    idsSha256: 'a'.repeat(64),
+    returnExceptions: true,
+    requestId: 'request-0',
+    state: 'running',
+    startedAt: '2026-11-23T06:00:00.000Z',
+    beatAt: '2026-11-23T06:00:15.000Z',
+    until: '2026-11-23T06:01:15.000Z',
+    requested: 4_000,
+    done: 1_000,
+    fulfilled: 990,
+    rejected: 10,
+    perSecond: 66.7,
+    etaSeconds: 45,
+  } as const;
+  const location = 's3://results/runs/run-1.json';
+  const error = new RunInProgressError(claim, location, new Date('2026-11-23T06:00:20.000Z'));
+
+  test('is a problem with the status 409, and says when to ask again', () => {
+    expect(replyToError(httpApi, error)).toStrictEqual({
+      statusCode: 409,
+      headers: { ...headersOf('application/problem+json'), 'retry-after': '40' },
+      body: JSON.stringify({
+        type: 'about:blank',
+        title: 'Conflict',
+        status: 409,
+        detail: 'The run run-1 is running',
+        code: 'RUN_IN_PROGRESS',
+      }),
+      isBase64Encoded: false,
+    });
+  });
+
+  test.each([
+    ['direct', direct],
+    ['schedule', schedule],
+  ])('is no failure of the trigger %s, which hears how far it is', (_, event) => {
+    expect(replyToError(event, error)).toStrictEqual({
+      runId: 'run-1',
+      location,
+      state: 'running',
+      startedAt: '2026-11-23T06:00:00.000Z',
+      progress: {
+        requested: 4_000,
+        done: 1_000,
+        fulfilled: 990,
+        rejected: 10,
+        perSecond: 66.7,
+        etaSeconds: 45,
+      },
     });
   });
 });
