@@ -97,7 +97,7 @@ export async function redriveBatch(
         startedAt,
       );
       return observeRun(run, observer, () =>
-        redriveLatest({ run, startMs, latest }, settings, ports, time, outOfTime),
+        redriveLatest({ run, startMs, latest, request }, settings, ports, time, outOfTime),
       );
     },
   );
@@ -109,10 +109,11 @@ interface Redrive {
   readonly startMs: number;
   /** What is redriven. */
   readonly latest: NamedRun;
+  readonly request: RedriveRequest;
 }
 
 async function redriveLatest(
-  { run, startMs, latest }: Redrive,
+  { run, startMs, latest, request }: Redrive,
   settings: RedriveSettings,
   ports: RunPorts,
   time: RunTime,

@@ -6,6 +6,7 @@ import { type Finding, OriginMemory, VALID_MS } from '../../../src/fetch/politen
 import type { OriginShare } from '../../../src/run/fetch-and-store.ts';
 import { redriveBatch } from '../../../src/run/redrive.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { MemoryClaims } from '../../support/memory-claims.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { silentObserver } from '../../support/observer.ts';
 import { nothingLearned } from '../../support/plain-traffic.ts';
@@ -154,6 +155,7 @@ describe('a redrive', () => {
       { ...settings, ...adaptive, maxIds: 10, postUrl: parseUrlTemplate(postUrl) as UrlTemplate }, // good templates
       {
         store,
+        claims: new MemoryClaims(),
         origin: originOf(requestPost),
         clock,
         random: () => 0,
