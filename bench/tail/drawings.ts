@@ -66,12 +66,6 @@ export async function drawThrottled(): Promise<string> {
       curves: [
         { name: 'sent', colour: 'blue', points: sent(adaptive) },
         { name: 'answered 429', colour: 'orange', points: throttled(adaptive) },
-        {
-          name: 'pace',
-          colour: 'green',
-          dashed: true,
-          points: every.map(({ atMs, perSecond }) => [atMs / 1_000, perSecond] as const),
-        },
       ],
     },
     {

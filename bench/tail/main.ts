@@ -46,7 +46,6 @@ const JUDGED_ORIGIN = 'token bucket';
 
 const CONTENDERS: Readonly<Record<string, Contender>> = {
   adaptive: { adaptive: true },
-  'without pace': { adaptive: true, withoutPace: true },
   'ADAPTIVE=off': {},
   'RATE_LIMIT=95': { adaptive: true, ratePerSecond: 95 },
 };

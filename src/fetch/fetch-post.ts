@@ -58,7 +58,9 @@ export function fetchPostWith(
       const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
-      const attempted = await gate.attempt(id, attempts > 1, signal);
+      // A post that was refused for the rate does not go first: all others would wait, and it be refused again and again.
+      const isUrgent = failed !== undefined && failed.code !== 'RATE_LIMITED';
+      const attempted = await gate.attempt(id, attempts > 1, isUrgent, signal);
       if (typeof attempted === 'string') {
         if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
         retryBudget.putBack();

@@ -3,8 +3,8 @@ import type { AttemptSettings, RunOrigin } from './origin/attempt.ts';
 import { Circuit } from './politeness/circuit.ts';
 import { openGate } from './politeness/gate.ts';
 import { Hedger, type HedgeSummary } from './politeness/hedger.ts';
+import type { Learned } from './politeness/learned.ts';
 import {
-  type Learned,
   Limiter,
   type LimiterPorts,
   type LimiterSettings,

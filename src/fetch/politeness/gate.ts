@@ -31,10 +31,10 @@ export interface Gate {
   /** Why no attempt would be made now, if so. */
   refusal(): Refusal | undefined;
   /**
-   * Makes one attempt when its turn comes, or tells why not. A retry goes before posts that have not been asked for
-   * yet. Rejects with the signal's reason when that aborts.
+   * Makes one attempt when its turn comes, or tells why not. One that is urgent goes before posts that have not been
+   * asked for yet; a retry is not hedged. Rejects with the signal's reason when that aborts.
    */
-  attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
+  attempt(id: Id, isRetry: boolean, isUrgent: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
 }
 
 /** Lets attempts pass as the limiter and the circuit allow, which learn from each answer. All end by `deadlineMs`. */
@@ -64,8 +64,8 @@ export function openGate(
 
   return {
     refusal: () => limiter.end ?? (circuit.admits ? undefined : 'circuit-open'),
-    async attempt(id, isRetry, signal) {
-      const started = limiter.start(signal, isRetry);
+    async attempt(id, isRetry, isUrgent, signal) {
+      const started = limiter.start(signal, isUrgent);
       const slot = started instanceof Promise ? await started : started;
       if (slot === undefined) return limiter.end ?? 'circuit-open';
       if (!circuit.admit()) {

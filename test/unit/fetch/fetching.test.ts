@@ -6,7 +6,7 @@ import {
   startFetching,
 } from '../../../src/fetch/fetching.ts';
 import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
-import type { Learned } from '../../../src/fetch/politeness/limiter.ts';
+import type { Learned } from '../../../src/fetch/politeness/learned.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { nothingLearned } from '../../support/plain-traffic.ts';
 import { originOf } from '../../support/scripted-origin.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Id } from '../../../src/batch/ids.ts';
 import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
-import type { Learned } from '../../../src/fetch/politeness/limiter.ts';
+import type { Learned } from '../../../src/fetch/politeness/learned.ts';
 import { type Finding, OriginMemory, VALID_MS } from '../../../src/fetch/politeness/origin-memory.ts';
 import type { OriginShare } from '../../../src/run/fetch-and-store.ts';
 import { redriveBatch } from '../../../src/run/redrive.ts';
