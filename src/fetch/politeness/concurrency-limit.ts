@@ -60,6 +60,13 @@ export class ConcurrencyLimit {
     return { min: this.#min, max: this.#max, final: this.#limit };
   }
 
+  /** Raises the limit to the most, unless it was lowered before. */
+  open(): void {
+    if (this.#era > 0) return;
+    this.#limit = this.#most;
+    this.#max = this.#most;
+  }
+
   /** Learns from the end of a request of this era, with `inFlight` requests in flight until then. */
   learn(feedback: Exclude<Feedback, 'unknown'>, inFlight: number): void {
     if (feedback === 'answered') this.#answered += 1;

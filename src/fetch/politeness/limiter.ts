@@ -4,11 +4,17 @@ import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
 import { ConcurrencyLimit, type ConcurrencySummary, type Feedback } from './concurrency-limit.ts';
 import { LearnedPace } from './pace.ts';
+import type { Quota } from './quotas.ts';
+import { ToldPace } from './told-pace.ts';
+import type { ToldBy } from './told-quota.ts';
 
 export interface LimiterSettings {
   /** Most requests in flight: an integer ≥ 1. @default 50 */
   readonly concurrency: number;
-  /** Whether fewer are in flight where the origin takes no more; otherwise `concurrency` throughout. @default true */
+  /**
+   * Whether fewer are in flight where the origin takes no more, and as many start in a second as its quotas tell;
+   * otherwise `concurrency` throughout, but for pauses. @default true
+   */
   readonly adaptive: boolean;
   /** Most requests that start in a second: a number > 0, fractions allowed. @default Infinity */
   readonly ratePerSecond: number;
@@ -52,7 +58,7 @@ const WHOLE = 1 - 1e-9;
  * hedges.
  *
  * - At most `concurrency` are in flight; when adaptive, as many as a ConcurrencyLimit says, and as many start in a second
- *   as a LearnedPace says.
+ *   as a LearnedPace and a ToldPace say.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
  * - A pause holds for every request. Then requests start one by one: a round over a second, and then ever more.
  * - What cannot start before the deadline is refused at once.
@@ -67,6 +73,7 @@ export class Limiter {
   readonly #urgent = new LinkedList<Waiter>();
   readonly #waiting = new LinkedList<Waiter>();
   readonly #pace: LearnedPace | undefined;
+  readonly #told: ToldPace | undefined;
   readonly #alarm: Alarm;
   readonly #limit: ConcurrencyLimit;
   #inFlight = 0;
@@ -86,8 +93,8 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  /** Requests must have ended by `deadlineMs`, by the clock. */
-  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number) {
+  /** Requests must have ended by `deadlineMs`, by the clock. `requested`: the posts of the run. */
+  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number, requested = Infinity) {
     const { concurrency, adaptive } = settings;
     const { clock } = ports;
     this.#settings = settings;
@@ -96,7 +103,9 @@ export class Limiter {
     this.#limit = new ConcurrencyLimit(concurrency, adaptive);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
-    if (adaptive) this.#pace = new LearnedPace(clock.now());
+    if (!adaptive) return;
+    this.#pace = new LearnedPace(clock.now());
+    this.#told = new ToldPace(requested, deadlineMs);
   }
 
   /** Why no request will start any more, if so. */
@@ -140,6 +149,33 @@ export class Limiter {
       });
       this.#serve();
     });
+  }
+
+  /** Whether the pace that quotas tell is kept to. */
+  get keepsToQuotas(): boolean {
+    return this.#told !== undefined;
+  }
+
+  /** Requests that have started, where what quotas tell is kept to. */
+  get sent(): number {
+    return this.#told?.sent ?? 0;
+  }
+
+  /** The requests a second that quotas tell, where they do. */
+  get toldPerSecond(): number | undefined {
+    return this.#told?.perSecond;
+  }
+
+  /** Whether the quotas of an answer are worth to be read, for `tell`. */
+  listensTo(by: ToldBy): boolean {
+    return this.#told?.listensTo(by, this.#ports.clock.now()) ?? false;
+  }
+
+  /** Keeps to the quotas of an answer, which `listensTo` wants, from now on. To be called before its `release`. */
+  tell(quotas: readonly Quota[], by: ToldBy): void {
+    this.#told?.tell(quotas, by, this.#ports.clock.now());
+    // What is told need not be found out.
+    if (this.#told?.isPaced) this.#limit.open();
   }
 
   /** Ends a request, and learns from what came of it. */
@@ -187,6 +223,7 @@ export class Limiter {
 
   #take(): Slot {
     this.#tokens -= 1;
+    this.#told?.start(this.#ports.clock.now());
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
@@ -253,7 +290,8 @@ export class Limiter {
 
   /** How long until the pause and the rates let a request start; 0 or less is now. */
   #waitMs(now: number): number {
-    return Math.max(this.#resumeMs() - now, this.#tokenMs(now));
+    const toldMs = this.#told?.waitMs(now, this.#inFlight) ?? 0;
+    return Math.max(this.#resumeMs() - now, this.#tokenMs(now), toldMs);
   }
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */
