@@ -17,6 +17,7 @@ import {
   THROTTLING,
   throttledShare,
 } from './scenarios.ts';
+import { judgeTold } from './told.ts';
 
 /*
  * What do the limiter and hedging make of the tail? The code of src/ in virtual time, against origins without
@@ -181,6 +182,8 @@ await writeFile(join(docs, 'tail-throttled.svg'), await drawThrottled());
 await makespans();
 await throttling();
 await others();
+console.log('Origins that tell of their quota: worst share of what is possible, requests turned away');
+console.table(await judgeTold(judge));
 console.log('Targets, over the worst seed of each');
 console.table(
   verdicts.map(({ reached, ...verdict }) => ({ ...verdict, result: reached ? 'reached' : 'missed' })),

@@ -223,11 +223,9 @@ interface Fetched {
 }
 
 const DEADLINE_MS = 3_600_000;
-/** A millisecond for the way there, as answers of 20 ms are half the time on the way back. */
 const BODY = Buffer.from('{"id":1}');
 
-export { DIALECTS, ORIGINS, shareOfPossible };
-export async function fetchTold(
+async function fetchTold(
   counter: Counter,
   says: Dialect,
   policy: Policy,
