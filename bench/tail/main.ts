@@ -6,6 +6,7 @@ import { type Judge, openCourt, type Row } from './judge.ts';
 import { judgePushback } from './pushback.ts';
 import { judgeResume } from './resume.ts';
 import { judgeStart } from './start.ts';
+import { judgeTold } from './told.ts';
 
 /*
  * Is a run fast from the first post, and never pushy? The code of src/ in virtual time, against origins without
@@ -15,7 +16,7 @@ import { judgeStart } from './start.ts';
 
 const { judge, verdicts } = openCourt();
 
-async function show(title: string, rowsOf: (judge: Judge) => Promise<Row[]>): Promise<void> {
+async function show(title: string, rowsOf: (judge: Judge) => Promise<readonly Row[]>): Promise<void> {
   console.log(title);
   console.table(await rowsOf(judge));
 }
@@ -23,6 +24,10 @@ async function show(title: string, rowsOf: (judge: Judge) => Promise<Row[]>): Pr
 const docs = join(import.meta.dirname, '../../docs');
 await show('Makespan / ideal at 50 in flight, worst of the seeds', judgeStart);
 await show('Origins that push back: share of what is possible, worst of the seeds', judgePushback);
+await show(
+  'Origins that tell of their quota: worst share of what is possible, requests turned away',
+  judgeTold,
+);
 await show('A second run from the same origin', judgeResume);
 await show('Hedging, 2 % of the requests stall for 40 times the median', judgeHedging);
 await writeFile(join(docs, 'tail-start.svg'), await drawStart());

@@ -28,12 +28,16 @@ export interface RunTimes {
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
-/** `ownMessage`: the message without what the origin sent, where that is another. */
-type Failure = Reason & { readonly ownMessage?: string };
+/**
+ * `ownMessage`: the message without what the origin sent, where that is another. `isTold`: whether the origin turned the
+ * post away and said for how long.
+ */
+type Failure = Reason & { readonly ownMessage?: string; readonly isTold?: boolean };
 
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
- * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
+ * backoff with full jitter, when its turn comes, and while the run's retry budget lasts, which a post that was turned
+ * away and told for how long does not use. What cannot be tried again
  * before the deadline ends at once, so that no time is spent on waiting for nothing.
  */
 export function fetchPostWith(
@@ -55,7 +59,7 @@ export function fetchPostWith(
         durationMs: Math.round(clock.now() - firstMs),
         ...(isHedged && { hedged: true }),
       });
-      const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
+      const rejection = ({ ownMessage, isTold: _, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
       // A post that was refused for the rate does not go first: all others would wait, and it be refused again and again.
@@ -63,7 +67,7 @@ export function fetchPostWith(
       const attempted = await gate.attempt(id, attempts > 1, isUrgent, signal);
       if (typeof attempted === 'string') {
         if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
-        retryBudget.putBack();
+        retryBudget.putBack(failed.isTold);
         attempts -= 1;
         throw rejection(refused(id, attempted, failed));
       }
@@ -81,7 +85,7 @@ export function fetchPostWith(
       if (refusal) throw rejection(refused(id, refusal, failed));
       const waitMs = backoffMs(attempts, random);
       if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
-      if (!retryBudget.take()) throw rejection(failed);
+      if (!retryBudget.take(failed.isTold)) throw rejection(failed);
       await sleep(clock, waitMs, signal);
     }
   };
@@ -145,8 +149,11 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
 function judgeStatus(id: Id, response: Response, date: Date): Failure {
   const { status, redirect } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
-  const { isRateLimited, isRetryable } = verdictOf(response, date);
-  if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+  const { isRateLimited, isRetryable, pauseMs } = verdictOf(response, date);
+  if (isRateLimited) {
+    const limited = failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+    return { ...limited, isTold: pauseMs > 0 };
+  }
   const received = redirect === undefined ? '' : `, ${redirect}`;
   return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
 }

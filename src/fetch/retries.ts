@@ -1,7 +1,10 @@
 export interface RetrySettings {
   /** Attempts of one post, the first included: an integer from 1 to 20. @default 4 */
   readonly maxAttempts: number;
-  /** Retries that a run may make, in per cent of the posts that it was asked for: 0 to 1,900. @default 20 */
+  /**
+   * Retries that a run may make, in per cent of the posts that it was asked for: 0 to 1,900. Those for which the origin
+   * said when to come back are not counted. @default 20
+   */
   readonly retryBudgetPercent: number;
 }
 
@@ -16,7 +19,9 @@ const ALWAYS = 10;
 
 /**
  * How many retries a run may make: `percent` of the posts that it was asked for, and 10. An origin that fails for
- * most posts is so asked little more than once for each, instead of as often as one post may be tried.
+ * most posts is so asked little more than once for each, instead of as often as one post may be tried. A retry that was
+ * told when to come costs nothing: the origin is well, and has the time that it asked for. Such retries end with the
+ * attempts of the post.
  */
 export class RetryBudget {
   #left: number;
@@ -30,17 +35,19 @@ export class RetryBudget {
     return { retries: this.#used, retryBudgetLeft: this.#left };
   }
 
-  /** Takes a retry out of the budget; false where none is left. */
-  take(): boolean {
-    if (this.#left === 0) return false;
-    this.#left -= 1;
+  /** Counts a retry, and takes it out of the budget unless the origin `told` when to come; false where none is left. */
+  take(told = false): boolean {
+    if (!told) {
+      if (this.#left === 0) return false;
+      this.#left -= 1;
+    }
     this.#used += 1;
     return true;
   }
 
   /** Puts one back that was not made. */
-  putBack(): void {
-    this.#left += 1;
+  putBack(told = false): void {
+    if (!told) this.#left += 1;
     this.#used -= 1;
   }
 }

@@ -8,7 +8,9 @@ import {
 import { FakeClock } from './fake-clock.ts';
 import { quiet } from './manual-mapper.ts';
 
-export type LimiterGiven = Partial<LimiterSettings & LimiterPorts & { readonly deadlineMs: number }>;
+export type LimiterGiven = Partial<
+  LimiterSettings & LimiterPorts & { readonly deadlineMs: number; readonly requested: number }
+>;
 
 /** When requests through the limiter must have ended, unless a test says otherwise. */
 export const DEADLINE_MS = 60_000;
@@ -23,9 +25,10 @@ export function limiterWith(given: LimiterGiven = {}) {
     adaptive: false,
     ratePerSecond: Infinity,
     deadlineMs: DEADLINE_MS,
+    requested: Infinity,
     ...given,
   };
-  return { clock, limiter: new Limiter(all, all, all.deadlineMs) };
+  return { clock, limiter: new Limiter(all, all, all.deadlineMs, all.requested) };
 }
 
 /** A signal that does not abort. */

@@ -42,7 +42,7 @@ const WAVE_ROUND = 10;
  */
 export class ConcurrencyLimit {
   readonly #most: number;
-  readonly #start: number;
+  #start: number;
   #grown: number;
   /** What was found to be taken. */
   #ceiling: Cubic | undefined;
@@ -91,6 +91,13 @@ export class ConcurrencyLimit {
   summary(nowMs: number): ConcurrencySummary {
     const final = this.at(nowMs);
     return { min: this.#min, max: this.#max, final };
+  }
+
+  /** Raises the limit to the most, unless the origin was found to take less. */
+  open(): void {
+    if (this.#ceiling) return;
+    this.#start = this.#most;
+    this.#grown = this.#most;
   }
 
   /** Learns that a request was answered that was sent since the last decrease; `inFlight` were until then. */

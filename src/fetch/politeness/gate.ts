@@ -5,7 +5,7 @@ import type { Circuit } from './circuit.ts';
 import type { Feedback } from './concurrency-limit.ts';
 import type { Hedged, Hedger, Send } from './hedger.ts';
 import type { Limiter } from './limiter.ts';
-import { verdictOf } from './verdict.ts';
+import { quotasToldBy, verdictOf } from './verdict.ts';
 
 export interface GatePorts {
   readonly requestPost: RequestPost;
@@ -45,9 +45,11 @@ export function openGate(
 ): Gate {
   const send = async (id: Id, endMs: number, ...[slot, signal, onOtherConnection]: Parameters<Send>) => {
     let feedback: Feedback = 'unknown';
+    const by = { seq: slot.seq + 1, sentMs: slot.sentMs };
     try {
       const result = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      const verdict = verdictOf(result, clock.date());
+      const date = clock.date();
+      const verdict = verdictOf(result, date, limiter.keepsToQuotas);
       if (verdict.isReachable) circuit.answered();
       else if (verdict.isReachable === false) {
         circuit.failed();
@@ -56,6 +58,8 @@ export function openGate(
       }
       feedback = verdict.feedback;
       limiter.pause(verdict.pauseMs);
+      if ('status' in result && result.rateLimit && limiter.listensTo(by))
+        limiter.tell(quotasToldBy(result.rateLimit, result, date), by);
       return result;
     } finally {
       limiter.release(slot, feedback);

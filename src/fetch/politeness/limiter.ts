@@ -5,11 +5,17 @@ import { LinkedList } from '../../base/linked-list.ts';
 import type { ConcurrencySummary, Feedback } from './concurrency-limit.ts';
 import type { Learned } from './learned.ts';
 import { OriginLimits, type SentRequest } from './origin-limits.ts';
+import type { Quota } from './quotas.ts';
+import { ToldPace } from './told-pace.ts';
+import type { ToldBy } from './told-quota.ts';
 
 export interface LimiterSettings {
   /** Most requests in flight: an integer ≥ 1. @default 50 */
   readonly concurrency: number;
-  /** Whether fewer are in flight where the origin takes no more; otherwise `concurrency` throughout. @default true */
+  /**
+   * Whether fewer are in flight where the origin takes no more, and as many start in a second as its quotas tell;
+   * otherwise `concurrency` throughout, but for pauses. @default true
+   */
   readonly adaptive: boolean;
   /** Most requests that start in a second: a number > 0, fractions allowed. @default Infinity */
   readonly ratePerSecond: number;
@@ -56,7 +62,7 @@ const WHOLE = 1 - 1e-9;
  * hedges.
  *
  * - At most `concurrency` are in flight; when adaptive, as many as OriginLimits say, and as many start in a second as
- *   they say.
+ *   they and a ToldPace say.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
  * - A pause holds for every request. Then requests start at the rate that is known; where none is, one by one: a round
  *   over a second, and then ever more.
@@ -73,6 +79,7 @@ export class Limiter {
   readonly #waiting = new LinkedList<Waiter>();
   /** Undefined where `concurrency` holds throughout. */
   readonly #limits: OriginLimits | undefined;
+  readonly #told: ToldPace | undefined;
   readonly #alarm: Alarm;
   #inFlight = 0;
   #peakInFlight = 0;
@@ -89,8 +96,17 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  /** Requests must have ended by `deadlineMs`, by the clock. `learned` is what runs before this one found out. */
-  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number, learned?: Learned) {
+  /**
+   * Requests must have ended by `deadlineMs`, by the clock. The run was asked for so many posts as are `requested`, and
+   * starts from what runs before it have `learned`.
+   */
+  constructor(
+    settings: LimiterSettings,
+    ports: LimiterPorts,
+    deadlineMs: number,
+    requested = Infinity,
+    learned?: Learned,
+  ) {
     const { concurrency, adaptive } = settings;
     const { clock } = ports;
     this.#settings = settings;
@@ -99,6 +115,7 @@ export class Limiter {
     if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), learned);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
+    if (adaptive) this.#told = new ToldPace(requested, deadlineMs);
   }
 
   /** Why no request will start any more, if so. */
@@ -144,6 +161,23 @@ export class Limiter {
     });
   }
 
+  /** Whether the pace that quotas tell is kept to. */
+  get keepsToQuotas(): boolean {
+    return this.#told !== undefined;
+  }
+
+  /** Whether the quotas of an answer are worth to be read, for `tell`. */
+  listensTo(by: ToldBy): boolean {
+    return this.#told?.listensTo(by, this.#ports.clock.now()) ?? false;
+  }
+
+  /** Keeps to the quotas of an answer, which `listensTo` wants, from now on. To be called before its `release`. */
+  tell(quotas: readonly Quota[], by: ToldBy): void {
+    this.#told?.tell(quotas, by, this.#ports.clock.now());
+    // What is told need not be found out.
+    if (this.#told?.isPaced) this.#limits?.open();
+  }
+
   /** Ends a request, and learns from what came of it. */
   release(slot: Slot, feedback: Feedback): void {
     this.#learn(slot, feedback);
@@ -164,7 +198,7 @@ export class Limiter {
     const untilMs = now + ms;
     if (ms <= 0 || untilMs <= this.#pausedUntilMs) return;
     // A rate that is known spaces the requests by itself.
-    const isPaced = (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
+    const isPaced = this.#told?.isPaced || (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
     this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
     this.#limits?.pause(now, untilMs + this.#resumingMs);
     this.#pausedUntilMs = untilMs;
@@ -192,12 +226,18 @@ export class Limiter {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
       concurrency: this.#limits?.summary(now) ?? { min: concurrency, max: concurrency, final: concurrency },
-      learned: { perSecond: null, inFlight: null, ...this.#limits?.learned(now), told: null },
+      learned: {
+        perSecond: null,
+        inFlight: null,
+        ...this.#limits?.learned(now),
+        told: this.#told?.perSecond ?? null,
+      },
     };
   }
 
   #take(): Slot {
     this.#tokens -= 1;
+    this.#told?.start(this.#ports.clock.now());
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
@@ -260,7 +300,8 @@ export class Limiter {
 
   /** How long until the pause and the rates let a request start; 0 or less is now. */
   #waitMs(now: number): number {
-    return Math.max(this.#resumeMs() - now, this.#tokenMs(now));
+    const toldMs = this.#told?.waitMs(now, this.#inFlight) ?? 0;
+    return Math.max(this.#resumeMs() - now, this.#tokenMs(now), toldMs);
   }
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */

@@ -75,6 +75,11 @@ export class OriginLimits {
     return this.#limit.summary(nowMs);
   }
 
+  /** Lets as many be in flight as may be at most, unless fewer were found to be taken. */
+  open(): void {
+    this.#limit.open();
+  }
+
   /** Notes that a request is sent, with which `inFlight` are. */
   sent(sentMs: number, inFlight: number): SentRequest {
     const { seq, activeMs, resumedMs } = this.#pace.sent(sentMs);

@@ -511,6 +511,42 @@ describe('a run that may not go on asking', () => {
     expect(outcome).toMatchObject({ reason: httpError, attempts: 11 });
   });
 
+  test.each<[name: string, step: Step, attempts: number, left: number]>([
+    ['by Retry-After', answer(429, '', { retryAfter: '1' }), 20, 10],
+    ['by a quota', answer(403, '', { rateLimit: { ratelimit: '"a";r=0;t=1' } }), 20, 10],
+    ['by Retry-After with 503', answer(503, '', { retryAfter: '1' }), 20, 10],
+    ['not, as the time is over', answer(429, '', { retryAfter: '0' }), 11, 0],
+    ['not at all', answer(429), 11, 0],
+    ['though it was not turned away', answer(500, '', { retryAfter: '1' }), 11, 0],
+  ])('a post that was told when to come back, %s', async (_name, step, attempts, left) => {
+    const clock = new FakeClock();
+    const { fetchPost, summary } = fetchingFrom({
+      requestPost: async () => step,
+      clock,
+      deadlineMs: 1_000_000,
+      requested: 1,
+      retryBudgetPercent: 0,
+      maxAttempts: 20,
+    });
+    const fetched = fetchPost(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ record: { attempts } });
+    expect(summary()).toMatchObject({ retries: attempts - 1, retryBudgetLeft: left });
+  });
+
+  test('a retry that was told when to come and is not made is not put back either', async () => {
+    const clock = new FakeClock();
+    const { fetchPost, summary } = fetchingFrom({
+      requestPost: async () => answer(429, '', { retryAfter: '10' }),
+      clock,
+      deadlineMs: 10_000.5,
+      random: () => 0,
+      requested: 1,
+    });
+    const fetched = fetchPost(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'RATE_LIMITED' } });
+    expect(summary()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
+  });
+
   test('a retry that is not made is not counted', async () => {
     const clock = new FakeClock();
     const { fetchPost, summary } = fetchingFrom({

@@ -5,6 +5,7 @@ import type { AttemptResult, RequestPost } from '../../../../src/fetch/origin/at
 import { Circuit } from '../../../../src/fetch/politeness/circuit.ts';
 import { openGate } from '../../../../src/fetch/politeness/gate.ts';
 import { Hedger } from '../../../../src/fetch/politeness/hedger.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
 import { DEADLINE_MS, type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
@@ -235,6 +236,53 @@ describe('what comes back', () => {
       'rate-limited',
     ]);
     expect([world.clock.now(), world.requests.length]).toStrictEqual([0, 1]);
+  });
+});
+
+describe('a quota that is told', () => {
+  const policy = { 'ratelimit-policy': '"default";q=10;w=1' };
+  const startsOf = async (fields: Partial<Extract<AttemptResult, { kind: 'response' }>>, adaptive = true) => {
+    const world = worldWith({
+      adaptive,
+      concurrency: 2,
+      answer: () => ({ lastsMs: 10, result: response(200, fields) }),
+    });
+    const attempts = [1, 2, 3, 4].map((id) => world.gate.attempt(id, false, NEVER));
+    await world.clock.runUntil(Promise.all(attempts));
+    return world.requests.map(({ atMs }) => Math.round(atMs));
+  };
+
+  test('sets the pace from the first answer on, whatever is left of it', async () => {
+    const left = { rateLimit: { ratelimit: '"default";r=9;t=1', ...policy } };
+    expect(await startsOf(left)).toStrictEqual([0, 0, 206, 309]);
+    const date = new Date(FakeClock.startDate).toUTCString();
+    expect(await startsOf({ ...left, date })).toStrictEqual([0, 0, 206, 309]);
+  });
+
+  test('that is used up for a moment sets the pace as well, and pauses nothing', async () => {
+    const usedUp = { rateLimit: { ratelimit: '"default";r=0;t=1', ...policy } };
+    expect(await startsOf(usedUp)).toStrictEqual([0, 0, 206, 309]);
+  });
+
+  test('is nothing but a reason for pauses where the concurrency is fixed', async () => {
+    const left = { rateLimit: { ratelimit: '"default";r=9;t=1', ...policy } };
+    expect(await startsOf(left, false)).toStrictEqual([0, 0, 10, 10]);
+    const usedUp = { rateLimit: { ratelimit: '"default";r=0;t=1', ...policy } };
+    expect(await startsOf(usedUp, false)).toStrictEqual([0, 0, 1_010, 2_020]);
+  });
+
+  test('counts its time by the clock of the origin, to the part of a second that its Date leaves out', async () => {
+    // By its clock, 3 s are left; by ours, an hour.
+    const date = new Date(FakeClock.startDate.getTime() + 3_597_000).toUTCString();
+    const reset = String((FakeClock.startDate.getTime() + 3_600_000) / 1_000);
+    const rateLimit = {
+      'x-ratelimit-limit': '4',
+      'x-ratelimit-remaining': '3',
+      'x-ratelimit-reset': reset,
+    };
+    const [, , third = 0, fourth = 0] = await startsOf({ rateLimit, date });
+    expect(fourth - third).toBeGreaterThan(500);
+    expect(fourth).toBeLessThan(3_000);
   });
 });
 
