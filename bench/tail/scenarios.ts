@@ -67,6 +67,8 @@ export const ORIGINS = {
   'hangs beyond 30 in flight': { gate: hangsBeyond(30) },
   'token bucket of 5 a second': { gate: tokenBucket(5, 5), perSecond: 5 },
   '5 in each second': { gate: fixedWindow(5), perSecond: 5 },
+  '100 in each 10 s': { gate: fixedWindow(100, undefined, 10_000), perSecond: 10 },
+  '60 in each minute': { gate: fixedWindow(60, undefined, 60_000), perSecond: 1 },
 } as const satisfies Readonly<Record<string, Pushback>>;
 
 export type Origin = keyof typeof ORIGINS;

@@ -103,7 +103,7 @@ export class OriginLimits {
   #learnAnswer(request: SentRequest, ended: RequestEnd): void {
     this.#refusals = Math.max(0, this.#refusals - FORGIVEN_PER_ANSWER);
     this.#mostAnswered = Math.max(this.#mostAnswered, request.inFlight);
-    this.#pace.answered(request);
+    this.#pace.answered(request, ended.nowMs);
     if (this.#isSince(request)) this.#limit.answered(flightOf(request, ended), ended.inFlight, ended.nowMs);
   }
 

@@ -35,10 +35,13 @@ const BINDING_MS = 1_000;
 /** Origins count in windows of a second and more. A rate over less than the shorter span is no rate, but a burst. */
 const SPANS_MS = [1_000, 2_000, 3_000];
 const SHORT_SPANS_MS = [500, ...SPANS_MS];
+/** A window of a second is found open again sooner. */
+const LONG_EMPTY_MS = 2_000;
 const SHORTEST_MS = 100;
 /** The share of the pace that is sent where it is the pace that holds requests back. */
 const BINDING = 0.7;
-const MIN_HELD = 0.01;
+/** The least that a pace is held to, in requests a second: an origin that takes nothing is asked that often. */
+const MIN_HELD_PER_SECOND = 0.2;
 /** Where the pace starts, as a share of what an earlier run learned; and the pause that going past that may cost. */
 const RESUME = 0.95;
 const RESUME_PAUSE_MS = 1_000;
@@ -60,9 +63,12 @@ export class LearnedPace {
   #seen: number | undefined;
   /** Whether the curve is that of an earlier run, and no refusal has borne it out. */
   #isResumed = false;
-  /** The share of the pace that is kept to: less than 1 while nothing at all is taken. */
-  #held = 1;
+  /** What is kept to in place of the curve, while nothing at all is taken. */
+  #heldPerSecond: number | undefined;
+  #heldSinceMs = 0;
   #releasedMs = -Infinity;
+  /** The longest time in which nothing was taken. */
+  #longestEmptyMs = 0;
   /** The first request that was sent since the pace changed last, and since it was held back more. */
   #changedSeq = 0;
   #heldSeq = 0;
@@ -88,12 +94,12 @@ export class LearnedPace {
     if (this.#seen !== undefined) return this.#seen;
     const last = this.#requests.next - 1;
     const taken = this.#mostTaken(last, MAX_RECOVERY_MS, SHORT_SPANS_MS);
-    return Math.min(cubicAt(this.#curve, this.#active(nowMs)), taken) || undefined;
+    return Math.min(this.#curveAt(this.#active(nowMs)), taken) || undefined;
   }
 
   /** Requests that may start in a second, as of now: more than 0, and Infinity as long as no rate is known. */
   perSecond(nowMs: number): number {
-    return this.#curve ? this.#held * cubicAt(this.#curve, this.#active(nowMs)) : Infinity;
+    return this.#heldPerSecond ?? this.#curveAt(this.#active(nowMs));
   }
 
   sent(nowMs: number): Sent {
@@ -101,12 +107,16 @@ export class LearnedPace {
     return { seq: this.#requests.add(activeMs), activeMs, resumedMs: this.#resumedMs };
   }
 
-  answered({ seq, activeMs }: Sent): void {
+  answered({ seq, activeMs }: Sent, nowMs: number): void {
     this.#requests.settle(seq, true);
     if (seq >= this.#changedSeq) this.#isTakenSinceChange = true;
-    if (this.#held === 1 || seq < this.#heldSeq) return;
-    this.#held = 1;
+    if (this.#heldPerSecond === undefined || seq < this.#heldSeq) return;
+    this.#heldPerSecond = undefined;
     this.#releasedMs = activeMs;
+    const emptyMs = activeMs - this.#heldSinceMs;
+    this.#longestEmptyMs = Math.max(this.#longestEmptyMs, emptyMs);
+    if (emptyMs > LONG_EMPTY_MS)
+      this.#curve = this.#keepTo(this.#mostTaken(seq, Infinity, SPANS_MS), this.#active(nowMs), 0);
   }
 
   turnedAway(sent: Sent): void {
@@ -125,7 +135,7 @@ export class LearnedPace {
     const curve = isEmpty ? undefined : this.#learn(sent, this.#active(nowMs), toldMs);
     if (curve) this.#curve = curve;
     // A window that is used up: the rate is not to blame, and to ask ever more seldom finds the window's end.
-    else this.#hold();
+    else this.#hold(nowMs);
   }
 
   /** Takes a pause out of the time, or what it adds to one that is under way. `untilMs` is finite. */
@@ -135,8 +145,10 @@ export class LearnedPace {
     this.#resumedMs = this.#active(untilMs);
   }
 
-  #hold(): void {
-    this.#held = Math.max(MIN_HELD, this.#held / 2);
+  #hold(nowMs: number): void {
+    const perSecond = this.perSecond(nowMs);
+    if (this.#heldPerSecond === undefined) this.#heldSinceMs = this.#active(nowMs);
+    this.#heldPerSecond = Math.min(perSecond, Math.max(MIN_HELD_PER_SECOND, perSecond / 2));
     this.#heldSeq = this.#requests.next;
   }
 
@@ -154,7 +166,7 @@ export class LearnedPace {
     if (this.#isResumed && !isSettled) this.#curve = undefined;
     this.#isResumed = false;
 
-    const pace = this.#curve ? cubicAt(this.#curve, activeMs) : Infinity;
+    const pace = this.#curveAt(activeMs);
     const isBinding = this.#isBinding(sent, pace);
     if (isMeasured || isSettled) {
       const rate = this.#mostTaken(seq, spanMs, SPANS_MS);
@@ -203,8 +215,16 @@ export class LearnedPace {
    * `spanMs`; where nothing was taken in any of them, in all of `spanMs`.
    */
   #mostTaken(seq: number, spanMs: number, spansMs: readonly number[], counting?: Counting): number {
-    const rates = spansMs.map((ms) => this.#requests.perSecond(seq, Math.min(ms, spanMs), counting));
+    // Where nothing is taken for long, the origin's windows are longer than a second, and what they took at once no rate.
+    const windows = this.#longestEmptyMs > LONG_EMPTY_MS ? this.#longestEmptyMs / 1_000 : 1;
+    const rates = spansMs.map((ms) =>
+      this.#requests.perSecond(seq, Math.min(ms * windows, spanMs), counting),
+    );
     return Math.max(...rates) || this.#requests.perSecond(seq, spanMs, counting);
+  }
+
+  #curveAt(activeMs: number): number {
+    return this.#curve ? cubicAt(this.#curve, activeMs) : Infinity;
   }
 
   #active(nowMs: number): number {
