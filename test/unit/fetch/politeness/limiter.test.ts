@@ -101,6 +101,123 @@ describe('requests in flight', () => {
   });
 });
 
+describe('a limiter that adapts', () => {
+  test('learns nothing from what says nothing of the origin', () => {
+    const { limiter } = limiterWith({ adaptive: true, concurrency: 50 });
+    for (let i = 0; i < 10; i++) for (const slot of slotsOf(limiter, 10)) limiter.release(slot, 'unknown');
+    expect(limiter.summary()).toStrictEqual({
+      throttledMs: 0,
+      peakInFlight: 10,
+      concurrency: { min: 10, max: 10, final: 10 },
+      learned: nothingLearned,
+    });
+  });
+
+  test('lets one more request start with each answer', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 50 });
+    const slots = slotsOf(world.limiter, 10);
+    const starts: [string, number | null][] = [];
+    for (let i = 0; i < 5; i++) ask(world, starts, String(i));
+    for (const slot of slots.slice(0, 2)) world.limiter.release(slot, 'answered');
+    await quiet();
+    expect(starts.map(([name]) => name)).toStrictEqual(['0', '1', '2', '3']);
+  });
+
+  test('lets no request start until fewer are in flight than may be since some were refused', async () => {
+    const world = limiterWith({ adaptive: true });
+    const slots = slotsOf(world.limiter, 10);
+    const starts: [string, number | null][] = [];
+    ask(world, starts, 'waiting');
+    const started = slots.reverse().map((slot, i) => {
+      world.limiter.release(slot, i < 3 ? 'overloaded' : 'answered');
+      return world.limiter.summary().peakInFlight - world.limiter.summary().concurrency.final;
+    });
+    await quiet();
+    // With the third, 7 in flight were found to be taken.
+    expect(started).toStrictEqual([0, 0, 4, 4, 4, 4, 4, 4, 4, 4]);
+    expect(starts).toStrictEqual([['waiting', 0]]);
+  });
+
+  test('lets requests start no faster than they were taken, once they were refused for the rate', async () => {
+    const world = limiterWith({ adaptive: true });
+    // 10 a second for two seconds.
+    for (let i = 0; i < 20; i++) {
+      world.clock.advance(100);
+      world.limiter.release(slotOf(world.limiter), 'answered');
+    }
+    const slot = slotOf(world.limiter);
+    world.limiter.pause(1_000);
+    world.limiter.release(slot, 'throttled');
+    const times = await startTimes(world, 20);
+    const spans = times.slice(1).map((atMs, i) => (atMs ?? 0) - (times[i] ?? 0));
+    expect(times[0]).toBeGreaterThanOrEqual(3_000);
+    // A rate that is only known to be near to 10 is looked for.
+    expect(Math.min(...spans)).toBeGreaterThan(80);
+    expect(Math.max(...spans)).toBeLessThan(115);
+    const { perSecond, ...others } = world.limiter.summary().learned;
+    expect(others).toStrictEqual({ inFlight: null, told: null });
+    expect(perSecond).toBeGreaterThan(9);
+    expect(perSecond).toBeLessThan(11);
+  });
+
+  test('leaves the rate alone when the origin was overloaded, not asked too often', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 20 });
+    for (const slot of slotsOf(world.limiter, 10).reverse()) world.limiter.release(slot, 'overloaded');
+    expect(await startTimes(world, 10)).toStrictEqual(Array(10).fill(0));
+  });
+
+  test('leaves an origin alone that turns away a single request still, for ever longer, until it answers', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
+    const waits: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      // The odd refusal says nothing.
+      for (let n = 0; n < 3; n++)
+        world.limiter.release(slotOf(world.limiter), i % 2 ? 'throttled' : 'overloaded');
+      const fromMs = world.clock.now();
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(Math.round(world.clock.now() - fromMs));
+      world.limiter.release(slot ?? ANY_SLOT, i === 7 ? 'answered' : 'unknown');
+      world.clock.advance(5_000);
+    }
+    expect(waits).toStrictEqual([50, 100, 200, 400, 800, 1_600, 2_500, 2_500, 50]);
+  });
+
+  test('does so where the origin has answered before, and takes nothing any more', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
+    world.limiter.release(slotOf(world.limiter), 'answered');
+    world.clock.advance(60_000);
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      for (let n = 0; n < 3; n++) {
+        const slot = slotOf(world.limiter);
+        world.clock.advance(400);
+        world.limiter.release(slot, 'throttled');
+      }
+      const fromMs = world.clock.now();
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(Math.round(world.clock.now() - fromMs));
+      world.limiter.release(slot ?? ANY_SLOT, 'unknown');
+      world.clock.advance(400);
+    }
+    expect(waits).toStrictEqual([50, 100, 200, 400]);
+  });
+
+  test('starts from what was learned before', async () => {
+    const learned = { perSecond: 20 / 0.95, inFlight: 6, told: null };
+    const world = limiterWith({ adaptive: true, learned });
+    expect(world.limiter.summary()).toStrictEqual({
+      throttledMs: 0,
+      peakInFlight: 0,
+      concurrency: { min: 3, max: 3, final: 3 },
+      learned: nothingLearned,
+    });
+    // Which grows a little.
+    const times = await startTimes(world, 4, 60);
+    expect(times.map((atMs) => Math.round((atMs ?? 0) / 5) * 5)).toStrictEqual([0, 50, 100, 150]);
+    expect(world.limiter.summary().peakInFlight).toBe(2);
+  });
+});
+
 describe('the deadline', () => {
   test('refuses those who wait for a place', async () => {
     const world = limiterWith({ concurrency: 1 });
