@@ -166,7 +166,8 @@ export class Limiter {
     // A rate that is known spaces the requests by itself.
     const isPaced = (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
     this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
-    this.#limits?.pause(now, untilMs + this.#resumingMs);
+    // No request starts after the deadline, and some are told to wait for ever.
+    this.#limits?.pause(now, Math.min(untilMs + this.#resumingMs, this.#deadlineMs));
     this.#pausedUntilMs = untilMs;
     this.#resumed = random();
     if (isPaced) {

@@ -1,5 +1,5 @@
 import { type Cubic, cubicAt } from './cubic.ts';
-import { SentRequests } from './sent-requests.ts';
+import { type Counting, SentRequests } from './sent-requests.ts';
 
 /** What a request is known by until it ends. Times without pauses, by the pace's own clock. */
 export interface Sent {
@@ -11,7 +11,7 @@ export interface Sent {
 
 /** What to keep to, as a share of the rate that was measured. */
 const KEEP = 0.97;
-/** How far the pace falls below that. */
+/** How far the pace falls below what it keeps to, at first. */
 const BACK_OFF = 0.03;
 /** How long it takes to come back: so many requests, in at least and at most that time. */
 const RECOVERY_REQUESTS = 1_000;
@@ -24,12 +24,14 @@ const SEARCH_MS = 2_000;
 const SEARCH_PER_PAUSE = 3;
 /** The least by which a search begins below, so that its curve goes on beyond. */
 const MIN_SEARCH_BACK_OFF = 0.05;
-/** A rate that is measured from refusal to refusal holds after that time; before, it may be searched for after so many. */
+/** From one refusal to another, so much time measures the rate; in less, so many that were taken show where it lies. */
 const MEASURED_MS = 500;
-const ENOUGH = 6;
-/** A rate that is measured from a start on has a burst in it, which counts for little after that time. */
+const ENOUGH_TAKEN = 6;
+/** What is taken from a start on has a burst in it, which counts for little after that time; the longer one if told. */
 const BURST_MS = 1_000;
 const BURST_TOLD_MS = 1_500;
+/** Until when the pace is seen to hold requests back, or not. */
+const BINDING_MS = 1_000;
 /** Origins count in windows of a second and more. A rate over less than the shorter span is no rate, but a burst. */
 const SPANS_MS = [1_000, 2_000, 3_000];
 const SHORT_SPANS_MS = [500, ...SPANS_MS];
@@ -37,8 +39,9 @@ const SHORTEST_MS = 100;
 /** The share of the pace that is sent where it is the pace that holds requests back. */
 const BINDING = 0.7;
 const MIN_HELD = 0.01;
-/** Of what an earlier run learned. */
+/** Where the pace starts, as a share of what an earlier run learned; and the pause that going past that may cost. */
 const RESUME = 0.95;
+const RESUME_PAUSE_MS = 1_000;
 
 /**
  * The rate that an origin takes, learned from what it turns away. A rate limit is a policer: of what is sent too fast
@@ -64,17 +67,17 @@ export class LearnedPace {
   #changedSeq = 0;
   #heldSeq = 0;
   #isTakenSinceChange = false;
-  /** The first that was turned away since the last pause. */
+  /** The first that was turned away since the pause before it. */
   #firstTurnedAway: Sent | undefined;
   #pausedMs = 0;
   #pausedUntilMs = -Infinity;
   #resumedMs: number;
 
-  /** The first request may be sent from `startMs` on; `learned` is the rate of an earlier run. */
+  /** The first request may be sent from `startMs` on; `learned`, more than 0, is the rate of an earlier run. */
   constructor(startMs: number, learned?: number) {
     this.#resumedMs = startMs;
     if (learned === undefined) return;
-    const recoveryMs = recoveryOf(learned) + RECOVERY_PER_PAUSE * BURST_MS;
+    const recoveryMs = recoveryOf(learned) + RECOVERY_PER_PAUSE * RESUME_PAUSE_MS;
     this.#curve = { most: KEEP * learned, fromMs: startMs, recoveryMs, backOff: 1 - RESUME / KEEP };
     this.#isResumed = true;
   }
@@ -84,13 +87,11 @@ export class LearnedPace {
     if (!this.#curve || this.#isResumed) return undefined;
     if (this.#seen !== undefined) return this.#seen;
     const last = this.#requests.next - 1;
-    return Math.min(
-      cubicAt(this.#curve, this.#active(nowMs)),
-      this.#most(last, MAX_RECOVERY_MS, SHORT_SPANS_MS),
-    );
+    const taken = this.#mostTaken(last, MAX_RECOVERY_MS, SHORT_SPANS_MS);
+    return Math.min(cubicAt(this.#curve, this.#active(nowMs)), taken) || undefined;
   }
 
-  /** Requests that may start in a second, as of now. */
+  /** Requests that may start in a second, as of now: more than 0, and Infinity as long as no rate is known. */
   perSecond(nowMs: number): number {
     return this.#curve ? this.#held * cubicAt(this.#curve, this.#active(nowMs)) : Infinity;
   }
@@ -110,23 +111,24 @@ export class LearnedPace {
 
   turnedAway(sent: Sent): void {
     this.#requests.settle(sent.seq, false);
-    const first = this.#firstTurnedAway;
-    if (first?.resumedMs !== sent.resumedMs || sent.seq < first.seq) this.#firstTurnedAway = sent;
+    this.#firstTurnedAway = this.#firstTurnedAwayWith(sent);
   }
 
-  /** Learns from a request that was turned away for the rate, with a pause of `toldMs` to come, or 0. */
+  /** Learns from a request that was turned away, and for the rate, with a pause of `toldMs` to come, or 0. */
   slowDown(nowMs: number, toldMs: number, sent: Sent): void {
     // What was sent before the last change could not keep to it.
     if (sent.seq < this.#changedSeq) return;
     const isTaken = this.#isTakenSinceChange;
     this.#changedSeq = this.#requests.next;
     this.#isTakenSinceChange = false;
-    // An empty window: the rate is not to blame, and to ask ever more seldom finds its end.
-    if (toldMs === 0 && this.#curve && !isTaken) this.#hold();
-    else this.#curve = this.#learn(sent, this.#active(nowMs), toldMs);
+    const isEmpty = toldMs === 0 && this.#curve && !isTaken;
+    const curve = isEmpty ? undefined : this.#learn(sent, this.#active(nowMs), toldMs);
+    if (curve) this.#curve = curve;
+    // A window that is used up: the rate is not to blame, and to ask ever more seldom finds the window's end.
+    else this.#hold();
   }
 
-  /** Takes a pause out of the time, or what it adds to one that is under way. */
+  /** Takes a pause out of the time, or what it adds to one that is under way. `untilMs` is finite. */
   pause(nowMs: number, untilMs: number): void {
     this.#pausedMs += untilMs - Math.max(nowMs, this.#pausedUntilMs);
     this.#pausedUntilMs = untilMs;
@@ -138,33 +140,37 @@ export class LearnedPace {
     this.#heldSeq = this.#requests.next;
   }
 
-  #learn(sent: Sent, fromMs: number, toldMs: number): Cubic {
+  /** Undefined where nothing was taken that would show a rate. */
+  #learn(sent: Sent, fromMs: number, toldMs: number): Cubic | undefined {
     const { seq, activeMs, resumedMs } = sent;
     const sinceResumedMs = activeMs - resumedMs;
     const isSettled = sinceResumedMs >= (toldMs > 0 ? BURST_TOLD_MS : BURST_MS);
+    const first = this.#firstTurnedAwayWith(sent);
+    const sinceFirstMs = activeMs - first.activeMs;
+    const isMeasured = sinceFirstMs >= MEASURED_MS;
+    const spanMs = isMeasured ? sinceFirstMs : sinceResumedMs;
+    if (this.#requests.perSecond(seq, spanMs) === 0) return undefined;
     // What an earlier run learned is forgotten where it is turned away at once.
     if (this.#isResumed && !isSettled) this.#curve = undefined;
     this.#isResumed = false;
 
     const pace = this.#curve ? cubicAt(this.#curve, activeMs) : Infinity;
     const isBinding = this.#isBinding(sent, pace);
-    const first = this.#firstTurnedAway ?? sent;
-    const sinceFirstMs = activeMs - first.activeMs;
-    const isMeasured = sinceFirstMs >= MEASURED_MS;
     if (isMeasured || isSettled) {
-      const spanMs = isMeasured ? sinceFirstMs : sinceResumedMs;
-      const rate = this.#most(seq, spanMs, SPANS_MS);
+      const rate = this.#mostTaken(seq, spanMs, SPANS_MS);
       if (isBinding) return this.#keepTo(Math.min(pace, rate), fromMs, toldMs);
       // Too few were sent to measure the rate, and yet too many at once.
-      return this.#search(KEEP * rate, this.#most(seq, spanMs, SHORT_SPANS_MS), fromMs, toldMs);
+      return this.#search(KEEP * rate, this.#mostTaken(seq, spanMs, SHORT_SPANS_MS), fromMs, toldMs);
     }
-    if (this.#requests.takenOf(first.seq, seq) >= ENOUGH) {
+    if (this.#requests.takenOf(first.seq, seq) >= ENOUGH_TAKEN) {
       const rate = Math.min(pace, this.#requests.perSecond(seq, sinceFirstMs));
       return this.#search(KEEP * rate, rate, fromMs, toldMs);
     }
     const spans = isBinding ? SPANS_MS : SHORT_SPANS_MS;
-    const most = Math.min(pace, this.#most(seq, sinceResumedMs, spans, SHORTEST_MS));
-    const least = Math.min(most, this.#most(seq, sinceResumedMs, SPANS_MS, SHORTEST_MS, BURST_MS));
+    const most = Math.min(pace, this.#mostTaken(seq, sinceResumedMs, spans, { leastMs: SHORTEST_MS }));
+    // Of what was taken, a burst may be what would have come in another second.
+    const spread = { leastMs: SHORTEST_MS, moreMs: BURST_MS };
+    const least = Math.min(most, this.#mostTaken(seq, sinceResumedMs, SPANS_MS, spread));
     return this.#search(Math.sqrt(least * most), most, fromMs, toldMs);
   }
 
@@ -182,20 +188,23 @@ export class LearnedPace {
 
   /** Whether it was the pace that held requests back before this one. */
   #isBinding({ seq, activeMs, resumedMs }: Sent, pace: number): boolean {
-    const spanMs = Math.min(BURST_MS, activeMs - Math.max(resumedMs, this.#releasedMs));
+    const spanMs = Math.min(BINDING_MS, activeMs - Math.max(resumedMs, this.#releasedMs));
     return this.#requests.perSecond(seq, spanMs, { onlyTaken: false }) >= BINDING * pace;
   }
 
-  /** The most requests a second that were taken in one of the spans, or all of `spanMs`, until the request `seq`. */
-  #most(seq: number, spanMs: number, spansMs: readonly number[], leastMs = 1, moreMs = 0): number {
-    let most = 0;
-    for (const ms of spansMs) {
-      const overMs = Math.max(leastMs, Math.min(ms, spanMs));
-      const perSecond = this.#requests.perSecond(seq, Math.min(ms, spanMs), { leastMs });
-      most = Math.max(most, (perSecond * overMs) / (overMs + moreMs));
-      if (ms >= spanMs) break;
-    }
-    return most;
+  /** The first request that was turned away of those that were sent after the same pause as this one, which was too. */
+  #firstTurnedAwayWith(sent: Sent): Sent {
+    const first = this.#firstTurnedAway;
+    return first && first.resumedMs === sent.resumedMs && first.seq < sent.seq ? first : sent;
+  }
+
+  /**
+   * The most requests a second that were taken in one of the spans until the request `seq`, of which none is longer than
+   * `spanMs`; where nothing was taken in any of them, in all of `spanMs`.
+   */
+  #mostTaken(seq: number, spanMs: number, spansMs: readonly number[], counting?: Counting): number {
+    const rates = spansMs.map((ms) => this.#requests.perSecond(seq, Math.min(ms, spanMs), counting));
+    return Math.max(...rates) || this.#requests.perSecond(seq, spanMs, counting);
   }
 
   #active(nowMs: number): number {

@@ -1,9 +1,19 @@
-/** Enough for three seconds of the fastest origin that was met; of a faster one, less than three are looked at. */
+/** How many are known of: enough for three seconds of a fast origin; of one that is faster still, less is looked at. */
 const KEPT = 16_384;
 
 const UNKNOWN = 0;
 const TAKEN = 1;
 const TURNED_AWAY = 2;
+
+/** How requests are counted. */
+export interface Counting {
+  /** Whether only those count that were taken: all that are not known to have been turned away. @default true */
+  readonly onlyTaken?: boolean;
+  /** As how long a span counts at least: more than 0. @default 1 */
+  readonly leastMs?: number;
+  /** Over how much more time than the span they are spread. @default 0 */
+  readonly moreMs?: number;
+}
 
 /**
  * The last requests of a run: when each was sent, and whether the origin turned it away. Times are by one clock, which
@@ -28,6 +38,7 @@ export class SentRequests {
     return seq;
   }
 
+  /** Notes what has become of a request. */
   settle(seq: number, isTaken: boolean): void {
     if (this.#next - seq <= KEPT) this.#fates[seq % KEPT] = isTaken ? TAKEN : TURNED_AWAY;
   }
@@ -35,16 +46,17 @@ export class SentRequests {
   /** How many of the requests `from` to `to` are known to have been taken. */
   takenOf(from: number, to: number): number {
     let taken = 0;
-    for (let seq = Math.max(from, this.#next - KEPT, 0); seq <= to; seq++)
+    for (let seq = Math.max(from, this.#next - KEPT); seq <= to; seq++)
       if (this.#fates[seq % KEPT] === TAKEN) taken += 1;
     return taken;
   }
 
   /**
-   * How many requests a second were sent in the `spanMs` until the request `to`, that one included, or how many of them
-   * were taken: all that are not known to have been turned away. A span counts as `leastMs` at least.
+   * How many requests a second were sent in the `spanMs` until the request `to`, that one included; over as much of that
+   * as is kept, and 0 where nothing is.
    */
-  perSecond(to: number, spanMs: number, { onlyTaken = true, leastMs = 1 } = {}): number {
+  perSecond(to: number, spanMs: number, counting: Counting = {}): number {
+    const { onlyTaken = true, leastMs = 1, moreMs = 0 } = counting;
     const untilMs = this.#sentMs[to % KEPT] as number;
     const first = Math.max(this.#next - KEPT, 0);
     let overMs = spanMs;
@@ -53,9 +65,9 @@ export class SentRequests {
       const agoMs = untilMs - (this.#sentMs[seq % KEPT] as number);
       if (agoMs > spanMs) break;
       if (!onlyTaken || this.#fates[seq % KEPT] !== TURNED_AWAY) count += 1;
-      // Of what was sent before nothing is kept.
+      // What was sent before that one is not kept.
       if (seq === first && first > 0) overMs = agoMs;
     }
-    return (count * 1_000) / Math.max(overMs, leastMs);
+    return (count * 1_000) / (Math.max(overMs, leastMs) + moreMs);
   }
 }
