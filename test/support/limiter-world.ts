@@ -1,4 +1,3 @@
-import type { Feedback } from '../../src/fetch/politeness/concurrency-limit.ts';
 import type { Learned } from '../../src/fetch/politeness/learned.ts';
 import {
   Limiter,
@@ -82,5 +81,3 @@ export async function moveTo(clock: FakeClock, atMs: number): Promise<void> {
   clock.advance(atMs - clock.now());
   await quiet();
 }
-
-export const answers = (count: number): Feedback[] => Array.from({ length: count }, () => 'answered');

@@ -43,6 +43,11 @@ const options = fc.record({
     fc.double({ min: 0.001, max: 100, noNaN: true }),
   ),
   deadlineMs: fc.double({ min: 0, max: 20_000, noNaN: true }),
+  learned: fc.record({
+    perSecond: fc.option(fc.double({ min: 0.001, max: 100, noNaN: true })),
+    inFlight: fc.constant(null),
+    told: fc.constant(null),
+  }),
 });
 
 /** Carries out the plans, and resolves when each has ended, with what was seen. */
@@ -117,6 +122,10 @@ describe('for any requests, answers, pauses and aborts', () => {
         expect(clock.pending).toBe(0);
         expect(signals.flatMap((signal) => getEventListeners(signal, 'abort'))).toStrictEqual([]);
         if (refused > 0) expect(limiter.end).toMatch(/^(deadline|rate-limited)$/);
+        // What the next run starts from.
+        const learned = Object.values(limiter.summary().learned);
+        const unfit = learned.filter((figure) => figure !== null && !(figure > 0 && figure < Infinity));
+        expect(unfit).toStrictEqual([]);
         // Nobody starts, or goes on waiting, past the deadline.
         const lastAskedMs = Math.max(0, ...plans.map(({ askedMs }) => askedMs));
         expect(seen.lastMs).toBeLessThanOrEqual(Math.max(given.deadlineMs, lastAskedMs));

@@ -157,7 +157,35 @@ describe('a limiter that adapts', () => {
     const { perSecond, ...others } = world.limiter.summary().learned;
     expect(others).toStrictEqual({ inFlight: null, told: null });
     expect(perSecond).toBeGreaterThan(9);
-    expect(perSecond).toBeLessThan(11);
+    expect(perSecond).toBeLessThan(12);
+  });
+
+  test('asks an origin again that turned away all there was to ask, when that was told', async () => {
+    const world = limiterWith({ adaptive: true });
+    const waits: (number | null)[] = [];
+    for (let i = 0; i < 5; i++) {
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(slot ? world.clock.now() : null);
+      world.limiter.pause(1_000);
+      world.limiter.release(slot ?? ANY_SLOT, 'throttled');
+    }
+    expect(waits).toStrictEqual([0, 1_050, 2_100, 3_150, 4_200]);
+    expect(world.limiter.summary().learned).toStrictEqual(nothingLearned);
+  });
+
+  test('has learned a rate in a run that is told to wait for ever', () => {
+    const { clock, limiter } = limiterWith({ adaptive: true });
+    for (let i = 0; i < 20; i++) {
+      clock.advance(100);
+      limiter.release(slotOf(limiter), 'answered');
+    }
+    const slot = slotOf(limiter);
+    limiter.pause(Infinity);
+    limiter.release(slot, 'throttled');
+    expect(limiter.end).toBe('rate-limited');
+    // 97 % of the most that were taken in a second.
+    const { perSecond, ...others } = limiter.summary().learned;
+    expect([perSecond?.toFixed(1), others]).toStrictEqual(['10.7', { inFlight: null, told: null }]);
   });
 
   test('leaves the rate alone when the origin was overloaded, not asked too often', async () => {
