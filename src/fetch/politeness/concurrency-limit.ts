@@ -65,6 +65,7 @@ export class ConcurrencyLimit {
     this.#max = this.#start;
   }
 
+  /** How many requests may be in flight now: 1 at least. */
   at(nowMs: number): number {
     const found = this.#ceiling ? cubicAt(this.#ceiling, nowMs) : this.#grown;
     // The place of a request that timed out is not given away before it is known whether that was a wave.
@@ -84,7 +85,7 @@ export class ConcurrencyLimit {
    * had better start anew.
    */
   get learned(): number | undefined {
-    if (this.#ceiling) return Math.min(this.#most, this.#ceiling.most);
+    if (this.#ceiling) return this.#ceiling.most;
     return this.#grown > this.#start && this.#grown >= 2 * START ? this.#grown : undefined;
   }
 
@@ -120,7 +121,7 @@ export class ConcurrencyLimit {
     return true;
   }
 
-  /** Learns that a request was refused for those that were in flight with it, of which there were 2 at least. */
+  /** Learns that a request was refused for those that were in flight with it. */
   refused({ inFlight, tookMs }: Flight, nowMs: number): void {
     this.#ceiling = {
       most: Math.max(1, inFlight - 1),
@@ -131,6 +132,8 @@ export class ConcurrencyLimit {
     this.#endRound();
     this.#answeredAbove = 0;
     this.#isShrinking = true;
+    // For the extremes: nobody else may look before the limit has come back.
+    this.at(nowMs);
   }
 
   /** Learns from another of the requests that the last decrease was for: the least of them counts. */

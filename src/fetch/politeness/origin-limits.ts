@@ -117,7 +117,9 @@ export class OriginLimits {
     if (isSince) this.#refusals = 0;
     const isForRate = feedback === 'throttled' && (toldMs > 0 || request.inFlight <= this.#mostAnswered);
     if (isForRate) this.#pace.slowDown(nowMs, toldMs, request);
-    else if (!isSince) this.#limit.refusedAsWell(flightOf(request, ended), nowMs);
+    // Where nothing at all is taken there is no rate to keep to, and fewer in flight are all that is left.
+    if (isForRate && (toldMs > 0 || this.perSecond(nowMs) < Infinity)) return false;
+    if (!isSince) this.#limit.refusedAsWell(flightOf(request, ended), nowMs);
     else if (request.inFlight === 1) return toldMs === 0;
     else {
       this.#limit.refused(flightOf(request, ended), nowMs);
