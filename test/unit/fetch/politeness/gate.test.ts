@@ -247,7 +247,7 @@ describe('a quota that is told', () => {
       concurrency: 2,
       answer: () => ({ lastsMs: 10, result: response(200, fields) }),
     });
-    const attempts = [1, 2, 3, 4].map((id) => world.gate.attempt(id, false, NEVER));
+    const attempts = [1, 2, 3, 4].map((id) => world.gate.attempt(id, false, false, NEVER));
     await world.clock.runUntil(Promise.all(attempts));
     return world.requests.map(({ atMs }) => Math.round(atMs));
   };
