@@ -1,30 +1,80 @@
+import { type Bar, type BarPanel, barChart } from '../support/bar-chart.ts';
 import { lineChart } from '../support/line-chart.ts';
+import { spread } from '../support/spread.ts';
+import { HEDGED_BEFORE, PERCENT_BEFORE, START_BEFORE } from './before.ts';
+import { hedgedMakespans, quantile } from './hedging.ts';
+import { fetchCell, MEDIANS_MS } from './pushback.ts';
 import { CONCURRENCY, type Simulated } from './run.ts';
-import { type Batch, fetchBatch, fetchFrom, idealCompletedMs } from './scenarios.ts';
+import { fetchFrom, type Origin } from './scenarios.ts';
+import { startsOf } from './start.ts';
 
-export async function drawMakespan(): Promise<string> {
-  const batch: Batch = { posts: 10_000, distribution: 'log-normal', seed: 1 };
-  const curve = (completedMs: readonly number[]) =>
-    Array.from({ length: 201 }, (_, index) => {
-      const post = Math.round((index / 200) * (completedMs.length - 1));
-      return [(completedMs[post] as number) / 1_000, post + 1] as const;
-    });
-  const unhedged = await fetchBatch(batch, true, {});
-  const hedged = await fetchBatch(batch, true, { hedge: true });
-  return lineChart('Posts completed over time, with and without hedging', [
+const times = (value: number): string => `${value.toFixed(2)} ×`;
+const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
+const count = (value: number): string => value.toLocaleString('en-US');
+
+function before(name: string, value: number, most = value): Bar {
+  return { name: `${name}, before`, value, least: value, most };
+}
+
+export async function drawStart(): Promise<string> {
+  const bars: Bar[] = [];
+  for (const [posts, worst] of Object.entries(START_BEFORE)) {
+    const { least, most } = spread(
+      await startsOf({ posts: Number(posts), distribution: 'log-normal' }, true),
+    );
+    const name = `${count(Number(posts))} posts`;
+    bars.push({ name, value: most, least, most, isOurs: true }, before(name, worst));
+  }
+  return barChart('How long the start of a run takes', [
     {
-      title: '10,000 posts at 50 in flight, log-normal around 50 ms; 2 % of the requests stall for 2 s',
-      yLabel: 'posts completed',
-      curves: [
-        {
-          name: 'ideal, nothing stalls',
-          colour: 'grey',
-          dashed: true,
-          points: curve(idealCompletedMs(batch, false)),
-        },
-        { name: 'stalls, HEDGE=on', colour: 'blue', points: curve(hedged.completedMs) },
-        { name: 'stalls, HEDGE=off', colour: 'orange', points: curve(unhedged.completedMs) },
-      ],
+      title: 'Makespan ÷ ideal: open origin, log-normal around 50 ms, worst of 5 seeds. Less is better',
+      format: times,
+      bars,
+      mark: { name: 'ideal', value: 1 },
+    },
+  ]);
+}
+
+export async function drawPushback(): Promise<string> {
+  const panels: BarPanel[] = [];
+  for (const [origin, percents] of Object.entries(PERCENT_BEFORE[5_000]) as [Origin, readonly number[]][]) {
+    const bars: Bar[] = [];
+    for (const [index, medianMs] of MEDIANS_MS.entries()) {
+      const { least, most } = spread((await fetchCell(origin, 5_000, medianMs)).shares);
+      const name = `${medianMs} ms`;
+      bars.push(
+        { name, value: least, least, most, isOurs: true },
+        before(name, (percents[index] as number) / 100),
+      );
+    }
+    panels.push({ title: `${origin}: share of what is possible, 5,000 posts`, format: percent, bars });
+  }
+  return barChart('What a run gets of origins that push back, worst of 5 seeds', panels);
+}
+
+export async function drawHedging(): Promise<string> {
+  const bars: Bar[] = [];
+  for (const [posts, [median, p90]] of Object.entries(HEDGED_BEFORE)) {
+    const { overIdeal } = await hedgedMakespans(Number(posts));
+    const name = `${count(Number(posts))} posts`;
+    bars.push(
+      {
+        name,
+        value: quantile(overIdeal, 0.5),
+        least: quantile(overIdeal, 0.5),
+        most: quantile(overIdeal, 0.9),
+        isOurs: true,
+      },
+      before(name, median, p90),
+    );
+  }
+  return barChart('What hedging makes of posts that stall', [
+    {
+      title:
+        'Makespan ÷ ideal without stalls, HEDGE=on, 2 % stall 40 × the median: median, and p90 as a line',
+      format: times,
+      bars,
+      mark: { name: 'ideal', value: 1 },
     },
   ]);
 }
@@ -38,7 +88,7 @@ function perSecondOverTime(timesMs: readonly number[], endMs: number) {
     const bin = Math.floor(ms / BIN_MS);
     bins[bin] = (bins[bin] ?? 0) + 1;
   }
-  return bins.map((count, bin) => [((bin + 0.5) * BIN_MS) / 1_000, (count * 1_000) / BIN_MS] as const);
+  return bins.map((number, bin) => [((bin + 0.5) * BIN_MS) / 1_000, (number * 1_000) / BIN_MS] as const);
 }
 
 export async function drawThrottled(): Promise<string> {
@@ -58,30 +108,18 @@ export async function drawThrottled(): Promise<string> {
   const every = adaptive.allowed.filter((_, index) => index % 2 === 0);
   const endS = adaptive.makespanMs / 1_000;
   const outcome = ({ fulfilled, rejected }: Simulated) =>
-    `${fulfilled.toLocaleString('en-US')} posts came, ${rejected.toLocaleString('en-US')} rejected`;
+    `${count(fulfilled)} posts came, ${count(rejected)} rejected`;
+  const requests = (run: Simulated) => [
+    { name: 'sent', colour: 'blue', points: sent(run) } as const,
+    { name: 'answered 429', colour: 'orange', points: throttled(run) } as const,
+  ];
   return lineChart('Requests to an origin that throttles over 100 a second, adaptive and fixed', [
     {
       title: `ADAPTIVE=on, where the origin takes 100 a second: ${outcome(adaptive)}`,
       yLabel: 'requests a second',
-      curves: [
-        { name: 'sent', colour: 'blue', points: sent(adaptive) },
-        { name: 'answered 429', colour: 'orange', points: throttled(adaptive) },
-        {
-          name: 'pace',
-          colour: 'green',
-          dashed: true,
-          points: every.map(({ atMs, perSecond }) => [atMs / 1_000, perSecond] as const),
-        },
-      ],
+      curves: requests(adaptive),
     },
-    {
-      title: `ADAPTIVE=off: ${outcome(fixed)}`,
-      yLabel: 'requests a second',
-      curves: [
-        { name: 'sent', colour: 'blue', points: sent(fixed) },
-        { name: 'answered 429', colour: 'orange', points: throttled(fixed) },
-      ],
-    },
+    { title: `ADAPTIVE=off: ${outcome(fixed)}`, yLabel: 'requests a second', curves: requests(fixed) },
     {
       title: 'The limit of requests in flight',
       yLabel: 'requests',

@@ -1,4 +1,5 @@
-import { type Batch, extraRequests, fetchBatch, idealMs } from './scenarios.ts';
+import { type Judge, ofSeeds, percent, type Row } from './judge.ts';
+import { extraRequests, fetchBatch, idealMs } from './scenarios.ts';
 
 /** Most that the makespan of so many posts may be of the ideal one without stalls: the median, and the 90th percentile. */
 const MAKESPANS = [
@@ -15,28 +16,40 @@ const WHILE_IDLE = 10;
 
 const SEEDS = 21;
 
-/** Judges a target by its worst value, or, unless `isMost`, by its least. */
-type Judge = (target: string, values: readonly number[], limit: number, isMost: boolean) => void;
+interface Hedged {
+  /** Makespans over the ideal without stalls. */
+  readonly overIdeal: readonly number[];
+  /** Hedges for each attempt. */
+  readonly extra: readonly number[];
+  /** Hedges beyond the share that each attempt allows. */
+  readonly beyondShare: readonly number[];
+}
 
-/**
- * Judges what hedging makes of batches of which 2 % of the requests stall, with `ADAPTIVE` on, and gives the rows of a
- * table of these.
- */
-export async function judgeHedging(judge: Judge): Promise<Record<string, string>[]> {
-  const rows: Record<string, string>[] = [];
+/** What comes of batches of so many posts of which 2 % of the requests stall, seed by seed. */
+export async function hedgedMakespans(posts: number): Promise<Hedged> {
+  const runs = await ofSeeds(SEEDS, async (seed) => {
+    const batch = { posts, distribution: 'log-normal', seed } as const;
+    const run = await fetchBatch(batch, true, { adaptive: true, hedge: true });
+    if (run.rejected > 0) throw new Error('Expected every post to come');
+    const { hedges } = run.report;
+    return {
+      overIdeal: run.makespanMs / idealMs(batch, false),
+      extra: extraRequests(run),
+      beyondShare: hedges - SHARE * (run.requests.length - hedges),
+    };
+  });
+  return {
+    overIdeal: runs.map(({ overIdeal }) => overIdeal),
+    extra: runs.map(({ extra }) => extra),
+    beyondShare: runs.map(({ beyondShare }) => beyondShare),
+  };
+}
+
+/** Judges what hedging makes of stalls, with `ADAPTIVE` on. */
+export async function judgeHedging(judge: Judge): Promise<Row[]> {
+  const rows: Row[] = [];
   for (const { posts, median, p90 } of MAKESPANS) {
-    const overIdeal: number[] = [];
-    const extra: number[] = [];
-    const beyondShare: number[] = [];
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      const batch: Batch = { posts, distribution: 'log-normal', seed };
-      const run = await fetchBatch(batch, true, { adaptive: true, hedge: true });
-      if (run.rejected > 0) throw new Error('Expected every post to come');
-      const { hedges } = run.report;
-      overIdeal.push(run.makespanMs / idealMs(batch, false));
-      extra.push(extraRequests(run));
-      beyondShare.push(hedges - SHARE * (run.requests.length - hedges));
-    }
+    const { overIdeal, extra, beyondShare } = await hedgedMakespans(posts);
     const name = `${posts} posts, 2 % stalls, hedged`;
     judge(`${name}: makespan / ideal without stalls, median`, [quantile(overIdeal, 0.5)], median, true);
     judge(`${name}: makespan / ideal without stalls, p90`, [quantile(overIdeal, 0.9)], p90, true);
@@ -46,15 +59,15 @@ export async function judgeHedging(judge: Judge): Promise<Record<string, string>
       '× ideal without stalls, median': quantile(overIdeal, 0.5).toFixed(3),
       p90: quantile(overIdeal, 0.9).toFixed(3),
       worst: Math.max(...overIdeal).toFixed(3),
-      'more requests, median': `${(100 * quantile(extra, 0.5)).toFixed(1)} %`,
-      most: `${(100 * Math.max(...extra)).toFixed(1)} %`,
+      'more requests, median': percent(quantile(extra, 0.5)),
+      most: percent(Math.max(...extra)),
     });
   }
   return rows;
 }
 
 /** The least value that is no less than such a share of them. */
-function quantile(values: readonly number[], share: number): number {
+export function quantile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.ceil(share * sorted.length) - 1] ?? Number.NaN;
 }

@@ -28,16 +28,16 @@ export function tokenBucket(perSecond: number, burst: number, retryAfter?: strin
   };
 }
 
-/** So many requests in each second of the origin's clock, which is not ours. */
-export function fixedWindow(perSecond: number, retryAfter?: string): MakeGate {
+/** So many requests in each window, a second by default, of the origin's clock, which is not ours. */
+export function fixedWindow(limit: number, retryAfter?: string, windowMs = 1_000): MakeGate {
   return () => {
     let window = 0;
     let taken = 0;
     return (nowMs) => {
-      const current = Math.floor((nowMs + 300) / 1_000);
+      const current = Math.floor((nowMs + 0.3 * windowMs) / windowMs);
       if (current !== window) taken = 0;
       window = current;
-      if (taken === perSecond) return { status: 429, retryAfter };
+      if (taken === limit) return { status: 429, retryAfter };
       taken += 1;
       return 'post';
     };

@@ -1,5 +1,5 @@
 import { startFetching, type TrafficSummary } from '../../src/fetch/fetching.ts';
-import { LearnedPace } from '../../src/fetch/politeness/pace.ts';
+import type { Learned } from '../../src/fetch/politeness/learned.ts';
 import { gatherStream } from '../../src/gather.ts';
 import { type LatencyMs, seeded } from '../support/latency.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
@@ -10,8 +10,6 @@ export interface Contender {
   readonly hedge?: boolean;
   /** @default Infinity */
   readonly ratePerSecond?: number;
-  /** Leaves the limiter the requests in flight alone, as if it never learned a rate. */
-  readonly withoutPace?: boolean;
 }
 
 export interface Simulation {
@@ -21,14 +19,14 @@ export interface Simulation {
   readonly gate?: MakeGate;
   /** For the jitter. @default 1 */
   readonly seed?: number;
+  /** What an earlier run learned of the origin. */
+  readonly learned?: Learned;
 }
 
-/** What the limiter allowed at a time: requests in flight, and a second. */
+/** How many requests the limiter allowed in flight at a time. */
 interface Allowed {
   readonly atMs: number;
   readonly inFlight: number;
-  /** Infinity as long as none was learned. */
-  readonly perSecond: number;
 }
 
 export interface Simulated {
@@ -54,8 +52,8 @@ const SAMPLE_EVERY_MS = 100;
 
 /** Fetches a batch of posts with the code of src/, as run-batch.ts puts it together, in virtual time. */
 export async function simulate(contender: Contender, simulation: Simulation): Promise<Simulated> {
-  const { adaptive = false, hedge = false, ratePerSecond = Infinity, withoutPace = false } = contender;
-  const { posts, latencyMs, gate = open, seed = 1 } = simulation;
+  const { adaptive = false, hedge = false, ratePerSecond = Infinity } = contender;
+  const { posts, latencyMs, gate = open, seed = 1, learned } = simulation;
   const clock = new VirtualClock();
   const { requestPost, requests } = simulateOrigin(clock, latencyMs, gate());
   const settings = {
@@ -70,7 +68,7 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
   };
   const origin = { startRun: () => ({ requestPost, unsolicited: () => 0 }) };
   const ports = { origin, clock, random: seeded(seed) };
-  const run = { startMs: 0, deadlineMs: DEADLINE_MS, requested: posts };
+  const run = { startMs: 0, deadlineMs: DEADLINE_MS, requested: posts, learned };
   const { fetchPost, summary } = startFetching(settings, ports, run);
   const completedMs: number[] = [];
   const outcomes = gatherStream(
@@ -83,48 +81,26 @@ export async function simulate(contender: Contender, simulation: Simulation): Pr
     { concurrency: CONCURRENCY, returnExceptions: true, window: WINDOW_POSTS },
   );
   const allowed: Allowed[] = [];
-  const pace = observePace(withoutPace);
   const sample = (): void => {
-    const inFlight = summary().concurrency.final;
-    allowed.push({ atMs: clock.now(), inFlight, perSecond: pace.perSecond() });
+    allowed.push({ atMs: clock.now(), inFlight: summary().concurrency.final });
     clock.afterExactly(SAMPLE_EVERY_MS, sample);
   };
   sample();
-  try {
-    const rejected = await clock.runUntil(countRejected(outcomes));
-    return {
-      makespanMs: clock.now(),
-      fulfilled: posts - rejected,
-      rejected,
-      requests,
-      throttled: requests.filter(({ throttled }) => throttled).length,
-      completedMs,
-      allowed,
-      report: summary(),
-    };
-  } finally {
-    pace.stop();
-  }
+  const rejected = await clock.runUntil(countRejected(outcomes));
+  return {
+    makespanMs: clock.now(),
+    fulfilled: posts - rejected,
+    rejected,
+    requests,
+    throttled: requests.filter(({ throttled }) => throttled).length,
+    completedMs,
+    allowed,
+    report: summary(),
+  };
 }
 
 async function countRejected(outcomes: AsyncIterable<PromiseSettledResult<unknown>>): Promise<number> {
   let rejected = 0;
   for await (const { status } of outcomes) if (status === 'rejected') rejected += 1;
   return rejected;
-}
-
-/** The limiter keeps its pace to itself: this listens in on it for the time of one run, or leaves it out. */
-function observePace(leaveOut: boolean) {
-  const { perSecond } = LearnedPace.prototype;
-  let last = Infinity;
-  LearnedPace.prototype.perSecond = function (nowMs) {
-    last = leaveOut ? Infinity : perSecond.call(this, nowMs);
-    return last;
-  };
-  return {
-    perSecond: () => last,
-    stop: () => {
-      LearnedPace.prototype.perSecond = perSecond;
-    },
-  };
 }

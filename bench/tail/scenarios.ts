@@ -1,18 +1,6 @@
-import { drawLatencies, listSchedule, logNormal, uniform } from '../support/latency.ts';
-import { atRandom, fixedWindow, hangsBeyond, mostInFlight, open, tokenBucket } from './origin.ts';
-import { CONCURRENCY, type Contender, type Simulated, simulate } from './run.ts';
-
-/** What CHANGELOG and README promise of the tail: makespans as multiples, shares from 0 to 1. */
-export const TARGETS = {
-  /** Of the list schedule, at fixed concurrency, where nothing stalls. */
-  overIdeal: 1.05,
-  /** Of the same batch without stalls, with stalls and hedging. */
-  overNoStalls: 1.3,
-  extraRequests: 0.05,
-  /** Of the rate above which an origin throttles. */
-  rate: 0.9,
-  throttled: 0.02,
-} as const;
+import { drawLatencies, type LatencyMs, listSchedule, logNormal, uniform } from '../support/latency.ts';
+import { atRandom, fixedWindow, hangsBeyond, type MakeGate, mostInFlight, tokenBucket } from './origin.ts';
+import { CONCURRENCY, type Contender, type Simulated, type Simulation, simulate } from './run.ts';
 
 const MEDIAN_MS = 50;
 const STALLS = { share: 0.02, stallMs: 40 * MEDIAN_MS };
@@ -29,7 +17,7 @@ export interface Batch {
 }
 
 /** The latencies of a batch with 2 % stalls of 40 times the median, or of the same without. */
-function latencies({ distribution, seed }: Batch, stalls: boolean) {
+function latencies({ distribution, seed }: Batch, stalls: boolean): LatencyMs {
   return drawLatencies(seed, DISTRIBUTIONS[distribution], stalls ? STALLS : undefined);
 }
 
@@ -39,13 +27,18 @@ export function fetchBatch(batch: Batch, stalls: boolean, contender: Contender):
 
 /** When the posts of a batch end in the list schedule, in time: what no code of ours can cost less than. */
 export function idealCompletedMs(batch: Batch, stalls: boolean): number[] {
-  const latencyMs = latencies(batch, stalls);
-  const latenciesMs = Array.from({ length: batch.posts }, (_, post) => latencyMs(post, 0));
-  return listSchedule(latenciesMs, CONCURRENCY).sort((a, b) => a - b);
+  return schedule(batch.posts, latencies(batch, stalls), CONCURRENCY).sort((a, b) => a - b);
 }
 
 export function idealMs(batch: Batch, stalls: boolean): number {
   return idealCompletedMs(batch, stalls).at(-1) as number;
+}
+
+function schedule(posts: number, latencyMs: LatencyMs, inFlight: number): number[] {
+  return listSchedule(
+    Array.from({ length: posts }, (_, post) => latencyMs(post, 0)),
+    inFlight,
+  );
 }
 
 /** Requests beyond those that the posts and their retries need, as a share of these. */
@@ -53,44 +46,72 @@ export function extraRequests({ requests, report }: Simulated): number {
   return report.hedges / (requests.length - report.hedges);
 }
 
-export const RATE_PER_SECOND = 100;
+/** An origin that pushes back, and what it takes at most. */
+interface Pushback {
+  readonly gate: MakeGate;
+  /** @default Infinity */
+  readonly perSecond?: number;
+  /** @default 50, as many as may be in flight */
+  readonly inFlight?: number;
+}
 
-export const THROTTLING = {
-  'token bucket': tokenBucket(RATE_PER_SECOND, 10),
-  'token bucket, Retry-After: 1': tokenBucket(RATE_PER_SECOND, 10, '1'),
-  'fixed window': fixedWindow(RATE_PER_SECOND),
-  'fixed window, Retry-After: 1': fixedWindow(RATE_PER_SECOND, '1'),
-} as const;
+export const ORIGINS = {
+  'token bucket': { gate: tokenBucket(100, 10), perSecond: 100 },
+  'token bucket, Retry-After: 1': { gate: tokenBucket(100, 10, '1'), perSecond: 100 },
+  '100 in each second': { gate: fixedWindow(100), perSecond: 100 },
+  '100 in each second, Retry-After: 1': { gate: fixedWindow(100, '1'), perSecond: 100 },
+  '1 % answered 429 at random': { gate: atRandom(0.01, 5) },
+  'at most 20 in flight, else 429': { gate: mostInFlight(20, 429), inFlight: 20 },
+  'at most 20 in flight, else 503': { gate: mostInFlight(20, 503), inFlight: 20 },
+  // Against 50 in flight: 60 % is the most.
+  'hangs beyond 30 in flight': { gate: hangsBeyond(30) },
+  'token bucket of 5 a second': { gate: tokenBucket(5, 5), perSecond: 5 },
+  '5 in each second': { gate: fixedWindow(5), perSecond: 5 },
+  '100 in each 10 s': { gate: fixedWindow(100, undefined, 10_000), perSecond: 10 },
+  '60 in each minute': { gate: fixedWindow(60, undefined, 60_000), perSecond: 1 },
+} as const satisfies Readonly<Record<string, Pushback>>;
 
-/** Origins that limit something else than a rate, or nothing. */
-export const OTHERS = {
-  'takes all': open,
-  'at most 20 in flight, else 429': mostInFlight(20, 429),
-  'at most 20 in flight, else 503': mostInFlight(20, 503),
-  '1 % answered 429 at random': atRandom(0.01, 5),
-  'hangs beyond 30 in flight': hangsBeyond(30),
-} as const;
+export type Origin = keyof typeof ORIGINS;
 
-export interface RateBatch {
+export interface RateBatch extends Pick<Simulation, 'learned'> {
   readonly posts: number;
   readonly medianMs: number;
   readonly seed: number;
 }
 
 export function fetchFrom(
-  origin: keyof typeof THROTTLING | keyof typeof OTHERS,
-  { posts, medianMs, seed }: RateBatch,
+  origin: Origin,
+  { posts, medianMs, seed, learned }: RateBatch,
   contender: Contender,
 ): Promise<Simulated> {
-  const gate = { ...THROTTLING, ...OTHERS }[origin];
-  return simulate(contender, { posts, latencyMs: drawLatencies(seed, logNormal(medianMs, 0.3)), gate, seed });
+  const latencyMs = latenciesAround(medianMs, seed);
+  return simulate(contender, {
+    posts,
+    latencyMs,
+    gate: ORIGINS[origin].gate,
+    seed,
+    ...(learned && { learned }),
+  });
 }
 
-/** Posts that came, in a second. */
-export function perSecond({ fulfilled, makespanMs }: Simulated): number {
-  return (fulfilled * 1_000) / makespanMs;
+function latenciesAround(medianMs: number, seed: number): LatencyMs {
+  return drawLatencies(seed, logNormal(medianMs, 0.3));
 }
 
-export function throttledShare({ throttled, requests }: Simulated): number {
+/** The posts that came in a time, as a share of those that any client could have had of the origin. */
+export function shareOfPossible(
+  origin: Origin,
+  { posts, medianMs, seed }: RateBatch,
+  run: Simulated,
+): number {
+  const { perSecond = Infinity, inFlight = CONCURRENCY }: Pushback = ORIGINS[origin];
+  const bestMs = Math.max(
+    ...schedule(posts, latenciesAround(medianMs, seed), inFlight),
+    (posts * 1_000) / perSecond,
+  );
+  return ((run.fulfilled / posts) * bestMs) / run.makespanMs;
+}
+
+export function turnedAway({ throttled, requests }: Simulated): number {
   return throttled / requests.length;
 }

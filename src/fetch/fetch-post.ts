@@ -8,7 +8,7 @@ import type { Gate, Refusal } from './politeness/gate.ts';
 import type { LimiterPorts } from './politeness/limiter.ts';
 import { verdictOf } from './politeness/verdict.ts';
 import { isNoData, MAX_NESTING, NestingError, postJson } from './post-json.ts';
-import type { RetryBudget, RetrySettings } from './retries.ts';
+import type { FailedBy, RetryBudget, RetrySettings } from './retries.ts';
 
 export interface FetchPostPorts extends LimiterPorts {
   readonly gate: Gate;
@@ -28,12 +28,16 @@ export interface RunTimes {
  */
 export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 
-/** `ownMessage`: the message without what the origin sent, where that is another. */
-type Failure = Reason & { readonly ownMessage?: string };
+/**
+ * `ownMessage`: the message without what the origin sent, where that is another. `failedBy`: how it counts for the
+ * retry budget, where it is a refusal.
+ */
+type Failure = Reason & { readonly ownMessage?: string; readonly failedBy?: FailedBy };
 
 /**
  * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
- * backoff with full jitter, when its turn comes, and while the run's retry budget lasts. What cannot be tried again
+ * backoff with full jitter, when its turn comes, and while the run's retry budget lasts, which a post that was turned
+ * away and told for how long does not use. What cannot be tried again
  * before the deadline ends at once, so that no time is spent on waiting for nothing.
  */
 export function fetchPostWith(
@@ -55,13 +59,15 @@ export function fetchPostWith(
         durationMs: Math.round(clock.now() - firstMs),
         ...(isHedged && { hedged: true }),
       });
-      const rejection = ({ ownMessage, ...reason }: Failure, of = record()): PostError =>
+      const rejection = ({ ownMessage, failedBy: _, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
-      const attempted = await gate.attempt(id, attempts > 1, signal);
+      // A post that was refused for the rate does not go first: all others would wait, and it be refused again and again.
+      const isUrgent = failed !== undefined && failed.code !== 'RATE_LIMITED';
+      const attempted = await gate.attempt(id, attempts > 1, isUrgent, signal);
       if (typeof attempted === 'string') {
         if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
-        retryBudget.putBack();
+        retryBudget.putBack(failed.failedBy);
         attempts -= 1;
         throw rejection(refused(id, attempted, failed));
       }
@@ -79,7 +85,7 @@ export function fetchPostWith(
       if (refusal) throw rejection(refused(id, refusal, failed));
       const waitMs = backoffMs(attempts, random);
       if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
-      if (!retryBudget.take()) throw rejection(failed);
+      if (!retryBudget.take(failed.failedBy)) throw rejection(failed);
       await sleep(clock, waitMs, signal);
     }
   };
@@ -143,8 +149,11 @@ function judgeBody(id: Id, body: Buffer): Buffer | Failure {
 function judgeStatus(id: Id, response: Response, date: Date): Failure {
   const { status, redirect } = response;
   if (status === 404 || status === 410) return noData('NOT_FOUND', id);
-  const { isRateLimited, isRetryable } = verdictOf(response, date);
-  if (isRateLimited) return failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+  const { isRateLimited, isRetryable, pauseMs } = verdictOf(response, date);
+  if (isRateLimited) {
+    const limited = failure('RATE_LIMITED', `Post ${id} was rate limited: HTTP ${status}`, true);
+    return { ...limited, failedBy: pauseMs > 0 ? 'told refusal' : 'refusal' };
+  }
   const received = redirect === undefined ? '' : `, ${redirect}`;
   return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
 }

@@ -3,8 +3,8 @@ import type { AttemptSettings, RunOrigin } from './origin/attempt.ts';
 import { Circuit } from './politeness/circuit.ts';
 import { openGate } from './politeness/gate.ts';
 import { Hedger, type HedgeSummary } from './politeness/hedger.ts';
+import type { Learned } from './politeness/learned.ts';
 import {
-  type Learned,
   Limiter,
   type LimiterPorts,
   type LimiterSettings,
@@ -47,7 +47,7 @@ export interface Fetching {
 export function startFetching(settings: FetchSettings, ports: FetchPorts, run: FetchedRun): Fetching {
   const { clock } = ports;
   const { requestPost, unsolicited } = ports.origin.startRun();
-  const limiter = new Limiter(settings, ports, run.deadlineMs, run.learned);
+  const limiter = new Limiter(settings, ports, run.deadlineMs, run.requested, run.learned);
   const hedger = settings.hedge ? new Hedger(clock, limiter) : undefined;
   const path = { requestPost, clock, limiter, hedger, circuit: new Circuit(clock) };
   const gate = openGate(settings, path, run.deadlineMs);

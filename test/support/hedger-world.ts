@@ -119,7 +119,7 @@ export function hedgerWith(given: LimiterGiven = {}) {
     const stopping = new AbortController();
     for (;;) {
       const slot = limiter.start(stopping.signal);
-      if (typeof slot !== 'number') {
+      if (slot === undefined || slot instanceof Promise) {
         Promise.resolve(slot).catch(() => {});
         break;
       }

@@ -1,4 +1,4 @@
-import type { Feedback } from '../../src/fetch/politeness/concurrency-limit.ts';
+import type { Learned } from '../../src/fetch/politeness/learned.ts';
 import {
   Limiter,
   type LimiterPorts,
@@ -8,7 +8,10 @@ import {
 import { FakeClock } from './fake-clock.ts';
 import { quiet } from './manual-mapper.ts';
 
-export type LimiterGiven = Partial<LimiterSettings & LimiterPorts & { readonly deadlineMs: number }>;
+export type LimiterGiven = Partial<
+  LimiterSettings &
+    LimiterPorts & { readonly deadlineMs: number; readonly requested: number; readonly learned: Learned }
+>;
 
 /** When requests through the limiter must have ended, unless a test says otherwise. */
 export const DEADLINE_MS = 60_000;
@@ -23,18 +26,22 @@ export function limiterWith(given: LimiterGiven = {}) {
     adaptive: false,
     ratePerSecond: Infinity,
     deadlineMs: DEADLINE_MS,
+    requested: Infinity,
     ...given,
   };
-  return { clock, limiter: new Limiter(all, all, all.deadlineMs) };
+  return { clock, limiter: new Limiter(all, all, all.deadlineMs, all.requested, given.learned) };
 }
 
 /** A signal that does not abort. */
 export const NEVER = new AbortController().signal;
 
+/** The slot of each request, where the limiter does not adapt. */
+export const ANY_SLOT: Slot = { seq: 0, activeMs: 0, resumedMs: 0, sentMs: 0, inFlight: 0 };
+
 /** The slot of a request that need not wait for it. */
 export function slotOf(limiter: Limiter): Slot {
   const slot = limiter.start(NEVER);
-  if (typeof slot !== 'number') throw new Error('Expected a slot at once');
+  if (slot === undefined || slot instanceof Promise) throw new Error('Expected a slot at once');
   return slot;
 }
 
@@ -76,5 +83,3 @@ export async function moveTo(clock: FakeClock, atMs: number): Promise<void> {
   clock.advance(atMs - clock.now());
   await quiet();
 }
-
-export const answers = (count: number): Feedback[] => Array.from({ length: count }, () => 'answered');

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { TrafficSummary } from '../../src/fetch/fetching.ts';
-import type { Learned } from '../../src/fetch/politeness/limiter.ts';
+import type { Learned } from '../../src/fetch/politeness/learned.ts';
 
 /** Settings for tests of something else: the origin takes all that `concurrency` lets through, retries never end, and what comes of it is one document. */
 export const plainTraffic = {

@@ -25,24 +25,38 @@ export function isUsedUp({ limit = 0, remaining }: Quota): boolean {
 
 /** A number below 1 begins so, with a minus sign, a dot or a zero and no other digit. */
 const BELOW_1 = /(?<![\d.])(?:-|0*\.|0+(?!\d))/;
+/** The same of what is left, in a structured field: many a reset is 0. */
+const LEFT_BELOW_1 = /\br(?:emaining)?\s*=\s*[%"]*(?:-|0*\.|0+(?!\d))/i;
 
 /** Whether a quota may be used up. Quick, and never false where one is: most responses have nothing of the kind. */
 export function mayBeUsedUp(fields: RateLimitFields): boolean {
-  for (const name in fields) if (BELOW_1.test(String(fields[name]))) return true;
+  for (const name in fields) {
+    const below1 = name.includes('remaining') ? BELOW_1 : name.endsWith('limit') ? LEFT_BELOW_1 : undefined;
+    if (below1?.test(String(fields[name]))) return true;
+  }
   return false;
 }
 
+function isForLong({ limit, windowMs = Infinity }: Quota, isPaced: boolean): boolean {
+  return limit !== 0 && !(isPaced && windowMs <= DUE_MS);
+}
+
 /** Resets count whole seconds, rounded either way: one that is due has come when this is over. */
-const DUE_MS = 1_000;
+export const DUE_MS = 1_000;
 
 /**
  * For how many milliseconds a response with these quotas asks to be left alone: until all that are used up are given
  * again. Where it `refuses` the request, one counts as used up if it is said of none how much is left; one that is due
- * by now is still to come; and one of which it is not said when, comes within its window. Undefined where they ask for
- * nothing.
+ * by now is still to come; and one of which it is not said when, comes within its window. One that is
+ * used up though the request was taken, is none if its limit is 0; nor, where its pace is kept to, if its window is a
+ * second or less: a bucket that is empty for a moment says so as well. Undefined where they ask for nothing.
  */
-export function untilGivenMs(quotas: readonly Quota[], refuses: boolean): number | undefined {
-  const usedUp = quotas.filter(isUsedUp);
+export function untilGivenMs(
+  quotas: readonly Quota[],
+  refuses: boolean,
+  isPaced = false,
+): number | undefined {
+  const usedUp = quotas.filter((quota) => isUsedUp(quota) && (refuses || isForLong(quota, isPaced)));
   const unsaid = quotas.filter(({ remaining }) => remaining === undefined);
   if (usedUp.length === 0 && !(refuses && unsaid.length === quotas.length)) return undefined;
   // The reset may stand in a field of another kind than what is left.

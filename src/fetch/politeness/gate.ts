@@ -5,7 +5,7 @@ import type { Circuit } from './circuit.ts';
 import type { Feedback } from './concurrency-limit.ts';
 import type { Hedged, Hedger, Send } from './hedger.ts';
 import type { Limiter } from './limiter.ts';
-import { verdictOf } from './verdict.ts';
+import { quotasToldBy, verdictOf } from './verdict.ts';
 
 export interface GatePorts {
   readonly requestPost: RequestPost;
@@ -31,10 +31,10 @@ export interface Gate {
   /** Why no attempt would be made now, if so. */
   refusal(): Refusal | undefined;
   /**
-   * Makes one attempt when its turn comes, or tells why not. A retry goes before posts that have not been asked for
-   * yet. Rejects with the signal's reason when that aborts.
+   * Makes one attempt when its turn comes, or tells why not. One that is urgent goes before posts that have not been
+   * asked for yet; a retry is not hedged. Rejects with the signal's reason when that aborts.
    */
-  attempt(id: Id, isRetry: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
+  attempt(id: Id, isRetry: boolean, isUrgent: boolean, signal: AbortSignal): Promise<Attempted | Refusal>;
 }
 
 /** Lets attempts pass as the limiter and the circuit allow, which learn from each answer. All end by `deadlineMs`. */
@@ -45,9 +45,11 @@ export function openGate(
 ): Gate {
   const send = async (id: Id, endMs: number, ...[slot, signal, onOtherConnection]: Parameters<Send>) => {
     let feedback: Feedback = 'unknown';
+    const by = { seq: slot.seq + 1, sentMs: slot.sentMs };
     try {
       const result = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
-      const verdict = verdictOf(result, clock.date());
+      const date = clock.date();
+      const verdict = verdictOf(result, date, limiter.keepsToQuotas);
       if (verdict.isReachable) circuit.answered();
       else if (verdict.isReachable === false) {
         circuit.failed();
@@ -56,6 +58,8 @@ export function openGate(
       }
       feedback = verdict.feedback;
       limiter.pause(verdict.pauseMs);
+      if ('status' in result && result.rateLimit && limiter.listensTo(by))
+        limiter.tell(quotasToldBy(result.rateLimit, result, date), by);
       return result;
     } finally {
       limiter.release(slot, feedback);
@@ -64,8 +68,8 @@ export function openGate(
 
   return {
     refusal: () => limiter.end ?? (circuit.admits ? undefined : 'circuit-open'),
-    async attempt(id, isRetry, signal) {
-      const started = limiter.start(signal, isRetry);
+    async attempt(id, isRetry, isUrgent, signal) {
+      const started = limiter.start(signal, isUrgent);
       const slot = started instanceof Promise ? await started : started;
       if (slot === undefined) return limiter.end ?? 'circuit-open';
       if (!circuit.admit()) {

@@ -2,13 +2,20 @@ import { onAbort } from '../../base/abort.ts';
 import { Alarm } from '../../base/alarm.ts';
 import type { Clock } from '../../base/clock.ts';
 import { LinkedList } from '../../base/linked-list.ts';
-import { ConcurrencyLimit, type ConcurrencySummary, type Feedback } from './concurrency-limit.ts';
-import { LearnedPace } from './pace.ts';
+import type { ConcurrencySummary, Feedback } from './concurrency-limit.ts';
+import type { Learned } from './learned.ts';
+import { OriginLimits, type SentRequest } from './origin-limits.ts';
+import type { Quota } from './quotas.ts';
+import { ToldPace } from './told-pace.ts';
+import type { ToldBy } from './told-quota.ts';
 
 export interface LimiterSettings {
   /** Most requests in flight: an integer ≥ 1. @default 50 */
   readonly concurrency: number;
-  /** Whether fewer are in flight where the origin takes no more; otherwise `concurrency` throughout. @default true */
+  /**
+   * Whether fewer are in flight where the origin takes no more, and as many start in a second as its quotas tell;
+   * otherwise `concurrency` throughout, but for pauses. @default true
+   */
   readonly adaptive: boolean;
   /** Most requests that start in a second: a number > 0, fractions allowed. @default Infinity */
   readonly ratePerSecond: number;
@@ -21,23 +28,12 @@ export interface LimiterPorts {
 }
 
 /** The place of a request in flight, to be given back with `release`. */
-export type Slot = number;
+export type Slot = SentRequest;
+
+const UNOBSERVED: Slot = { seq: 0, activeMs: 0, resumedMs: 0, sentMs: 0, inFlight: 0 };
 
 /** Why no request can start any more. */
 export type Ended = 'deadline' | 'rate-limited';
-
-/**
- * What a run found out of its origin, or bore out of what runs before it had found: null where nothing was. Of a part of
- * a run, what the origin takes of that part beside the others.
- */
-export interface Learned {
-  /** Requests a second that the origin takes, as its refusals showed. */
-  readonly perSecond: number | null;
-  /** Requests in flight that it takes. */
-  readonly inFlight: number | null;
-  /** Requests a second that its quota fields allow, whoever shares the quota. */
-  readonly told: number | null;
-}
 
 /** What the limiter did in a run. */
 export interface LimiterSummary {
@@ -65,10 +61,11 @@ const WHOLE = 1 - 1e-9;
  * Decides when a request to the origin may start. Every request of a run passes its limiter: first attempts, retries and
  * hedges.
  *
- * - At most `concurrency` are in flight; when adaptive, as many as a ConcurrencyLimit says, and as many start in a second
- *   as a LearnedPace says.
+ * - At most `concurrency` are in flight; when adaptive, as many as OriginLimits say, and as many start in a second as
+ *   they and a ToldPace say.
  * - At most `ratePerSecond` start in a second, evenly: a bucket of one token, and 10 ms' worth more.
- * - A pause holds for every request. Then requests start one by one: a round over a second, and then ever more.
+ * - A pause holds for every request. Then requests start at the rate that is known; where none is, one by one: a round
+ *   over a second, and then ever more.
  * - What cannot start before the deadline is refused at once.
  *
  * docs/adr/0006-limiter.md says what was taken from where, and why.
@@ -80,13 +77,12 @@ export class Limiter {
   /** Retries and hedges before posts that nobody has asked for yet: the oldest hold the reorder window. */
   readonly #urgent = new LinkedList<Waiter>();
   readonly #waiting = new LinkedList<Waiter>();
-  readonly #pace: LearnedPace | undefined;
+  /** Undefined where `concurrency` holds throughout. */
+  readonly #limits: OriginLimits | undefined;
+  readonly #told: ToldPace | undefined;
   readonly #alarm: Alarm;
-  readonly #limit: ConcurrencyLimit;
   #inFlight = 0;
   #peakInFlight = 0;
-  /** The first era whose requests could keep to the rate that LearnedPace learned last. */
-  #paceEra = 0;
   /** Waits with one request in flight, since the last answer. */
   #backoffs = 0;
   #tokens = 1;
@@ -100,17 +96,26 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  /** Requests must have ended by `deadlineMs`, by the clock. `learned` is what runs before this one found out. */
-  constructor(settings: LimiterSettings, ports: LimiterPorts, deadlineMs: number, learned?: Learned) {
+  /**
+   * Requests must have ended by `deadlineMs`, by the clock. The run was asked for so many posts as are `requested`, and
+   * starts from what runs before it have `learned`.
+   */
+  constructor(
+    settings: LimiterSettings,
+    ports: LimiterPorts,
+    deadlineMs: number,
+    requested = Infinity,
+    learned?: Learned,
+  ) {
     const { concurrency, adaptive } = settings;
     const { clock } = ports;
     this.#settings = settings;
     this.#ports = ports;
     this.#deadlineMs = deadlineMs;
-    this.#limit = new ConcurrencyLimit(concurrency, adaptive, learned?.inFlight ?? undefined);
+    if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), learned);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
-    if (adaptive) this.#pace = new LearnedPace(clock.now());
+    if (adaptive) this.#told = new ToldPace(requested, deadlineMs);
   }
 
   /** Why no request will start any more, if so. */
@@ -119,14 +124,14 @@ export class Limiter {
     return this.#end;
   }
 
-  /** Whether the origin is not paused, and has answered a round since the limit was last halved. */
+  /** Whether the origin is not paused, and has answered a round since fewer may be in flight. */
   get isCalm(): boolean {
-    return !this.#limit.isShrinking && this.#ports.clock.now() >= this.#pausedUntilMs;
+    return !this.#limits?.isShrinking && this.#ports.clock.now() >= this.#pausedUntilMs;
   }
 
   /** Whether more requests could be in flight than are asked for: at the end of a run, say. */
   get hasRoom(): boolean {
-    return this.#inFlight < this.#limit.value && !this.#isWaitedFor();
+    return this.#inFlight < this.#mostInFlight && !this.#isWaitedFor();
   }
 
   /**
@@ -137,7 +142,7 @@ export class Limiter {
   start(signal: AbortSignal, isUrgent = false): Slot | undefined | Promise<Slot | undefined> {
     if (this.end) return undefined;
     const isFree = this.#urgent.size === 0 && (isUrgent || this.#waiting.size === 0);
-    if (isFree && this.#inFlight < this.#limit.value && this.#waitMs(this.#ports.clock.now()) <= 0)
+    if (isFree && this.#inFlight < this.#mostInFlight && this.#waitMs(this.#ports.clock.now()) <= 0)
       return this.#take();
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
@@ -154,6 +159,23 @@ export class Limiter {
       });
       this.#serve();
     });
+  }
+
+  /** Whether the pace that quotas tell is kept to. */
+  get keepsToQuotas(): boolean {
+    return this.#told !== undefined;
+  }
+
+  /** Whether the quotas of an answer are worth to be read, for `tell`. */
+  listensTo(by: ToldBy): boolean {
+    return this.#told?.listensTo(by, this.#ports.clock.now()) ?? false;
+  }
+
+  /** Keeps to the quotas of an answer, which `listensTo` wants, from now on. To be called before its `release`. */
+  tell(quotas: readonly Quota[], by: ToldBy): void {
+    this.#told?.tell(quotas, by, this.#ports.clock.now());
+    // What is told need not be found out.
+    if (this.#told?.isPaced) this.#limits?.open();
   }
 
   /** Ends a request, and learns from what came of it. */
@@ -175,10 +197,17 @@ export class Limiter {
     const now = clock.now();
     const untilMs = now + ms;
     if (ms <= 0 || untilMs <= this.#pausedUntilMs) return;
-    this.#resumingMs = Math.min(RESUME_MS, ms);
-    this.#pace?.pause(now, untilMs + this.#resumingMs);
+    // A rate that is known spaces the requests by itself.
+    const isPaced = this.#told?.isPaced || (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
+    this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
+    // No request starts after the deadline, and some are told to wait for ever.
+    this.#limits?.pause(now, Math.min(untilMs + this.#resumingMs, this.#deadlineMs));
     this.#pausedUntilMs = untilMs;
     this.#resumed = random();
+    if (isPaced) {
+      this.#tokens = Math.min(this.#tokens, random());
+      this.#refilledMs = untilMs;
+    }
     if (!this.#isInTime(now + this.#waitMs(now))) this.#end ??= 'rate-limited';
     this.#serve();
   }
@@ -192,45 +221,36 @@ export class Limiter {
   }
 
   summary(): LimiterSummary {
+    const now = this.#ports.clock.now();
+    const { concurrency } = this.#settings;
     return {
       throttledMs: Math.round(this.#throttledMs),
       peakInFlight: this.#peakInFlight,
-      concurrency: this.#limit.summary(),
-      learned: this.#learned(),
-    };
-  }
-
-  #learned(): Learned {
-    const perSecond = this.#pace?.perSecond(this.#ports.clock.now()) ?? Infinity;
-    return {
-      perSecond: perSecond === Infinity ? null : perSecond,
-      inFlight: this.#limit.era > 0 ? this.#limit.value : null,
-      told: null,
+      concurrency: this.#limits?.summary(now) ?? { min: concurrency, max: concurrency, final: concurrency },
+      learned: {
+        perSecond: null,
+        inFlight: null,
+        ...this.#limits?.learned(now),
+        told: this.#told?.perSecond ?? null,
+      },
     };
   }
 
   #take(): Slot {
     this.#tokens -= 1;
+    this.#told?.start(this.#ports.clock.now());
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
-    return this.#limit.era;
+    return this.#limits?.sent(this.#ports.clock.now(), this.#inFlight) ?? UNOBSERVED;
   }
 
   #learn(slot: Slot, feedback: Feedback): void {
-    const pace = this.#pace;
-    if (!pace || feedback === 'unknown') return;
-    const now = this.#ports.clock.now();
-    if (feedback === 'answered') pace.answered(now);
-    if (feedback === 'throttled' && slot >= this.#paceEra) {
-      const toldMs = Math.max(0, this.#pausedUntilMs - now);
-      if (pace.throttled(now, toldMs)) this.#paceEra = this.#limit.era + 1;
-    }
-    if (slot !== this.#limit.era) return;
+    if (!this.#limits || feedback === 'unknown') return;
     if (feedback === 'answered') this.#backoffs = 0;
-    const isRefused = feedback === 'throttled' || feedback === 'overloaded';
-    if (isRefused && this.#limit.value === 1) this.#backOff();
-    else this.#limit.learn(feedback, this.#inFlight);
+    const nowMs = this.#ports.clock.now();
+    const toldMs = Math.max(0, this.#pausedUntilMs - nowMs);
+    if (this.#limits.learn(slot, feedback, { nowMs, toldMs, inFlight: this.#inFlight })) this.#backOff();
   }
 
   /** Fewer than one request in flight is one request now and then. */
@@ -242,13 +262,17 @@ export class Limiter {
     );
   }
 
+  get #mostInFlight(): number {
+    return this.#limits?.inFlight(this.#ports.clock.now()) ?? this.#settings.concurrency;
+  }
+
   /** Starts what may start, and sets the alarm for the rest. */
   #serve(): void {
     const now = this.#ports.clock.now();
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;
     this.#throttledSinceMs = undefined;
     let atMs = this.#deadlineMs;
-    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#limit.value) {
+    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#mostInFlight) {
       const waitMs = this.#waitMs(now);
       if (waitMs <= 0) this.#startNext();
       else if (this.#isInTime(now + waitMs)) {
@@ -277,21 +301,22 @@ export class Limiter {
 
   /** How long until the pause and the rates let a request start; 0 or less is now. */
   #waitMs(now: number): number {
-    return Math.max(this.#resumeMs() - now, this.#tokenMs(now));
+    const toldMs = this.#told?.waitMs(now, this.#inFlight) ?? 0;
+    return Math.max(this.#resumeMs() - now, this.#tokenMs(now), toldMs);
   }
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */
   #resumeMs(): number {
-    const rounds = this.#resumed / this.#limit.value;
+    const rounds = this.#resumed / this.#mostInFlight;
     // Twice as many as before in each quarter of that time.
     return this.#pausedUntilMs + this.#resumingMs * (rounds <= 1 ? rounds : 1 + Math.log2(rounds) / 4);
   }
 
   /** How long until the rates let a request start. */
   #tokenMs(now: number): number {
-    const perSecond = Math.min(this.#settings.ratePerSecond, this.#pace?.perSecond(now) ?? Infinity);
-    const sinceMs = now - this.#refilledMs;
-    this.#refilledMs = now;
+    const perSecond = Math.min(this.#settings.ratePerSecond, this.#limits?.perSecond(now) ?? Infinity);
+    const sinceMs = Math.max(0, now - this.#refilledMs);
+    this.#refilledMs = Math.max(now, this.#refilledMs);
     if (perSecond === Infinity) {
       this.#tokens = 1;
       return 0;

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { isRecord } from '../../base/is-record.ts';
-import type { Learned } from './limiter.ts';
+import type { Learned } from './learned.ts';
 
 /** What was learned of an origin, and when. */
 export interface Finding extends Learned {

@@ -26,12 +26,14 @@ const WINDOW_MS = new Map([
 /** Of a quota whose numbers stand in fields of their own, what came in each. */
 type Parts = Map<string, string>;
 /** What quotas are, by their names or limits. */
-type Policies = Map<string, Pick<Quota, 'limit' | 'windowMs'>>;
+type Policies = Map<string, Policy>;
+type Policy = Pick<Quota, 'limit' | 'windowMs'> & { isAskedFor?: true };
 
 /**
  * The quotas that the fields of a response tell of: `RateLimit` and `RateLimit-Policy` in the form of any draft of
- * draft-ietf-httpapi-ratelimit-headers, and the fields of one number each, whatever they are called. `date` is when
- * the response came. What cannot be read is left out, or undefined.
+ * draft-ietf-httpapi-ratelimit-headers, and the fields of one number each, whatever they are called; behind these,
+ * policies of which nothing else is told. `date` is when the response came. What cannot be read is left out, or
+ * undefined.
  */
 export function quotasOf(fields: RateLimitFields, date: Date): readonly Quota[] {
   const policies: Policies = new Map();
@@ -50,6 +52,7 @@ export function quotasOf(fields: RateLimitFields, date: Date): readonly Quota[] 
   return [
     ...members.map((member) => quotaOf(member, policies, date)),
     ...[...groups.values()].flatMap((parts) => quotasOfParts(parts, policies, date)),
+    ...[...policies.values()].filter(isAlone).map(quotaOfPolicy),
   ];
 }
 
@@ -88,14 +91,29 @@ function addPolicies(policies: Policies, field: string): void {
   if (!field.includes(';')) return;
   for (const member of membersOf(field)) {
     const limit = amountOf(textOf(member, 'q', 'limit', 'name'));
-    const seconds = secondsOf(textOf(member, 'w'));
+    const seconds = secondsOf(textOf(member, 'w', 'window'));
     const windowMs = seconds === undefined ? undefined : seconds * 1_000;
     policies.set(textOf(member, 'name', 'limit'), { limit, windowMs });
   }
 }
 
+/** What the policy of a quota is, if one is told. */
+function policyOf(name: string, policies: Policies): Policy | undefined {
+  const policy = policies.get(name);
+  if (policy) policy.isAskedFor = true;
+  return policy;
+}
+
+function isAlone({ limit, windowMs, isAskedFor }: Policy): boolean {
+  return limit !== undefined && windowMs !== undefined && !isAskedFor;
+}
+
+function quotaOfPolicy({ limit, windowMs }: Policy): Quota {
+  return { limit, remaining: undefined, resetMs: undefined, windowMs };
+}
+
 function quotaOf(member: Member, policies: Policies, date: Date): Quota {
-  const policy = policies.get(textOf(member, 'name', 'limit'));
+  const policy = policyOf(textOf(member, 'name', 'limit'), policies);
   return {
     limit: amountOf(textOf(member, 'q', 'limit')) ?? policy?.limit,
     remaining: amountOf(textOf(member, 'r', 'remaining')),
@@ -112,7 +130,7 @@ function textOf(member: Member, ...keys: readonly string[]): string {
 /** One, or where what remains is a list, as many. */
 function quotasOfParts(parts: Parts, policies: Policies, date: Date): readonly Quota[] {
   const limit = String(itemsOf(parts.get('limit'))[0]);
-  const windowMs = WINDOW_MS.get(String(parts.get('unit'))) ?? policies.get(limit)?.windowMs;
+  const { windowMs } = policyOf(limit, policies) ?? {};
   const remaining = itemsOf(parts.get('remaining'));
   const resets = itemsOf(parts.get('reset-after') ?? parts.get('reset')).map((value) =>
     untilResetMs(value, date),
@@ -121,7 +139,7 @@ function quotasOfParts(parts: Parts, policies: Policies, date: Date): readonly Q
     limit: amountOf(limit),
     remaining: amountOf(value),
     resetMs: resets.length === remaining.length ? resets[index] : longest(resets),
-    windowMs,
+    windowMs: WINDOW_MS.get(String(parts.get('unit'))) ?? windowMs,
   }));
 }
 

@@ -1,7 +1,7 @@
 import { badInput } from '../../base/errors.ts';
 import { isRecord } from '../../base/is-record.ts';
 import { type BaseForm, parseBaseForm } from '../../batch/base-form.ts';
-import type { Learned } from '../../fetch/politeness/limiter.ts';
+import type { Learned } from '../../fetch/politeness/learned.ts';
 import { type Finding, isRate } from '../../fetch/politeness/origin-memory.ts';
 import type { OriginShare } from '../../run/fetch-and-store.ts';
 import { parsePartRunId } from '../../run/parts/parts.ts';

@@ -2,7 +2,7 @@ import { RunConflictError } from '../../base/errors.ts';
 import { isCount, isFlag, isListOf, isRecordOf, isText } from '../../base/shapes.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
-import type { Learned } from '../../fetch/politeness/limiter.ts';
+import type { Learned } from '../../fetch/politeness/learned.ts';
 import { type Finding, readLearned } from '../../fetch/politeness/origin-memory.ts';
 import { redriveNumber } from '../redrive-chain.ts';
 import type { Part } from './parts.ts';

@@ -1,5 +1,5 @@
 import type { RunReport } from '../../document/run-head.ts';
-import type { Learned } from '../../fetch/politeness/limiter.ts';
+import type { Learned } from '../../fetch/politeness/learned.ts';
 import { readLearned, VALID_MS } from '../../fetch/politeness/origin-memory.ts';
 
 /** Digits of a figure that so many estimates went into. */

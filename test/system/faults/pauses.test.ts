@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Clock } from '../../../src/base/clock.ts';
 import type { Id } from '../../../src/batch/ids.ts';
+import type { RunSettings } from '../../../src/run/fetch-and-store.ts';
 import { httpResponse, startMisbehavingServer } from '../../support/misbehaving-server.ts';
 import { SkippingClock } from '../../support/skipping-clock.ts';
 import {
@@ -152,12 +153,13 @@ test('a quota that is used up holds the others back until it is given again', as
   expect(secondMs - firstMs).toBe(3_000);
 });
 
-test.each([
-  ['with what is left beside each', (left: number) => left],
-  ['without a word before', () => 9],
-])('an origin that takes 50 in each 3 s, and then answers 403, gets all of 100, %s', async (_name, told) => {
+/** Whose fields come with answers that bring the post, of which so many are left. */
+type Tells = (left: number) => number | undefined;
+
+/** An origin that takes 50 in each 3 s from a first request on, and then answers 403. */
+async function fetchFromGithub(tells: Tells, posts: number, settings: Partial<RunSettings>) {
   const clock = new SkippingClock();
-  const ids = Array.from({ length: 100 }, (_, index) => index + 1);
+  const ids = Array.from({ length: posts }, (_, index) => index + 1);
   const startsMs: number[] = [];
   const attempts = new Map<string, number>();
   let [taken, refused] = [0, 0];
@@ -175,22 +177,41 @@ test.each([
       'x-ratelimit-remaining': left,
       'x-ratelimit-reset': Math.ceil(resetMs / 1_000),
     });
-    if (taken < 50) socket.write(httpResponse(200, HEALTHY, fields(told(50 - ++taken))));
-    else {
+    if (taken < 50) {
+      taken += 1;
+      const left = tells(50 - taken);
+      socket.write(httpResponse(200, HEALTHY, left === undefined ? {} : fields(left)));
+    } else {
       refused += 1;
       socket.write(httpResponse(403, 'slow down', fields(0)));
     }
   });
-  const settings = { concurrency: 10, adaptive: true, retryBudgetPercent: 20, attemptTimeoutMs: 12_000 };
-  const ran = await world.run({ origin: upstream.origin, ids, settings, clock });
+  const ran = await world.run({
+    origin: upstream.origin,
+    ids,
+    settings: { retryBudgetPercent: 20, attemptTimeoutMs: 12_000, ...settings },
+    clock,
+  });
   await upstream.stop();
-  // One pause.
-  expect(startsMs).toHaveLength(2);
-  expect(refused).toBeLessThanOrEqual(10);
   await world.expectDocument(
     ran,
     ids.map((id) => well(HEALTHY, attempts.get(`/posts/${id}`))),
   );
+  return { windows: startsMs.length, refused };
+}
+
+test.each<[string, Tells, Partial<RunSettings>, number, number]>([
+  // 48 or 49 of 50 in each window, and no pause.
+  ['with what is left beside each', (left) => left, { adaptive: true, concurrency: 10 }, 3, 0],
+  ['without a word before', () => undefined, { adaptive: true, concurrency: 10 }, 3, 10],
+  ['with too little beside each', () => 9, { adaptive: true, concurrency: 10 }, 4, 10],
+  ['with what is left, at a fixed concurrency', (left) => left, { concurrency: 50 }, 2, 50],
+  ['without a word, at a fixed concurrency', () => undefined, { concurrency: 50 }, 2, 50],
+])('an origin that takes 50 in each 3 s, and then answers 403, gets all of 100, %s', async (...row) => {
+  const [, tells, settings, windows, refused] = row;
+  const ran = await fetchFromGithub(tells, 100, settings);
+  expect(ran.windows).toBeLessThanOrEqual(windows);
+  expect(ran.refused).toBeLessThanOrEqual(refused);
 });
 
 function retryAfter(status: number, value: string): Buffer {

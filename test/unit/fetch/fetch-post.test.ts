@@ -462,6 +462,47 @@ test('a post whose turn does not come in time was never attempted', async () => 
   ]);
 });
 
+test.each<[name: string, step: Step, order: readonly Id[]]>([
+  ['goes before posts that wait where it has failed', answer(500), [1, 2, 1, 3, 1]],
+  ['waits its turn behind them where it was refused for the rate', answer(429), [1, 2, 3, 1, 1]],
+  ['waits so where it was told when to come back', answer(503, '', { retryAfter: '1' }), [1, 2, 3, 1, 1]],
+])('a retry %s', async (_name, step, order) => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  const asked: Id[] = [];
+  const { fetchPost } = fetchingFrom({
+    clock,
+    random: () => 0,
+    requestPost: (id) => {
+      asked.push(id);
+      const again = id === 1 && asked.filter((each) => each === 1).length < 3;
+      return new Promise((resolve) => clock.after(10, () => resolve(again ? step : answer(200, '[1]'))));
+    },
+  });
+  await clock.runUntil(Promise.all([1, 2, 3].map((id) => fetchPost(id, signal))));
+  expect(asked).toStrictEqual(order);
+});
+
+test('a retry is not hedged, though it goes behind others', async () => {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  const asked: Id[] = [];
+  const { fetchPost, summary } = fetchingFrom({
+    clock,
+    hedge: true,
+    concurrency: 2,
+    requestPost: (id) => {
+      const isFirst = !asked.includes(id);
+      asked.push(id);
+      const lastsMs = id !== 40 || isFirst ? 100 : 4_000;
+      const result = id === 40 && isFirst ? answer(429) : answer(200, '[1]');
+      return new Promise((resolve) => clock.after(lastsMs, () => resolve(result)));
+    },
+  });
+  for (let id = 0; id <= 40; id++) await clock.runUntil(fetchPost(id, signal));
+  expect([asked.slice(40), summary().hedges]).toStrictEqual([[40, 40], 0]);
+});
+
 test('a post that was hedged says so, whatever came of it', async () => {
   const clock = new FakeClock();
   const { signal } = new AbortController();
@@ -509,6 +550,42 @@ describe('a run that may not go on asking', () => {
   test('a failure stands with what it has, where the retry budget is used up', async () => {
     const { outcome } = await run([answer(500)], { requested: 1, retryBudgetPercent: 0, maxAttempts: 20 });
     expect(outcome).toMatchObject({ reason: httpError, attempts: 11 });
+  });
+
+  test.each<[name: string, step: Step, attempts: number, left: number]>([
+    ['by Retry-After', answer(429, '', { retryAfter: '1' }), 20, 10],
+    ['by a quota', answer(403, '', { rateLimit: { ratelimit: '"a";r=0;t=1' } }), 20, 10],
+    ['by Retry-After with 503', answer(503, '', { retryAfter: '1' }), 20, 10],
+    ['not, as the time is over', answer(429, '', { retryAfter: '0' }), 11, 0],
+    ['not at all', answer(429), 11, 0],
+    ['though it was not turned away', answer(500, '', { retryAfter: '1' }), 11, 0],
+  ])('a post that was told when to come back, %s', async (_name, step, attempts, left) => {
+    const clock = new FakeClock();
+    const { fetchPost, summary } = fetchingFrom({
+      requestPost: async () => step,
+      clock,
+      deadlineMs: 1_000_000,
+      requested: 1,
+      retryBudgetPercent: 0,
+      maxAttempts: 20,
+    });
+    const fetched = fetchPost(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ record: { attempts } });
+    expect(summary()).toMatchObject({ retries: attempts - 1, retryBudgetLeft: left });
+  });
+
+  test('a retry that was told when to come and is not made is not put back either', async () => {
+    const clock = new FakeClock();
+    const { fetchPost, summary } = fetchingFrom({
+      requestPost: async () => answer(429, '', { retryAfter: '10' }),
+      clock,
+      deadlineMs: 10_000.5,
+      random: () => 0,
+      requested: 1,
+    });
+    const fetched = fetchPost(7, new AbortController().signal);
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'RATE_LIMITED' } });
+    expect(summary()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
   });
 
   test('a retry that is not made is not counted', async () => {

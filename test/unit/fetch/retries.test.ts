@@ -32,6 +32,16 @@ describe('a retry budget', () => {
     expect([budget.take(), budget.take()]).toStrictEqual([true, false]);
   });
 
+  test('counts a retry that was told when to come, and takes nothing for it', () => {
+    const budget = new RetryBudget(0, 0);
+    for (let i = 0; i < 9; i++) budget.take();
+    const taken = [budget.take(true), budget.take(), budget.take(), budget.take(true)];
+    expect(taken).toStrictEqual([true, true, false, true]);
+    expect(budget.summary()).toStrictEqual({ retries: 12, retryBudgetLeft: 0 });
+    budget.putBack(true);
+    expect(budget.summary()).toStrictEqual({ retries: 11, retryBudgetLeft: 0 });
+  });
+
   test('for any posts and share, never more are used than the share and ten', () => {
     fc.assert(
       fc.property(

@@ -199,6 +199,15 @@ describe('whether one may be used up', () => {
     ['with a fraction', { 'x-ratelimit-remaining': '10.0', 'x-ratelimit-reset': '1795413600.05' }, false],
     ['RateLimit', { ratelimit: '"default";r=50;t=30', 'ratelimit-policy': '"default";q=100;w=60' }, false],
     ['none', {}, false],
+    [
+      'a reset that is due',
+      { 'x-ratelimit-remaining': '7', 'x-ratelimit-reset': '0', 'x-ratelimit-used': '0' },
+      false,
+    ],
+    ['one in RateLimit', { ratelimit: '"default";r=5;t=0', 'ratelimit-policy': '"default";q=0;w=0' }, false],
+    ['nothing left, in quotes', { ratelimit: 'limit=5, remaining="0"' }, true],
+    ['nothing left, as a display string', { ratelimit: 'a;r=%"0"' }, true],
+    ['nothing left, the other way round', { 'x-ratelimit-requests-remaining': '0' }, true],
     ['nothing left', { ratelimit: '"default";r=0;t=30' }, true],
     ['less than nothing', { 'x-ratelimit-remaining': '-1' }, true],
     ['less than one', { 'x-ratelimit-remaining': '0.5' }, true],
@@ -270,11 +279,26 @@ describe('how long they ask to be left alone, without and with a request that wa
       60_000,
     ],
     ['a window of one that is not', [quota({ remaining: 1, windowMs: 60_000 })], undefined, undefined],
+    ['a limit of nothing', [quota({ limit: 0, remaining: 0, resetMs: 5_000 })], undefined, 5_000],
     ['no time at all', [quota({ remaining: 0 })], undefined, undefined],
     ['a reset that is due', [quota({ remaining: 0, resetMs: 0 })], 0, 1_000],
   ])('%s', (_name, quotas, passed, refused) => {
     expect([untilGivenMs(quotas, false), untilGivenMs(quotas, true)]).toStrictEqual([passed, refused]);
   });
+});
+
+test('one of a second or less is no reason to wait where its pace is kept to, but for a request that was refused', () => {
+  const second = quota({ remaining: 0, resetMs: 1_000, windowMs: 1_000 });
+  const minute = quota({ remaining: 0, resetMs: 7_000, windowMs: 60_000 });
+  const waits = [[second], [second, minute]].map((quotas) => [
+    untilGivenMs(quotas, false),
+    untilGivenMs(quotas, false, true),
+    untilGivenMs(quotas, true, true),
+  ]);
+  expect(waits).toStrictEqual([
+    [1_000, undefined, 1_000],
+    [7_000, 7_000, 7_000],
+  ]);
 });
 
 test('a limit below 0 is none', () => {

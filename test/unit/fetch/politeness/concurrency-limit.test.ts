@@ -1,189 +1,274 @@
 import { describe, expect, test } from 'vitest';
-import type { Feedback } from '../../../../src/fetch/politeness/concurrency-limit.ts';
-import type { Limiter, Slot } from '../../../../src/fetch/politeness/limiter.ts';
-import {
-  answers,
-  ask,
-  limiterWith,
-  moveTo,
-  NEVER,
-  slotOf,
-  slotsOf,
-  startTimes,
-} from '../../../support/limiter-world.ts';
+import { ConcurrencyLimit, type Flight } from '../../../../src/fetch/politeness/concurrency-limit.ts';
 
-describe('a limit that adapts', () => {
+/** A request that was sent as the last of so many, and took 100 ms. */
+const flight = (inFlight: number, tookMs = 100): Flight => ({ inFlight, tookMs });
+
+/** So many requests are answered, each of which was one of so many in flight: of as many as may be, if not said. */
+function answer(limit: ConcurrencyLimit, count: number, nowMs = 0, inFlight?: number): void {
+  for (let i = 0; i < count; i++) {
+    const all = inFlight ?? limit.at(nowMs);
+    limit.answered(flight(all), all, nowMs);
+  }
+}
+
+/** A limit that has grown to so much, and stands at the beginning of a round. */
+function limitOf(most: number): ConcurrencyLimit {
+  return new ConcurrencyLimit(most, 2 * most);
+}
+
+const timesOut = (limit: ConcurrencyLimit, sent: Flight, nowMs = 0) => ({
+  isLowered: limit.timedOut(sent, nowMs),
+  at: limit.at(nowMs),
+});
+
+describe('a limit starts', () => {
   test.each([
     [1, 1],
     [10, 10],
     [11, 10],
     [500, 10],
-  ])('of a concurrency of %i starts at %i', (concurrency, expected) => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency });
-    expect(limiter.summary().concurrency).toStrictEqual({ min: expected, max: expected, final: expected });
-    slotsOf(limiter, expected);
-    expect(limiter.start(NEVER)).toBeInstanceOf(Promise);
-  });
-
-  test('grows by one with each round of answers, up to the concurrency', () => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency: 12 });
-    const inFlight = slotsOf(limiter, 10);
-    const limits = [9, 1, 10, 1, 12, 12].map((count) => {
-      endBusily(limiter, inFlight, answers(count));
-      return limiter.summary().concurrency;
+  ])('at 10, of a most of %i at %i', (most, expected) => {
+    expect(new ConcurrencyLimit(most).summary(0)).toStrictEqual({
+      min: expected,
+      max: expected,
+      final: expected,
     });
-    expect(limits.map(({ final }) => final)).toStrictEqual([10, 11, 11, 12, 12, 12]);
-    expect(limits.at(-1)).toStrictEqual({ min: 10, max: 12, final: 12 });
   });
 
-  test('does not grow while less than half of it is made use of', () => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency: 50 });
-    for (let i = 0; i < 100; i++) limiter.release(slotOf(limiter), 'answered');
-    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
-  });
-
-  test.each<Feedback>(['throttled', 'overloaded'])(
-    'is halved once a round, however many of its requests were %s',
-    (feedback) => {
-      const { limiter } = limiterWith({ adaptive: true });
-      for (const slot of slotsOf(limiter, 10)) limiter.release(slot, feedback);
-      expect(limiter.summary().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
-    },
-  );
-
-  test('never falls below one', () => {
-    const { clock, limiter } = limiterWith({ adaptive: true });
-    const limits = Array.from({ length: 6 }, () => {
-      limiter.release(slotOf(limiter), 'overloaded');
-      clock.advance(9_000);
-      return limiter.summary().concurrency.final;
-    });
-    expect(limits).toStrictEqual([5, 2, 1, 1, 1, 1]);
-  });
-
-  test('is halved when a wave of requests times out: three in ten', () => {
-    const { limiter } = limiterWith({ adaptive: true });
-    const slots = slotsOf(limiter, 10);
-    const limits = slots.map((slot) => {
-      limiter.release(slot, 'timed-out');
-      return limiter.summary().concurrency.final;
-    });
-    expect(limits).toStrictEqual([10, 10, 5, 5, 5, 5, 5, 5, 5, 5]);
-  });
-
-  test('of one takes a wave of three, too', () => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency: 1 });
-    for (const _ of [1, 2]) limiter.release(slotOf(limiter), 'timed-out');
-    expect(limiter.isCalm).toBe(true);
-    limiter.release(slotOf(limiter), 'timed-out');
-    expect([limiter.isCalm, limiter.summary().concurrency.final]).toStrictEqual([false, 1]);
-  });
-
-  test('is not halved by two stalls a round, which are no wave', () => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency: 10 });
-    const inFlight = slotsOf(limiter, 10);
-    const round: Feedback[] = [...answers(8), 'timed-out', 'timed-out'];
-    for (let i = 0; i < 20; i++) endBusily(limiter, inFlight, round);
-    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
-  });
-
-  test('learns nothing from what says nothing of the origin', () => {
-    const { limiter } = limiterWith({ adaptive: true, concurrency: 50 });
-    endBusily(
-      limiter,
-      slotsOf(limiter, 10),
-      Array.from({ length: 100 }, () => 'unknown'),
-    );
-    expect(limiter.summary().concurrency).toStrictEqual({ min: 10, max: 10, final: 10 });
-  });
-
-  test('learns nothing from requests that started before it was halved', () => {
-    const { limiter } = limiterWith({ adaptive: true });
-    const [first = 0, ...others] = slotsOf(limiter, 10);
-    limiter.release(first, 'throttled');
-    for (const slot of others) limiter.release(slot, 'answered');
-    expect(limiter.summary().concurrency).toStrictEqual({ min: 5, max: 10, final: 5 });
-  });
-
-  test('counts a round anew once it was halved', () => {
-    const { limiter } = limiterWith({ adaptive: true });
-    const inFlight = slotsOf(limiter, 10);
-    endBusily(limiter, inFlight, [...answers(7), 'timed-out', 'timed-out']);
-    limiter.release(inFlight.pop() ?? 0, 'overloaded');
-    for (const slot of inFlight.splice(0)) limiter.release(slot, 'answered');
-    inFlight.push(...slotsOf(limiter, 5));
-    const limits = [...answers(4), 'timed-out' as const, 'answered' as const].map((feedback) => {
-      endBusily(limiter, inFlight, [feedback]);
-      return limiter.summary().concurrency.final;
-    });
-    expect(limits).toStrictEqual([5, 5, 5, 5, 5, 6]);
-  });
-
-  test('after it was halved, no request starts until fewer than the new limit are in flight', async () => {
-    const world = limiterWith({ adaptive: true });
-    const slots = slotsOf(world.limiter, 10);
-    const starts: [string, number | null][] = [];
-    ask(world, starts, 'waiting');
-    await moveTo(world.clock, 10_000);
-    for (const [i, slot] of slots.slice(0, 5).entries()) {
-      world.limiter.release(slot, i === 0 ? 'throttled' : 'answered');
-      await moveTo(world.clock, world.clock.now() + 1_000);
-    }
-    expect(starts).toStrictEqual([]);
-    const [, , , , , last = 0] = slots;
-    world.limiter.release(last, 'answered');
-    await moveTo(world.clock, world.clock.now() + 2_000);
-    expect(starts.map(([name]) => name)).toStrictEqual(['waiting']);
-  });
-
-  test('keeps the requests that follow below the rate at which the origin had answered', async () => {
-    const world = limiterWith({ adaptive: true });
-    // 10 a second for two seconds.
-    for (let i = 0; i < 20; i++) {
-      world.clock.advance(100);
-      world.limiter.release(slotOf(world.limiter), 'answered');
-    }
-    for (const slot of slotsOf(world.limiter, 10)) world.limiter.release(slot, 'throttled');
-    const times = (await startTimes(world, 20)).map((atMs) => (atMs ?? 0) - 2_000);
-    expect(times[19]).toBeGreaterThan(1_900);
-    expect(times[19]).toBeLessThan(2_400);
-    expect(new Set(times).size).toBe(20);
-  });
-
-  test('is not halved again, nor the pace slowed down, by requests that were on their way', async () => {
-    const { limiter } = limiterWith({ adaptive: true });
-    const slots = slotsOf(limiter, 10);
-    limiter.release(slots.pop() ?? 0, 'answered');
-    for (const slot of slots) limiter.release(slot, 'throttled');
-    expect(limiter.summary().concurrency.final).toBe(5);
-  });
-
-  test('of one leaves an origin alone that turns it away still, for ever longer, until it answers', async () => {
-    const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
-    const waits: number[] = [];
-    for (let i = 0; i < 9; i++) {
-      world.limiter.release(slotOf(world.limiter), i % 2 ? 'overloaded' : 'throttled');
-      const fromMs = world.clock.now();
-      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
-      waits.push(Math.round(world.clock.now() - fromMs));
-      if (i === 7) world.limiter.release(slot ?? 0, 'answered');
-      else world.limiter.release(slot ?? 0, 'unknown');
-      world.clock.advance(5_000);
-    }
-    expect(waits).toStrictEqual([50, 100, 200, 400, 800, 1_600, 2_500, 2_500, 50]);
-  });
-
-  test('leaves the rate alone when the origin was overloaded, not asked too often', async () => {
-    const world = limiterWith({ adaptive: true, concurrency: 20 });
-    for (const slot of slotsOf(world.limiter, 10)) world.limiter.release(slot, 'overloaded');
-    expect(await startTimes(world, 10)).toStrictEqual(Array(10).fill(0));
+  test.each([
+    [50, 30, 15],
+    [50, 31, 15],
+    [50, 3, 1],
+    [50, 1, 1],
+    [20, 40, 20],
+    [20, 41, 20],
+    [20, 500, 20],
+  ])('of a most of %i at half of the %i that were learned before: %i', (most, learned, expected) => {
+    const limit = new ConcurrencyLimit(most, learned);
+    expect(limit.summary(0)).toStrictEqual({ min: expected, max: expected, final: expected });
   });
 });
 
-/** So many requests end, one after the other, while as many as may be are in flight throughout. */
-function endBusily(limiter: Limiter, inFlight: Slot[], feedbacks: readonly Feedback[]): void {
-  for (const feedback of feedbacks) {
-    limiter.release(inFlight.shift() ?? slotOf(limiter), feedback);
-    while (inFlight.length < limiter.summary().concurrency.final) inFlight.push(slotOf(limiter));
-  }
-}
+describe('answers', () => {
+  test('let the limit grow by one each, which doubles it in a round, up to the most', () => {
+    const limit = new ConcurrencyLimit(50);
+    const rounds = Array.from({ length: 4 }, () => {
+      answer(limit, limit.at(0));
+      return limit.at(0);
+    });
+    expect(rounds).toStrictEqual([20, 40, 50, 50]);
+    expect(limit.summary(0)).toStrictEqual({ min: 10, max: 50, final: 50 });
+  });
+
+  test('say nothing of more while less than half of the limit is in use', () => {
+    const limit = new ConcurrencyLimit(50);
+    answer(limit, 100, 0, 4);
+    expect(limit.at(0)).toBe(10);
+    answer(limit, 1, 0, 5);
+    expect(limit.at(0)).toBe(11);
+    answer(limit, 1, 0, 5);
+    expect(limit.summary(0)).toStrictEqual({ min: 10, max: 11, final: 11 });
+  });
+});
+
+describe('a refusal', () => {
+  test('says that as many as were in flight were too many: the limit falls below, and comes back, and past it', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(21), 1_000);
+    const times = [0, 500, 1_000, 1_999, 2_000, 3_000, 4_000, 5_000, 6_000, 9_000, 99_000];
+    expect(times.map((afterMs) => [afterMs, limit.at(1_000 + afterMs)])).toStrictEqual([
+      [0, 18],
+      [500, 19],
+      [1_000, 19],
+      [1_999, 19],
+      [2_000, 20],
+      [3_000, 20],
+      [4_000, 22],
+      [5_000, 26],
+      [6_000, 36],
+      [9_000, 50],
+      [99_000, 50],
+    ]);
+    expect(limit.summary(99_000)).toStrictEqual({ min: 18, max: 50, final: 50 });
+  });
+
+  test('that took long makes the way back as long: 20 times as much', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(21, 500), 0);
+    const times = [0, 2_000, 9_999, 10_000, 20_000];
+    expect(times.map((atMs) => limit.at(atMs))).toStrictEqual([18, 18, 19, 20, 22]);
+  });
+
+  test('of the same flight lowers the limit further, where fewer were in flight; any other does not', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(31), 0);
+    const steps = [flight(40), flight(31), flight(30), flight(21), flight(22)].map((sent) => {
+      limit.refusedAsWell(sent, 0);
+      return [sent.inFlight, limit.learned, limit.at(0)];
+    });
+    expect(steps).toStrictEqual([
+      [40, 30, 27],
+      [31, 30, 27],
+      [30, 29, 26],
+      [21, 20, 18],
+      [22, 20, 18],
+    ]);
+  });
+
+  test.each([1, 2])('never leaves less than one: %i in flight', (inFlight) => {
+    const limit = limitOf(50);
+    limit.refused(flight(inFlight), 0);
+    expect([0, 6_000, 7_000].map((atMs) => limit.at(atMs))).toStrictEqual([1, 1, 2]);
+    expect(limit.learned).toBe(1);
+  });
+
+  test('is counted among the extremes when nobody has looked before the limit had come back', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(21), 0);
+    expect(limit.summary(60_000)).toStrictEqual({ min: 18, max: 50, final: 50 });
+  });
+});
+
+describe('below what was refused', () => {
+  test('answers do not let the limit grow: the time does', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(21), 0);
+    answer(limit, 100);
+    expect([limit.at(0), limit.at(2_000)]).toStrictEqual([18, 20]);
+  });
+
+  test('the limit shrinks until a round of requests was answered', () => {
+    const limit = limitOf(50);
+    answer(limit, 5);
+    expect(limit.isShrinking).toBe(false);
+    limit.refused(flight(6), 0);
+    const states = Array.from({ length: 5 }, () => {
+      const { isShrinking } = limit;
+      answer(limit, 1);
+      return isShrinking;
+    });
+    expect([limit.at(0), states]).toStrictEqual([4, [true, true, true, true, false]]);
+  });
+
+  test('the limit grows by each answer again once a round above was answered', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(11), 0);
+    // Not above.
+    answer(limit, 100, 6_000, 10);
+    answer(limit, 9, 6_000, 11);
+    // By the time alone.
+    expect([limit.at(0), limit.at(6_000)]).toStrictEqual([9, 18]);
+    answer(limit, 1, 6_000, 11);
+    expect([limit.at(0), limit.at(6_000)]).toStrictEqual([18, 18]);
+    answer(limit, 2, 6_000);
+    expect(limit.at(6_000)).toBe(20);
+    // A refusal that comes behind is of a flight that is over.
+    limit.refusedAsWell(flight(3), 6_000);
+    expect(limit.at(6_000)).toBe(20);
+  });
+
+  test('what was answered above counts from the last refusal on', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(11), 0);
+    answer(limit, 9, 6_000, 11);
+    limit.refused(flight(11), 6_000);
+    answer(limit, 9, 12_000, 11);
+    expect([limit.learned, limit.at(6_000), limit.at(12_000)]).toStrictEqual([10, 9, 18]);
+  });
+});
+
+describe('a timeout', () => {
+  test('holds its place until a round was answered, and is no refusal', () => {
+    const limit = limitOf(20);
+    expect([timesOut(limit, flight(20)), timesOut(limit, flight(3))]).toStrictEqual([
+      { isLowered: false, at: 19 },
+      { isLowered: false, at: 18 },
+    ]);
+    answer(limit, 17);
+    expect([limit.at(0), limit.isShrinking]).toStrictEqual([18, false]);
+    answer(limit, 1);
+    expect(limit.summary(0)).toStrictEqual({ min: 18, max: 20, final: 20 });
+  });
+
+  test('in ten is none, nor are two, round after round', () => {
+    const limit = limitOf(10);
+    for (let i = 0; i < 20; i++) {
+      expect([timesOut(limit, flight(10)), timesOut(limit, flight(10))]).toStrictEqual([
+        { isLowered: false, at: 9 },
+        { isLowered: false, at: 8 },
+      ]);
+      answer(limit, 8);
+    }
+    expect(limit.at(0)).toBe(10);
+  });
+
+  test('the third of ten is a wave: the least that were in flight with one of them were too many', () => {
+    const limit = limitOf(10);
+    timesOut(limit, flight(10));
+    timesOut(limit, flight(8, 5_000));
+    expect(timesOut(limit, flight(9, 5_000))).toStrictEqual({ isLowered: true, at: 6 });
+    expect([limit.learned, limit.isShrinking]).toStrictEqual([7, true]);
+    // 20 times what it took.
+    expect([50_000, 100_000].map((atMs) => limit.at(atMs))).toStrictEqual([6, 7]);
+    // What timed out before the wave is forgotten.
+    expect(timesOut(limit, flight(10), 100_000)).toStrictEqual({ isLowered: false, at: 6 });
+  });
+
+  test.each([
+    [1, 3],
+    [5, 3],
+    [11, 4],
+    [50, 15],
+  ])('takes three in ten of a round, of the last ten at least, to be a wave: of %i the %i.', (most, wave) => {
+    const limit = limitOf(most);
+    const lowered = Array.from({ length: wave }, () => limit.timedOut(flight(most), 0));
+    expect(lowered).toStrictEqual([...Array(wave - 1).fill(false), true]);
+    expect([limit.isShrinking, limit.learned]).toStrictEqual([true, Math.max(1, most - 1)]);
+  });
+
+  test('counts for no wave once a round was answered behind it', () => {
+    const limit = limitOf(10);
+    timesOut(limit, flight(2));
+    timesOut(limit, flight(2));
+    answer(limit, 8);
+    const lowered = [9, 9, 9].map((inFlight) => limit.timedOut(flight(inFlight), 0));
+    expect([lowered, limit.learned]).toStrictEqual([[false, false, true], 8]);
+  });
+
+  test('leaves a place, whatever held them', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(3), 0);
+    expect([timesOut(limit, flight(1)), timesOut(limit, flight(1))]).toStrictEqual([
+      { isLowered: false, at: 1 },
+      { isLowered: false, at: 1 },
+    ]);
+  });
+});
+
+describe('what is learned', () => {
+  test('is nothing where less than 20 were allowed', () => {
+    const limit = new ConcurrencyLimit(50);
+    expect(limit.learned).toBe(undefined);
+    answer(limit, 9);
+    expect([limit.at(0), limit.learned]).toStrictEqual([19, undefined]);
+    answer(limit, 1);
+    expect([limit.at(0), limit.learned]).toStrictEqual([20, 20]);
+  });
+
+  test('is nothing where no more were allowed than an earlier run had learned to start with', () => {
+    const limit = new ConcurrencyLimit(50, 60);
+    answer(limit, 100, 0, 1);
+    expect(limit.learned).toBe(undefined);
+    answer(limit, 1);
+    expect(limit.learned).toBe(31);
+    expect(new ConcurrencyLimit(50, 500).learned).toBe(undefined);
+  });
+
+  test('is what was found to be taken, however little, and no more than that as the limit goes past', () => {
+    const limit = limitOf(50);
+    limit.refused(flight(6), 0);
+    limit.at(60_000);
+    expect(limit.learned).toBe(5);
+  });
+});

@@ -5,7 +5,8 @@ import type { AttemptResult, RequestPost } from '../../../../src/fetch/origin/at
 import { Circuit } from '../../../../src/fetch/politeness/circuit.ts';
 import { openGate } from '../../../../src/fetch/politeness/gate.ts';
 import { Hedger } from '../../../../src/fetch/politeness/hedger.ts';
-import { DEADLINE_MS, type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
+import { FakeClock } from '../../../support/fake-clock.ts';
+import { ANY_SLOT, DEADLINE_MS, type LimiterGiven, limiterWith } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
 const NEVER = new AbortController().signal;
@@ -63,8 +64,7 @@ function worldWith(options: WorldOptions = {}) {
   const hedger = hedge ? new Hedger(clock, limiter) : undefined;
   const ports = { requestPost, clock, limiter, circuit, hedger };
   const gate = openGate({ attemptTimeoutMs }, ports, deadlineMs);
-  const attempt = (id: Id, isRetry = false, signal = NEVER) =>
-    clock.runUntil(gate.attempt(id, isRetry, signal));
+  const attempt = (id: Id, isRetry = false) => clock.runUntil(gate.attempt(id, isRetry, isRetry, NEVER));
   return { clock, limiter, circuit, requests, gate, attempt, hedger };
 }
 
@@ -95,7 +95,7 @@ describe('an attempt', () => {
       answer: () => ({ lastsMs: Infinity, result: response(200) }),
     });
     const made = await world.clock.runUntil(
-      Promise.all([1, 2, 3, 4].map((id) => world.gate.attempt(id, false, NEVER))),
+      Promise.all([1, 2, 3, 4].map((id) => world.gate.attempt(id, false, false, NEVER))),
     );
     expect(world.requests.map(({ id, atMs, timeoutMs }) => [id, atMs, timeoutMs])).toStrictEqual([
       [1, 0, 5_000],
@@ -118,18 +118,19 @@ describe('an attempt', () => {
     expect([world.gate.refusal(), world.clock.pending]).toStrictEqual(['deadline', 0]);
   });
 
-  test('of a retry goes before those of posts that wait', async () => {
+  test('that is urgent goes before those of posts that wait; a retry by itself does not', async () => {
     const world = worldWith({
       concurrency: 1,
       answer: () => ({ lastsMs: 10, result: response(200) }),
     });
     const attempts = [
-      world.gate.attempt('first', false, NEVER),
-      world.gate.attempt('second', false, NEVER),
-      world.gate.attempt('retry', true, NEVER),
+      world.gate.attempt('first', false, false, NEVER),
+      world.gate.attempt('second', false, false, NEVER),
+      world.gate.attempt('retry', true, false, NEVER),
+      world.gate.attempt('urgent retry', true, true, NEVER),
     ];
     await world.clock.runUntil(Promise.all(attempts));
-    expect(world.requests.map(({ id }) => id)).toStrictEqual(['first', 'retry', 'second']);
+    expect(world.requests.map(({ id }) => id)).toStrictEqual(['first', 'urgent retry', 'second', 'retry']);
   });
 
   test('that rejects with the reason of an abort gives its place back', async () => {
@@ -138,8 +139,8 @@ describe('an attempt', () => {
       answer: () => ({ lastsMs: 1_000, result: response(200) }),
     });
     const stopping = new AbortController();
-    const inFlight = world.gate.attempt('in flight', false, stopping.signal);
-    const waiting = world.gate.attempt('waiting', false, stopping.signal);
+    const inFlight = world.gate.attempt('in flight', false, false, stopping.signal);
+    const waiting = world.gate.attempt('waiting', false, false, stopping.signal);
     await quiet();
     const reason = new Error('stopped');
     stopping.abort(reason);
@@ -164,27 +165,27 @@ describe('an attempt', () => {
 
 describe('what comes back', () => {
   test.each<[name: string, result: AttemptResult, final: number]>([
-    ['HTTP 429', response(429), 5],
-    ['HTTP 503', response(503), 5],
-    ['HTTP 403 with Retry-After', response(403, { retryAfter: '0' }), 5],
+    ['HTTP 429', response(429), 1],
+    ['HTTP 503', response(503), 1],
+    ['HTTP 403 with Retry-After', response(403, { retryAfter: '0' }), 1],
     ['HTTP 403', response(403), 11],
     ['HTTP 200', response(200), 11],
     ['HTTP 404', response(404), 11],
-    ['HTTP 200, and too many over HTTP/2', { ...response(200), isThrottled: true } as AttemptResult, 5],
+    ['HTTP 200, and too many over HTTP/2', { ...response(200), isThrottled: true } as AttemptResult, 1],
     ['a body that is too large', { kind: 'too-large', status: 200 }, 11],
     ['a coding that is not known', { kind: 'unknown-coding', status: 200, coding: 'x' }, 11],
-    ['a failure, as too many came over HTTP/2', { kind: 'failed', code: 'x', isThrottled: true }, 5],
+    ['a failure, as too many came over HTTP/2', { kind: 'failed', code: 'x', isThrottled: true }, 1],
     ['HTTP 500', response(500), 10],
     ['HTTP 504', response(504), 10],
     ['a failure of the network', failed(), 10],
-    ['a timeout', { kind: 'timed-out' }, 5],
+    ['a timeout', { kind: 'timed-out' }, 1],
   ])('moves the limit of requests in flight: %s', async (_name, result, final) => {
     const world = worldWith({
       adaptive: true,
       concurrency: 11,
       answer: ({ id }) => ({ lastsMs: 100 + Number(id), result }),
     });
-    const attempts = Array.from({ length: 20 }, (_, id) => world.gate.attempt(id, false, NEVER));
+    const attempts = Array.from({ length: 20 }, (_, id) => world.gate.attempt(id, false, false, NEVER));
     await quiet();
     for (let i = 0; i < 10; i++) {
       world.clock.advance(i === 0 ? 100 : 1);
@@ -216,7 +217,7 @@ describe('what comes back', () => {
       concurrency: 1,
       answer: () => ({ result: response(429, { retryAfter: '2' }) }),
     });
-    const attempts = [1, 2].map((id) => world.gate.attempt(id, false, NEVER));
+    const attempts = [1, 2].map((id) => world.gate.attempt(id, false, false, NEVER));
     await world.clock.runUntil(Promise.all(attempts));
     expect(world.requests.map(({ atMs }) => atMs)).toStrictEqual([0, 2_000]);
   });
@@ -226,7 +227,7 @@ describe('what comes back', () => {
       concurrency: 1,
       answer: () => ({ result: response(429, { retryAfter: '60' }) }),
     });
-    const attempts = [1, 2, 3].map((id) => world.gate.attempt(id, false, NEVER));
+    const attempts = [1, 2, 3].map((id) => world.gate.attempt(id, false, false, NEVER));
     const [first, ...others] = await world.clock.runUntil(Promise.all(attempts));
     expect(first).toMatchObject({ result: { status: 429 } });
     expect(others).toStrictEqual(['rate-limited', 'rate-limited']);
@@ -235,6 +236,53 @@ describe('what comes back', () => {
       'rate-limited',
     ]);
     expect([world.clock.now(), world.requests.length]).toStrictEqual([0, 1]);
+  });
+});
+
+describe('a quota that is told', () => {
+  const policy = { 'ratelimit-policy': '"default";q=10;w=1' };
+  const startsOf = async (fields: Partial<Extract<AttemptResult, { kind: 'response' }>>, adaptive = true) => {
+    const world = worldWith({
+      adaptive,
+      concurrency: 2,
+      answer: () => ({ lastsMs: 10, result: response(200, fields) }),
+    });
+    const attempts = [1, 2, 3, 4].map((id) => world.gate.attempt(id, false, false, NEVER));
+    await world.clock.runUntil(Promise.all(attempts));
+    return world.requests.map(({ atMs }) => Math.round(atMs));
+  };
+
+  test('sets the pace from the first answer on, whatever is left of it', async () => {
+    const left = { rateLimit: { ratelimit: '"default";r=9;t=1', ...policy } };
+    expect(await startsOf(left)).toStrictEqual([0, 0, 206, 309]);
+    const date = new Date(FakeClock.startDate).toUTCString();
+    expect(await startsOf({ ...left, date })).toStrictEqual([0, 0, 206, 309]);
+  });
+
+  test('that is used up for a moment sets the pace as well, and pauses nothing', async () => {
+    const usedUp = { rateLimit: { ratelimit: '"default";r=0;t=1', ...policy } };
+    expect(await startsOf(usedUp)).toStrictEqual([0, 0, 206, 309]);
+  });
+
+  test('is nothing but a reason for pauses where the concurrency is fixed', async () => {
+    const left = { rateLimit: { ratelimit: '"default";r=9;t=1', ...policy } };
+    expect(await startsOf(left, false)).toStrictEqual([0, 0, 10, 10]);
+    const usedUp = { rateLimit: { ratelimit: '"default";r=0;t=1', ...policy } };
+    expect(await startsOf(usedUp, false)).toStrictEqual([0, 0, 1_010, 2_020]);
+  });
+
+  test('counts its time by the clock of the origin, to the part of a second that its Date leaves out', async () => {
+    // By its clock, 3 s are left; by ours, an hour.
+    const date = new Date(FakeClock.startDate.getTime() + 3_597_000).toUTCString();
+    const reset = String((FakeClock.startDate.getTime() + 3_600_000) / 1_000);
+    const rateLimit = {
+      'x-ratelimit-limit': '4',
+      'x-ratelimit-remaining': '3',
+      'x-ratelimit-reset': reset,
+    };
+    const [, , third = 0, fourth = 0] = await startsOf({ rateLimit, date });
+    expect(fourth - third).toBeGreaterThan(500);
+    expect(fourth).toBeLessThan(3_000);
   });
 });
 
@@ -265,7 +313,7 @@ describe('an origin that cannot be reached', () => {
     world.clock.advance(1_000);
     expect(world.gate.refusal()).toBe(undefined);
     const probes = await world.clock.runUntil(
-      Promise.all([22, 23, 24].map((id) => world.gate.attempt(id, false, NEVER))),
+      Promise.all([22, 23, 24].map((id) => world.gate.attempt(id, false, false, NEVER))),
     );
     expect(probes.map((made) => typeof made)).toStrictEqual(['object', 'string', 'string']);
     expect(world.requests.length).toBe(21);
@@ -318,7 +366,7 @@ describe('an origin that cannot be reached', () => {
   test('dismisses who waits for a turn', async () => {
     const world = worldWith({ concurrency: 20, answer: () => ({ lastsMs: 5, result: failed() }) });
     const made = await world.clock.runUntil(
-      Promise.all(Array.from({ length: 50 }, (_, id) => world.gate.attempt(id, false, NEVER))),
+      Promise.all(Array.from({ length: 50 }, (_, id) => world.gate.attempt(id, false, false, NEVER))),
     );
     expect(made.filter((each) => each === 'circuit-open')).toHaveLength(30);
     expect([world.requests.length, world.clock.now()]).toStrictEqual([20, 5]);
@@ -328,8 +376,8 @@ describe('an origin that cannot be reached', () => {
     const world = worldWith({ concurrency: 2, answer: () => ({ result: failed() }) });
     for (let id = 0; id < 20; id++) await world.attempt(id);
     for (let id = 0; id < 10; id++) expect(await world.attempt(id)).toBe('circuit-open');
-    expect(world.limiter.start(NEVER)).toBe(0);
-    expect(world.limiter.start(NEVER)).toBe(0);
+    expect(world.limiter.start(NEVER)).toStrictEqual(ANY_SLOT);
+    expect(world.limiter.start(NEVER)).toStrictEqual(ANY_SLOT);
   });
 });
 

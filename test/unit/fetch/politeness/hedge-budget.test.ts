@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
 import { GOOD, hedgerWith, response } from '../../../support/hedger-world.ts';
-import { NEVER } from '../../../support/limiter-world.ts';
+import { ANY_SLOT, NEVER, slotOf, slotsOf } from '../../../support/limiter-world.ts';
 import { quiet } from '../../../support/manual-mapper.ts';
 
 describe('the budget', () => {
@@ -37,10 +37,10 @@ describe('the budget', () => {
     const world = hedgerWith({ concurrency: 6 });
     await world.sample(45);
     const stuck = await world.stuck(5);
-    const other = world.limiter.start(NEVER);
+    const other = slotOf(world.limiter);
     const waiting = [world.limiter.start(NEVER), world.limiter.start(NEVER)];
     await world.move(1_000);
-    world.limiter.release(Number(other), 'answered');
+    world.limiter.release(other, 'answered');
     await quiet();
     // 4 % of 50: one that has its slot, and one that waits for it.
     expect(stuck.sentMs().map(({ length }) => length)).toStrictEqual([2, 1, 1, 1, 1]);
@@ -91,9 +91,9 @@ describe('nothing is hedged', () => {
     await world.sample(40);
     const { sent, send } = world.sending({ lastsMs: 5_000, result: GOOD });
     const race = world.start(send);
-    const other = world.limiter.start(NEVER);
+    const others = slotsOf(world.limiter, 3);
     await quiet();
-    world.limiter.release(Number(other), 'overloaded');
+    for (const other of others) world.limiter.release(other, 'overloaded');
     await world.move(4_000);
     expect(sent.length).toBe(1);
     await world.clock.runUntil(race);
@@ -179,12 +179,12 @@ describe('a hedge', () => {
     await world.sample(40);
     const first = world.sending({ lastsMs: 200, result: GOOD });
     const race = world.start(first.send);
-    const other = world.limiter.start(NEVER);
+    const other = slotOf(world.limiter);
     await quiet();
     await world.move(199);
     // The answer is here, and a slot comes free, before anything else can happen.
     world.clock.advance(1);
-    world.limiter.release(Number(other), 'answered');
+    world.limiter.release(other, 'answered');
     const { hedged } = await race;
     await quiet();
     expect([
@@ -204,8 +204,12 @@ describe('a hedge', () => {
     const posts = [world.limiter.start(NEVER), world.limiter.start(NEVER)];
     await world.move(700);
     // The first post has the slot that was to be the hedge's.
-    expect([stuck.sentMs(), await posts[0], world.hedger.summary().hedges]).toStrictEqual([[[900]], 0, 0]);
+    expect([stuck.sentMs(), await posts[0], world.hedger.summary().hedges]).toStrictEqual([
+      [[900]],
+      ANY_SLOT,
+      0,
+    ]);
     await world.move(2_000);
-    expect([stuck.sentMs(), await posts[1]]).toStrictEqual([[[900, 3_900]], 0]);
+    expect([stuck.sentMs(), await posts[1]]).toStrictEqual([[[900, 3_900]], ANY_SLOT]);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AttemptResult } from '../../../../src/fetch/origin/attempt.ts';
 import { Hedger } from '../../../../src/fetch/politeness/hedger.ts';
 import { GOOD, hedgerWith, response } from '../../../support/hedger-world.ts';
-import { limiterWith } from '../../../support/limiter-world.ts';
+import { limiterWith, slotOf } from '../../../support/limiter-world.ts';
 import { quiet, unhandledRejectionsIn } from '../../../support/manual-mapper.ts';
 
 describe('an attempt', () => {
@@ -238,7 +238,7 @@ describe('an abort', () => {
     const { clock, limiter } = limiterWith({ concurrency: 1 });
     const reason = new Error('stopped before');
     const attempt = new Hedger(clock, limiter).attempt(
-      0,
+      slotOf(limiter),
       async (_slot, signal) => {
         signal.throwIfAborted();
         return expect.unreachable('The request was sent');

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../../support/fake-clock.ts';
 import {
+  ANY_SLOT,
   ask,
   DEADLINE_MS,
   limiterWith,
@@ -17,7 +18,7 @@ import { nothingLearned } from '../../../support/plain-traffic.ts';
 describe('requests in flight', () => {
   test('are at most as many as the concurrency, and who waits gets the place of who ends', async () => {
     const world = limiterWith({ concurrency: 2 });
-    const [first = 0] = slotsOf(world.limiter, 2);
+    const [first = ANY_SLOT] = slotsOf(world.limiter, 2);
     const starts: [string, number | null][] = [];
     ask(world, starts, 'third');
     ask(world, starts, 'fourth');
@@ -45,7 +46,7 @@ describe('requests in flight', () => {
     for (const atMs of [100, 200, 300, 400]) {
       await moveTo(world.clock, atMs);
       world.limiter.release(slot, 'answered');
-      slot = 0;
+      slot = ANY_SLOT;
       await quiet();
     }
     expect(starts).toStrictEqual([
@@ -78,7 +79,7 @@ describe('requests in flight', () => {
 
   test('nothing waits that may start', () => {
     const { clock, limiter } = limiterWith();
-    expect([limiter.start(NEVER), limiter.start(NEVER, true)]).toStrictEqual([0, 0]);
+    expect([limiter.start(NEVER), limiter.start(NEVER, true)]).toStrictEqual([ANY_SLOT, ANY_SLOT]);
     expect(clock.pending).toBe(0);
   });
 
@@ -100,6 +101,151 @@ describe('requests in flight', () => {
   });
 });
 
+describe('a limiter that adapts', () => {
+  test('learns nothing from what says nothing of the origin', () => {
+    const { limiter } = limiterWith({ adaptive: true, concurrency: 50 });
+    for (let i = 0; i < 10; i++) for (const slot of slotsOf(limiter, 10)) limiter.release(slot, 'unknown');
+    expect(limiter.summary()).toStrictEqual({
+      throttledMs: 0,
+      peakInFlight: 10,
+      concurrency: { min: 10, max: 10, final: 10 },
+      learned: nothingLearned,
+    });
+  });
+
+  test('lets one more request start with each answer', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 50 });
+    const slots = slotsOf(world.limiter, 10);
+    const starts: [string, number | null][] = [];
+    for (let i = 0; i < 5; i++) ask(world, starts, String(i));
+    for (const slot of slots.slice(0, 2)) world.limiter.release(slot, 'answered');
+    await quiet();
+    expect(starts.map(([name]) => name)).toStrictEqual(['0', '1', '2', '3']);
+  });
+
+  test('lets no request start until fewer are in flight than may be since some were refused', async () => {
+    const world = limiterWith({ adaptive: true });
+    const slots = slotsOf(world.limiter, 10);
+    const starts: [string, number | null][] = [];
+    ask(world, starts, 'waiting');
+    const started = slots.reverse().map((slot, i) => {
+      world.limiter.release(slot, i < 3 ? 'overloaded' : 'answered');
+      return world.limiter.summary().peakInFlight - world.limiter.summary().concurrency.final;
+    });
+    await quiet();
+    // With the third, 7 in flight were found to be taken.
+    expect(started).toStrictEqual([0, 0, 4, 4, 4, 4, 4, 4, 4, 4]);
+    expect(starts).toStrictEqual([['waiting', 0]]);
+  });
+
+  test('lets requests start no faster than they were taken, once they were refused for the rate', async () => {
+    const world = limiterWith({ adaptive: true });
+    // 10 a second for two seconds.
+    for (let i = 0; i < 20; i++) {
+      world.clock.advance(100);
+      world.limiter.release(slotOf(world.limiter), 'answered');
+    }
+    const slot = slotOf(world.limiter);
+    world.limiter.pause(1_000);
+    world.limiter.release(slot, 'throttled');
+    const times = await startTimes(world, 20);
+    const spans = times.slice(1).map((atMs, i) => (atMs ?? 0) - (times[i] ?? 0));
+    expect(times[0]).toBeGreaterThanOrEqual(3_000);
+    // A rate that is only known to be near to 10 is looked for.
+    expect(Math.min(...spans)).toBeGreaterThan(80);
+    expect(Math.max(...spans)).toBeLessThan(115);
+    const { perSecond, ...others } = world.limiter.summary().learned;
+    expect(others).toStrictEqual({ inFlight: null, told: null });
+    expect(perSecond).toBeGreaterThan(9);
+    expect(perSecond).toBeLessThan(12);
+  });
+
+  test('asks an origin again that turned away all there was to ask, when that was told', async () => {
+    const world = limiterWith({ adaptive: true });
+    const waits: (number | null)[] = [];
+    for (let i = 0; i < 5; i++) {
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(slot ? world.clock.now() : null);
+      world.limiter.pause(1_000);
+      world.limiter.release(slot ?? ANY_SLOT, 'throttled');
+    }
+    expect(waits).toStrictEqual([0, 1_050, 2_100, 3_150, 4_200]);
+    expect(world.limiter.summary().learned).toStrictEqual(nothingLearned);
+  });
+
+  test('has learned a rate in a run that is told to wait for ever', () => {
+    const { clock, limiter } = limiterWith({ adaptive: true });
+    for (let i = 0; i < 20; i++) {
+      clock.advance(100);
+      limiter.release(slotOf(limiter), 'answered');
+    }
+    const slot = slotOf(limiter);
+    limiter.pause(Infinity);
+    limiter.release(slot, 'throttled');
+    expect(limiter.end).toBe('rate-limited');
+    // 97 % of the most that were taken in a second.
+    const { perSecond, ...others } = limiter.summary().learned;
+    expect([perSecond?.toFixed(1), others]).toStrictEqual(['10.7', { inFlight: null, told: null }]);
+  });
+
+  test('leaves the rate alone when the origin was overloaded, not asked too often', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 20 });
+    for (const slot of slotsOf(world.limiter, 10).reverse()) world.limiter.release(slot, 'overloaded');
+    expect(await startTimes(world, 10)).toStrictEqual(Array(10).fill(0));
+  });
+
+  test('leaves an origin alone that turns away a single request still, for ever longer, until it answers', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
+    const waits: number[] = [];
+    for (let i = 0; i < 9; i++) {
+      // The odd refusal says nothing.
+      for (let n = 0; n < 3; n++)
+        world.limiter.release(slotOf(world.limiter), i % 2 ? 'throttled' : 'overloaded');
+      const fromMs = world.clock.now();
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(Math.round(world.clock.now() - fromMs));
+      world.limiter.release(slot ?? ANY_SLOT, i === 7 ? 'answered' : 'unknown');
+      world.clock.advance(5_000);
+    }
+    expect(waits).toStrictEqual([50, 100, 200, 400, 800, 1_600, 2_500, 2_500, 50]);
+  });
+
+  test('does so where the origin has answered before, and takes nothing any more', async () => {
+    const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
+    world.limiter.release(slotOf(world.limiter), 'answered');
+    world.clock.advance(60_000);
+    const waits: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      for (let n = 0; n < 3; n++) {
+        const slot = slotOf(world.limiter);
+        world.clock.advance(400);
+        world.limiter.release(slot, 'throttled');
+      }
+      const fromMs = world.clock.now();
+      const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
+      waits.push(Math.round(world.clock.now() - fromMs));
+      world.limiter.release(slot ?? ANY_SLOT, 'unknown');
+      world.clock.advance(400);
+    }
+    expect(waits).toStrictEqual([50, 100, 200, 400]);
+  });
+
+  test('starts from what was learned before', async () => {
+    const learned = { perSecond: 20 / 0.95, inFlight: 6, told: null };
+    const world = limiterWith({ adaptive: true, learned });
+    expect(world.limiter.summary()).toStrictEqual({
+      throttledMs: 0,
+      peakInFlight: 0,
+      concurrency: { min: 3, max: 3, final: 3 },
+      learned: nothingLearned,
+    });
+    // Which grows a little.
+    const times = await startTimes(world, 4, 60);
+    expect(times.map((atMs) => Math.round((atMs ?? 0) / 5) * 5)).toStrictEqual([0, 50, 100, 150]);
+    expect(world.limiter.summary().peakInFlight).toBe(2);
+  });
+});
+
 describe('the deadline', () => {
   test('refuses those who wait for a place', async () => {
     const world = limiterWith({ concurrency: 1 });
@@ -110,7 +256,7 @@ describe('the deadline', () => {
   test('has come when less than a millisecond is left, which timers do not count', () => {
     const { clock, limiter } = limiterWith();
     clock.advance(DEADLINE_MS - 1);
-    expect([limiter.end, limiter.start(NEVER)]).toStrictEqual([undefined, 0]);
+    expect([limiter.end, limiter.start(NEVER)]).toStrictEqual([undefined, ANY_SLOT]);
     clock.advance(0.5);
     expect([limiter.end, limiter.start(NEVER)]).toStrictEqual(['deadline', undefined]);
   });
@@ -130,7 +276,7 @@ test('nothing is throttled once the run has ended', async () => {
 test('a slot whose request was not sent takes nothing from the rate', () => {
   const { limiter } = limiterWith({ ratePerSecond: 0.5 });
   limiter.cancel(slotOf(limiter));
-  expect(slotOf(limiter)).toBe(0);
+  expect(slotOf(limiter)).toStrictEqual(ANY_SLOT);
   expect(limiter.start(NEVER)).toBeInstanceOf(Promise);
 });
 
@@ -164,7 +310,7 @@ describe('an abort', () => {
     await expect(waiting).rejects.toBe(reason);
     expect([clock.pending, getEventListeners(stopping.signal, 'abort').length]).toStrictEqual([0, 0]);
     limiter.release(slot, 'answered');
-    expect(limiter.start(NEVER)).toBe(0);
+    expect(limiter.start(NEVER)).toStrictEqual(ANY_SLOT);
   });
 
   test('before the wait rejects in the same way', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Learned } from '../../../../src/fetch/politeness/limiter.ts';
+import type { Learned } from '../../../../src/fetch/politeness/learned.ts';
 import {
   type Finding,
   isRate,

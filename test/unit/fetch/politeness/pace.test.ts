@@ -1,206 +1,523 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { LearnedPace } from '../../../../src/fetch/politeness/pace.ts';
+import { LearnedPace, type Sent } from '../../../../src/fetch/politeness/pace.ts';
 
-/** Answers at even distances, from one time to before another. */
-function answer(pace: LearnedPace, fromMs: number, toMs: number, everyMs: number): void {
-  for (let atMs = fromMs; atMs < toMs; atMs += everyMs) pace.answered(atMs);
+/** From one time to before another, at even distances. */
+function times(fromMs: number, toMs: number, everyMs: number): number[] {
+  return Array.from({ length: Math.ceil((toMs - fromMs) / everyMs) }, (_, i) => fromMs + i * everyMs);
 }
 
-/** So many requests are turned away, and told to wait for so long. Says whether the pace was learned. */
-function turnAway(pace: LearnedPace, atMs: number, requests = 2, toldMs = 0): boolean {
-  let hasLearned = false;
-  for (let i = 0; i < requests; i++) hasLearned = pace.throttled(atMs, toldMs) || hasLearned;
-  return hasLearned;
+/** Requests that are sent at these times, and answered. */
+function take(pace: LearnedPace, timesMs: readonly number[]): void {
+  for (const atMs of timesMs) pace.answered(pace.sent(atMs));
 }
 
-/** The pace at a time, to a millionth. */
-const paceAt = (pace: LearnedPace, atMs: number): number => Math.round(pace.perSecond(atMs) * 1e6) / 1e6;
+/** A request that is sent then, and turned away. */
+function turnAway(pace: LearnedPace, atMs: number): Sent {
+  const sent = pace.sent(atMs);
+  pace.turnedAway(sent);
+  return sent;
+}
 
-describe('before requests are turned away', () => {
-  test('the pace is unlimited', () => {
+/** A request that is sent then, and turned away at once, and the pace learns from it. It tells to wait for `toldMs`. */
+function refuse(pace: LearnedPace, atMs: number, toldMs = 0): Sent {
+  const sent = pace.sent(atMs);
+  if (toldMs > 0) pace.pause(atMs, atMs + toldMs);
+  pace.turnedAway(sent);
+  pace.slowDown(atMs, toldMs, sent);
+  return sent;
+}
+
+/** To a millionth. */
+const rounded = (figure: number | undefined) => figure && Math.round(figure * 1e6) / 1e6;
+const pacesAt = (pace: LearnedPace, ...timesMs: number[]) =>
+  timesMs.map((atMs) => rounded(pace.perSecond(atMs)));
+
+/**
+ * The pace of a run that was known to be taken twice as many requests a second, of an origin that took every other one
+ * from 1,000 ms on: so many a second from the first refusal to the last, from which the pace learned at 2,000 ms.
+ */
+function keepingTo(perSecond: number, toldMs = 0): LearnedPace {
+  const pace = new LearnedPace(0, 2 * perSecond);
+  const everyMs = 500 / perSecond;
+  take(pace, times(0, 1_000, everyMs));
+  let last: Sent | undefined;
+  for (const atMs of times(1_000, 2_000, 2 * everyMs)) {
+    take(pace, [atMs]);
+    last = turnAway(pace, atMs + everyMs);
+  }
+  if (toldMs > 0) pace.pause(2_000, 2_000 + toldMs);
+  if (last) pace.slowDown(2_000, toldMs, last);
+  return pace;
+}
+
+/** The least and the most of a curve of 100 a second: 94.09 is 97 % of 97. */
+const LOW = 94.09;
+const HIGH = 97;
+
+describe('before a request is turned away', () => {
+  test('the pace is unlimited, whatever is sent and however it pauses', () => {
     const pace = new LearnedPace(0);
-    answer(pace, 0, 10_000, 10);
+    take(pace, times(0, 10_000, 10));
     pace.pause(10_000, 12_000);
-    expect([0, 10_000, 1e9].map((atMs) => pace.perSecond(atMs))).toStrictEqual([
-      Infinity,
-      Infinity,
-      Infinity,
-    ]);
+    take(pace, [12_000]);
+    expect(pacesAt(pace, 0, 12_000, 1e9)).toStrictEqual([Infinity, Infinity, Infinity]);
+    expect(pace.learned(12_000)).toBeUndefined();
+  });
+
+  test('nothing is learned of requests that have not ended', () => {
+    const pace = new LearnedPace(0);
+    for (const atMs of times(0, 1_000, 10)) pace.sent(atMs);
+    expect([pace.perSecond(1_000), pace.learned(1_000)]).toStrictEqual([Infinity, undefined]);
   });
 });
 
-describe('once requests are turned away', () => {
-  test('the pace is 95 % of the rate of answers, from below, then slowly and ever faster above', () => {
-    const pace = new LearnedPace(5_000);
-    answer(pace, 5_000, 7_000, 10);
-    expect(turnAway(pace, 7_000)).toBe(true);
-    const afterSeconds = [0, 5, 10, 15, 20, 30, 60];
-    expect(afterSeconds.map((s) => paceAt(pace, 7_000 + s * 1_000))).toStrictEqual([
-      90.25, 94.40625, 95, 95.59375, 99.75, 133, 688.75,
+describe('the rate from one refusal to another', () => {
+  test('is kept to at 97 %, from 3 % below, in 10 s, and then gone past, slowly at first', () => {
+    const pace = keepingTo(100);
+    expect(pacesAt(pace, 2_000, 7_000, 12_000, 17_000, 22_000, 32_000)).toStrictEqual([
+      LOW,
+      96.63625,
+      HIGH,
+      97.36375,
+      99.91,
+      120.28,
+    ]);
+    expect([pace.learned(2_000), pace.learned(32_000)]).toStrictEqual([100, 100]);
+  });
+
+  test('takes longer to come back to where going past costs a pause: 20 times as long', () => {
+    const pace = keepingTo(100, 1_000);
+    // 10 s and 20 s, from the end of the pause on.
+    expect(pacesAt(pace, 2_000, 3_000, 18_000, 33_000, 63_000)).toStrictEqual([
+      LOW,
+      LOW,
+      96.63625,
+      HIGH,
+      99.91,
     ]);
   });
 
-  test('one that was told to wait is enough, and the longer, the longer the curve', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 2_000, 10);
-    expect(turnAway(pace, 2_000, 1, 1_000)).toBe(true);
-    // 10 s and ten times the second.
-    expect([2_000, 22_000, 42_000].map((atMs) => paceAt(pace, atMs))).toStrictEqual([90.25, 95, 99.75]);
-  });
-
-  test('what was measured over less than a second is soon gone past', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 500, 10);
-    expect(turnAway(pace, 500, 1, 1_000)).toBe(true);
-    expect([500, 1_500, 2_500, 6_500].map((atMs) => paceAt(pace, atMs))).toStrictEqual([
-      90.25, 95, 99.75, 688.75,
+  test.each([
+    { perSecond: 50, recoveryMs: 10_000 },
+    { perSecond: 200, recoveryMs: 5_000 },
+    { perSecond: 500, recoveryMs: 2_000 },
+    { perSecond: 1_000, recoveryMs: 1_000 },
+    { perSecond: 2_000, recoveryMs: 1_000 },
+  ])('of $perSecond a second is come back to in $recoveryMs ms', ({ perSecond, recoveryMs }) => {
+    const pace = keepingTo(perSecond);
+    expect(pace.learned(2_000)).toBe(perSecond);
+    expect(pacesAt(pace, 2_000, 2_000 + recoveryMs, 2_000 + 2 * recoveryMs)).toStrictEqual([
+      rounded(perSecond * 0.97 * 0.97),
+      rounded(perSecond * 0.97),
+      rounded(perSecond * 0.97 * 1.03),
     ]);
   });
 
-  test('what counts is the last second or two, however the run began', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 500, 50);
-    answer(pace, 500, 1_500, 100);
-    answer(pace, 1_500, 2_600, 100);
-    turnAway(pace, 2_500);
-    expect(pace.perSecond(12_500)).toBeGreaterThan(9.5);
-    expect(pace.perSecond(12_500)).toBeLessThan(10.5);
-  });
-
-  test('fewer than ten answers are measured over as long as they take', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 4_000, 500);
-    turnAway(pace, 4_000);
-    expect(paceAt(pace, 14_000)).toBe(1.9);
-  });
-
-  test('in the very first millisecond, it is a finite number still', () => {
-    const pace = new LearnedPace(0);
-    pace.answered(0);
+  test('is the most of the last second, or two, or three', () => {
+    const pace = new LearnedPace(0, 100);
     turnAway(pace, 0);
-    expect(paceAt(pace, 1_000)).toBe(950);
-  });
-
-  test('where nothing was answered there is nothing to keep to', () => {
-    const pace = new LearnedPace(0);
-    expect(turnAway(pace, 5_000, 100, 1_000)).toBe(false);
-    expect(pace.perSecond(5_000)).toBe(Infinity);
-  });
-
-  test('one that was not told to wait tells nothing, and neither do some that are far between', () => {
-    const one = new LearnedPace(0);
-    answer(one, 0, 2_000, 100);
-    expect([turnAway(one, 2_000, 1), one.perSecond(2_000)]).toStrictEqual([false, Infinity]);
-    expect([turnAway(one, 2_000, 1), paceAt(one, 12_000)]).toStrictEqual([true, 9.5]);
-    const rare = new LearnedPace(0);
-    for (let fromMs = 0; fromMs < 100_000; fromMs += 1_000) {
-      answer(rare, fromMs, fromMs + 1_000, 20);
-      expect(turnAway(rare, fromMs + 1_000, 1)).toBe(false);
+    // 40 a second for 3 s, then 20, 50 and 20 in a second, at a pace of which these are the less part.
+    take(pace, times(1_000, 3_000, 25));
+    take(pace, times(3_000, 4_000, 50));
+    take(pace, times(4_000, 5_000, 20));
+    for (const atMs of times(5_000, 6_000, 10)) {
+      if (atMs % 50 === 0) take(pace, [atMs]);
+      else turnAway(pace, atMs);
     }
-    // Each answer takes a fiftieth of one away: 25 leave half of the last one.
-    answer(rare, 100_000, 100_500, 20);
-    expect([turnAway(rare, 100_500, 1), turnAway(rare, 100_500, 1)]).toStrictEqual([false, true]);
+    refuse(pace, 6_000);
+    // In one second 20, in two 70 = 35 a second, in three 90 = 30 a second.
+    expect(pace.learned(6_000)).toBe(35);
   });
 
-  test('they have their effect once', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 2_000, 10);
-    turnAway(pace, 2_000);
-    const learned = pace.perSecond(2_000);
-    expect([turnAway(pace, 2_000, 1), pace.perSecond(2_000)]).toStrictEqual([false, learned]);
+  test('is never above the pace that held requests back', () => {
+    const pace = new LearnedPace(0, 100);
+    turnAway(pace, 0);
+    take(pace, times(5, 1_000, 5));
+    refuse(pace, 1_000);
+    // 199 were taken, at a pace of 97 - 2 · (29/30)³.
+    expect(rounded(pace.learned(1_000))).toBe(rounded(97 - 2 * (29 / 30) ** 3));
   });
 
-  test('the pace never rises by what was answered when it was slower', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 2_000, 10);
-    turnAway(pace, 2_000);
-    answer(pace, 2_000, 4_000, 10);
-    turnAway(pace, 4_000);
-    expect(pace.perSecond(4_000)).toBeLessThan(90);
+  test('of less than one in three seconds is measured over all the time', () => {
+    const pace = new LearnedPace(0, 1);
+    take(pace, [0, 5_000]);
+    refuse(pace, 10_000);
+    expect(pace.learned(10_000)).toBe(0.2);
   });
 
-  test('an answer that comes in between lets one count for less', () => {
-    const pace = new LearnedPace(0);
-    turnAway(pace, 0, 1);
-    answer(pace, 0, 3_100, 50);
-    turnAway(pace, 3_100, 1);
-    expect(pace.perSecond(3_100)).toBe(Infinity);
-  });
-
-  test('the pace is not less than half of the best second before, which is forgotten by and by', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 1_010, 10);
-    turnAway(pace, 100_000);
-    expect(paceAt(pace, 110_000)).toBe(50);
-    const later = new LearnedPace(0);
-    answer(later, 0, 1_010, 10);
-    answer(later, 1_010, 3_010, 100);
-    turnAway(later, 100_000);
-    expect(paceAt(later, 110_000)).toBe(45);
+  test('may be that of a window which is used up in half of a second', () => {
+    const pace = new LearnedPace(0, 200);
+    take(pace, times(0, 500, 5));
+    for (const atMs of times(500, 1_000, 5)) turnAway(pace, atMs);
+    take(pace, times(1_000, 1_500, 5));
+    refuse(pace, 1_500);
+    expect([pace.learned(1_500), rounded(pace.perSecond(1_500))]).toStrictEqual([100, LOW]);
   });
 });
 
-describe('a pause', () => {
-  test('is no time in which the origin might have answered, and what it answers then does not count', () => {
+describe('from a start to the first refusal', () => {
+  test('the rate is searched for from the geometric mean of what was taken, and that spread over a second more', () => {
     const pace = new LearnedPace(0);
-    answer(pace, 0, 1_000, 50);
-    pace.pause(1_000, 31_000);
-    answer(pace, 1_000, 31_000, 10);
-    answer(pace, 31_000, 32_000, 50);
-    turnAway(pace, 32_000);
-    expect(paceAt(pace, 42_000)).toBe(19);
-  });
-
-  test('holds the recovery up', () => {
-    const pace = new LearnedPace(0);
-    answer(pace, 0, 1_000, 50);
-    pace.pause(1_000, 6_000);
-    turnAway(pace, 1_000);
-    expect([1_000, 3_000, 6_000, 16_000].map((atMs) => paceAt(pace, atMs))).toStrictEqual([
-      18.05, 18.05, 18.05, 19,
+    take(pace, times(0, 125, 5));
+    refuse(pace, 125);
+    // 25 in 125 ms are 200 a second, in 1,125 ms a ninth of that, and the mean is a third.
+    expect(pacesAt(pace, 125, 1_125, 2_125, 4_125)).toStrictEqual([
+      rounded(200 / 3),
+      rounded(200 * (1 - 1 / 12)),
+      200,
+      rounded(200 * (5 / 3)),
     ]);
   });
 
-  test('that is made longer counts once', () => {
+  test('a moment counts as a tenth of a second', () => {
+    const pace = new LearnedPace(7_000);
+    take(
+      pace,
+      Array.from({ length: 11 }, () => 7_000),
+    );
+    refuse(pace, 7_000);
+    // 11 in 100 ms, and 11 in 1,100 ms.
+    expect(pacesAt(pace, 7_000, 9_000)).toStrictEqual([rounded(Math.sqrt(110 * 10)), 110]);
+  });
+
+  test('what has not ended counts as taken', () => {
     const pace = new LearnedPace(0);
-    answer(pace, 0, 1_000, 50);
-    turnAway(pace, 1_000);
-    pace.pause(1_000, 2_000);
-    pace.pause(1_500, 4_000);
-    expect(paceAt(pace, 4_000)).toBe(18.05);
-    pace.pause(5_000, 6_000);
-    // One second of the ten has gone by, then ten.
-    expect([6_000, 15_000].map((atMs) => paceAt(pace, atMs))).toStrictEqual([18.30745, 19]);
+    for (const atMs of times(0, 125, 5)) pace.sent(atMs);
+    refuse(pace, 125);
+    expect(pacesAt(pace, 125, 2_125)).toStrictEqual([rounded(200 / 3), 200]);
+  });
+
+  test('the fastest half of a second is the most', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 300, 60));
+    take(pace, times(300, 800, 10));
+    refuse(pace, 800);
+    // 50 in 500 ms; and 55 in 1,800 ms.
+    expect(pacesAt(pace, 800, 2_800)).toStrictEqual([rounded(Math.sqrt(100 * (55 / 1.8))), 100]);
+  });
+
+  test('where a pause is to come, the search takes longer: 3 times that', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 125, 5));
+    refuse(pace, 125, 2_000);
+    expect(pacesAt(pace, 125, 2_125, 10_125)).toStrictEqual([rounded(200 / 3), rounded(200 / 3), 200]);
+  });
+
+  test('what is taken after the first refusal shows the rate without the burst, once it is six requests', () => {
+    const search = (taken: number) => {
+      const pace = new LearnedPace(0);
+      take(pace, times(0, 300, 10));
+      turnAway(pace, 300);
+      take(pace, times(310, 310 + taken * 10, 10));
+      refuse(pace, 380);
+      return pacesAt(pace, 380, 2_380);
+    };
+    // 6 in 80 ms, from 5 % below; or else 30 and 5 in 380 ms.
+    const atOnce = 35 / 0.38;
+    expect([search(6), search(5)]).toStrictEqual([
+      [71.25, 75],
+      [rounded(atOnce * Math.sqrt(0.38 / 1.38)), rounded(atOnce)],
+    ]);
+  });
+
+  test('after a second, a burst counts for little', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 1_000, 10));
+    refuse(pace, 1_000);
+    expect(pacesAt(pace, 1_000, 3_000)).toStrictEqual([95, 100]);
+  });
+
+  test('where a pause is to come, after a second and a half', () => {
+    const refusedAfter = (ms: number) => {
+      const pace = new LearnedPace(0);
+      take(pace, times(0, ms, 10));
+      refuse(pace, ms, 1_000);
+      return pacesAt(pace, ms + 1_000, ms + 6_000);
+    };
+    expect([refusedAfter(1_250), refusedAfter(1_500)]).toStrictEqual([
+      [rounded(Math.sqrt(100 * (125 / 2.25))), 100],
+      [95, 100],
+    ]);
   });
 });
 
-test('for any answers, refusals and pauses, the pace is above zero, and time alone never lowers it', () => {
-  const events = fc.array(
-    fc.record({
-      what: fc.constantFrom('answered', 'answered', 'answered', 'turned away', 'pause'),
-      afterMs: fc.integer({ min: 0, max: 3_000 }),
-      pauseMs: fc.integer({ min: 1, max: 5_000 }),
-    }),
-    { maxLength: 60 },
+describe('after a pause', () => {
+  /** What is sent in the 800 ms after the pause: so many evenly in the first 300, and so many in the rest. */
+  const afterPause = (first: number, second: number) => {
+    const pace = keepingTo(100, 1_000);
+    take(pace, times(3_000, 3_300, 300 / first));
+    take(pace, times(3_300, 3_800, 500 / second));
+    refuse(pace, 3_800, 1_000);
+    return pacesAt(pace, 4_800, 9_800);
+  };
+
+  test('a rate is searched for below what the pace has let through, a burst included', () => {
+    // 70 in 800 ms, in which the pace would let 75 pass; and in 1,800 ms: the mean is two thirds of that.
+    expect(afterPause(20, 50)).toStrictEqual([rounded(87.5 / 1.5), 87.5]);
+  });
+
+  test('the fastest half of a second is the most, where the pace has not held requests back', () => {
+    // 40 in 500 ms; and 45 in 1,800 ms.
+    expect(afterPause(5, 40)).toStrictEqual([rounded(Math.sqrt(80 * 25)), 80]);
+  });
+
+  test('the rate is not above the pace, and at least 5 % below that at first', () => {
+    const pace = 97 - 2.91 * (1 - 0.8 / 30) ** 3;
+    expect(afterPause(60, 100)).toStrictEqual([rounded(0.95 * pace), rounded(pace)]);
+  });
+
+  test('refusals before the pause are no measure of what comes after', () => {
+    const pace = new LearnedPace(0);
+    turnAway(pace, 0);
+    take(pace, times(5, 100, 5));
+    pace.pause(100, 1_100);
+    take(pace, times(1_100, 1_225, 5));
+    refuse(pace, 1_225);
+    expect(pacesAt(pace, 1_225, 3_225)).toStrictEqual([rounded(200 / 3), 200]);
+  });
+
+  test('a late refusal of what was sent before the pause is measured by what was sent then', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 125, 5));
+    const late = pace.sent(125);
+    pace.pause(125, 1_125);
+    turnAway(pace, 1_200);
+    pace.turnedAway(late);
+    pace.slowDown(1_250, 0, late);
+    expect(pacesAt(pace, 1_250, 3_250)).toStrictEqual([rounded(200 / 3), 200]);
+  });
+});
+
+describe('the time of a pause', () => {
+  test('is no time in which the origin might take anything', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 1_000, 10));
+    refuse(pace, 1_000);
+    take(pace, times(1_900, 2_000, 5));
+    pace.pause(2_000, 32_000);
+    take(pace, times(32_000, 32_100, 5));
+    // 20 before the pause and 20 after it, in half of a second.
+    expect(pace.learned(32_100)).toBe(80);
+  });
+
+  test('holds up the recovery', () => {
+    const pace = keepingTo(100);
+    pace.pause(7_000, 57_000);
+    expect(pacesAt(pace, 7_000, 30_000, 57_000, 62_000)).toStrictEqual([96.63625, 96.63625, 96.63625, HIGH]);
+  });
+
+  test('counts once where a pause is made longer', () => {
+    const pace = keepingTo(100);
+    pace.pause(2_000, 4_000);
+    pace.pause(3_000, 8_000);
+    pace.pause(8_000, 9_000);
+    expect(pacesAt(pace, 9_000, 14_000, 19_000)).toStrictEqual([LOW, 96.63625, HIGH]);
+  });
+
+  test('is given back where a pause is replaced by a shorter one', () => {
+    const pace = keepingTo(100);
+    pace.pause(2_000, 9_000);
+    pace.pause(3_000, 4_000);
+    expect(pacesAt(pace, 3_000, 4_000, 9_000, 14_000)).toStrictEqual([LOW, LOW, 96.63625, HIGH]);
+  });
+});
+
+describe('where fewer are sent than the pace allows', () => {
+  test('the rate is searched for from 5 % below the most that was taken', () => {
+    const pace = new LearnedPace(0, 1_000);
+    turnAway(pace, 0);
+    take(pace, times(10, 1_000, 10));
+    refuse(pace, 1_000);
+    // 50 in half of a second.
+    expect(pacesAt(pace, 1_000, 2_000, 3_000, 5_000)).toStrictEqual([95, 99.375, 100, 105]);
+  });
+
+  test('and from lower where half of a second was faster: up to that', () => {
+    const pace = new LearnedPace(0, 1_000);
+    turnAway(pace, 0);
+    take(pace, times(20, 520, 20));
+    take(pace, times(520, 1_020, 10));
+    refuse(pace, 1_020);
+    // 75 of the last second are kept to at 97 %, and 100 a second were taken in half of that.
+    expect(pacesAt(pace, 1_020, 3_020)).toStrictEqual([72.75, 100]);
+  });
+});
+
+describe('where nothing at all is taken', () => {
+  test.each([{ toldMs: 0 }, { toldMs: 1 }])(
+    'the pace is halved each time, down to a hundredth ($toldMs ms)',
+    ({ toldMs }) => {
+      const pace = new LearnedPace(0, 100);
+      const seen = Array.from({ length: 8 }, () => {
+        refuse(pace, 0, toldMs);
+        return pace.perSecond(0) / 95;
+      });
+      expect(seen.map(rounded)).toStrictEqual([0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.01, 0.01]);
+      expect(pace.learned(0)).toBeUndefined();
+    },
   );
-  fc.assert(
-    fc.property(events, (events) => {
-      const pace = new LearnedPace(0);
-      let nowMs = 0;
-      let pausedUntilMs = 0;
-      for (const { what, afterMs, pauseMs } of events) {
-        const before = pace.perSecond(nowMs);
-        nowMs += afterMs;
-        if (!(pace.perSecond(nowMs) >= before)) throw new Error('Expected time not to lower the pace');
-        if (what === 'answered') pace.answered(nowMs);
-        else if (what === 'turned away') turnAway(pace, nowMs, 2, Math.max(0, pausedUntilMs - nowMs));
-        else if (nowMs + pauseMs > pausedUntilMs) {
-          pausedUntilMs = nowMs + pauseMs;
-          pace.pause(nowMs, pausedUntilMs);
-        }
-        if (!(pace.perSecond(nowMs) > 0)) throw new Error('Expected the pace to be above zero');
-      }
-    }),
-  );
+
+  test('the first answer to what was sent since sets the pace free, and no other', () => {
+    const pace = keepingTo(100);
+    const before = pace.sent(2_000);
+    refuse(pace, 2_000);
+    refuse(pace, 2_000);
+    const after = pace.sent(2_000);
+    pace.answered(before);
+    const held = pace.perSecond(2_000);
+    pace.answered(after);
+    expect([held, pace.perSecond(2_000)].map(rounded)).toStrictEqual([LOW / 4, LOW]);
+  });
+
+  test('and no rate is known, there is nothing to keep to', () => {
+    const pace = new LearnedPace(0);
+    refuse(pace, 0);
+    refuse(pace, 100, 1_000);
+    expect([pace.perSecond(1_100), pace.learned(1_100)]).toStrictEqual([Infinity, undefined]);
+    take(pace, times(1_100, 1_225, 5));
+    refuse(pace, 1_225);
+    expect(pacesAt(pace, 1_225, 3_225)).toStrictEqual([rounded(200 / 3), 200]);
+  });
+
+  test('though something was between other refusals, the pace is held back as well', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 100, 10));
+    turnAway(pace, 100);
+    turnAway(pace, 400);
+    refuse(pace, 700);
+    expect([pace.perSecond(700), pace.learned(700)]).toStrictEqual([Infinity, undefined]);
+  });
+
+  test('what is sent by a pace that is held back does not tell whether the whole one would hold requests back', () => {
+    const pace = keepingTo(100);
+    refuse(pace, 2_000);
+    for (const atMs of times(2_025, 3_000, 25)) pace.sent(atMs);
+    // The first answer sets the pace free, and for 300 ms as many are sent as that lets pass.
+    take(pace, times(3_000, 3_300, 10));
+    refuse(pace, 3_300);
+    // 99, 39 and 30 since the first refusal, at 1,005 ms.
+    const rate = 168 / 2.295;
+    expect([pace.learned(3_300), pace.perSecond(3_300)].map(rounded)).toStrictEqual(
+      [rate, 0.97 * 0.97 * rate].map(rounded),
+    );
+  });
+});
+
+describe('a refusal of what was sent before the pace changed last', () => {
+  test('changes nothing', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 125, 5));
+    const others = [pace.sent(125), pace.sent(125)];
+    refuse(pace, 125);
+    const paces = pacesAt(pace, 125, 2_125);
+    for (const sent of others) {
+      pace.turnedAway(sent);
+      pace.slowDown(130, 1_000, sent);
+    }
+    expect(pacesAt(pace, 125, 2_125)).toStrictEqual(paces);
+  });
+
+  test('is so when the pace was held back, too', () => {
+    const pace = keepingTo(100);
+    const other = pace.sent(2_000);
+    refuse(pace, 2_000);
+    pace.turnedAway(other);
+    pace.slowDown(2_100, 0, other);
+    expect(pacesAt(pace, 2_000)).toStrictEqual([LOW / 2]);
+  });
+});
+
+describe('a refusal of what was sent so long ago that no more is known of that time', () => {
+  const many = Array.from({ length: 16_384 }, (_, i) => i / 10);
+
+  test('shows no rate', () => {
+    const pace = new LearnedPace(0);
+    const old = pace.sent(0);
+    take(pace, many);
+    pace.turnedAway(old);
+    pace.slowDown(1_700, 1_000, old);
+    expect([pace.perSecond(1_700), pace.learned(1_700)]).toStrictEqual([Infinity, undefined]);
+  });
+
+  test('holds a pace back that is known', () => {
+    const pace = new LearnedPace(0, 100);
+    const old = pace.sent(0);
+    take(pace, many);
+    pace.turnedAway(old);
+    const before = pace.perSecond(1_700);
+    pace.slowDown(1_700, 0, old);
+    expect(pace.perSecond(1_700)).toBe(before / 2);
+  });
+});
+
+describe('what was learned', () => {
+  test('is, while the rate is searched for, the most that was taken of late', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 1_000, 10));
+    refuse(pace, 1_000);
+    take(pace, times(1_000, 3_000, 20));
+    // 26 in half of a second, 51 in one, 102 in two; and 200 in three.
+    expect(rounded(pace.learned(3_000))).toBe(rounded(200 / 3));
+  });
+
+  test('is not above the pace at which it is searched for', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 1_000, 10));
+    refuse(pace, 1_000);
+    expect(pace.learned(1_000)).toBe(95);
+  });
+
+  test('is nothing where nothing was taken of late', () => {
+    const pace = new LearnedPace(0);
+    take(pace, times(0, 1_000, 10));
+    refuse(pace, 1_000);
+    turnAway(pace, 20_000);
+    expect(pace.learned(20_000)).toBeUndefined();
+  });
+});
+
+describe('what an earlier run learned', () => {
+  test('is kept to at 95 %, and comes to 97 % in the time that a second’s pause would ask for', () => {
+    const pace = new LearnedPace(5_000, 100);
+    // 10 s and 20 s.
+    expect(pacesAt(pace, 5_000, 20_000, 35_000, 65_000)).toStrictEqual([95, 96.75, 97, 99]);
+  });
+
+  test('is not what this run has learned, as long as no refusal has borne it out', () => {
+    const pace = new LearnedPace(0, 100);
+    take(pace, times(0, 5_000, 10));
+    expect(pace.learned(5_000)).toBeUndefined();
+  });
+
+  test('is forgotten where requests are turned away at once', () => {
+    const pace = new LearnedPace(0, 100);
+    take(pace, times(0, 125, 12.5));
+    refuse(pace, 125);
+    // 10 in 125 ms, as if nothing had been learned.
+    expect(pacesAt(pace, 125, 2_125)).toStrictEqual([rounded(80 / 3), 80]);
+    // 10 in half of a second.
+    expect(pace.learned(125)).toBe(20);
+  });
+
+  test.each([
+    { afterMs: 990, toldMs: 0, isKept: false },
+    { afterMs: 1_000, toldMs: 0, isKept: true },
+    { afterMs: 1_490, toldMs: 1_000, isKept: false },
+    { afterMs: 1_500, toldMs: 1_000, isKept: true },
+  ])('is kept to ($isKept) after $afterMs ms where $toldMs ms are told', ({ afterMs, toldMs, isKept }) => {
+    const pace = new LearnedPace(0, 100);
+    const before = pace.perSecond(afterMs);
+    take(pace, times(0, afterMs, 10));
+    refuse(pace, afterMs, toldMs);
+    const searched = 100 * Math.sqrt(afterMs / (afterMs + 1_000));
+    expect(rounded(pace.perSecond(afterMs))).toBe(rounded(isKept ? 0.97 * 0.97 * before : searched));
+    expect(rounded(pace.learned(afterMs))).toBe(rounded(isKept ? before : searched));
+  });
+
+  test('is not forgotten where nothing is taken at all: that is a window which others have used up', () => {
+    const pace = new LearnedPace(0, 100);
+    refuse(pace, 0, 1_000);
+    take(pace, [1_000]);
+    expect([rounded(pace.perSecond(1_000)), pace.learned(1_000)]).toStrictEqual([95, undefined]);
+  });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import {
+  ANY_SLOT,
   ask,
   DEADLINE_MS,
   limiterWith,
@@ -124,6 +125,25 @@ describe('a pause', () => {
     ]);
   });
 
+  test.each<[random: number, times: number[]]>([
+    [0, [2_000, 3_000, 4_000, 5_000]],
+    [0.75, [1_250, 2_250, 3_250, 4_250]],
+  ])(
+    'ends with the requests at the rate that is known, if one is, which starts at random: %f',
+    async (random, times) => {
+      const world = limiterWith({
+        adaptive: true,
+        random: () => random,
+        learned: { perSecond: 1 / 0.95, inFlight: null, told: null },
+      });
+      world.limiter.pause(500);
+      world.limiter.pause(1_000);
+      const starts = await startTimes(world, 4);
+      // The rate grows a little.
+      expect(starts.map((atMs) => Math.round((atMs ?? 0) / 50) * 50)).toStrictEqual(times);
+    },
+  );
+
   test('gives no request that the rate does not', async () => {
     const world = limiterWith({ ratePerSecond: 0.5, random: () => 0 });
     slotOf(world.limiter);
@@ -143,7 +163,7 @@ describe('a pause', () => {
   test.each([0, -1])('of %i ms is none', (ms) => {
     const { limiter } = limiterWith();
     limiter.pause(ms);
-    expect([limiter.isCalm, limiter.start(NEVER)]).toStrictEqual([true, 0]);
+    expect([limiter.isCalm, limiter.start(NEVER)]).toStrictEqual([true, ANY_SLOT]);
   });
 
   test.each([DEADLINE_MS, DEADLINE_MS * 100, Infinity])(
@@ -173,20 +193,22 @@ describe('a pause', () => {
     },
   );
 
-  test('is no calm, and neither is a limit that was halved and has seen no round of answers since', async () => {
-    const { clock, limiter } = limiterWith({ adaptive: true, concurrency: 2 });
+  test('is no calm, and neither is a limit that was lowered and has seen no round of answers since', () => {
+    const { clock, limiter } = limiterWith({ adaptive: true, concurrency: 3 });
     limiter.pause(1_000);
     expect(limiter.isCalm).toBe(false);
     clock.advance(3_000);
     expect(limiter.isCalm).toBe(true);
-    limiter.release(slotOf(limiter), 'throttled');
+    for (const slot of slotsOf(limiter, 3)) limiter.release(slot, 'overloaded');
     expect(limiter.isCalm).toBe(false);
     clock.advance(10_000);
-    expect(limiter.isCalm).toBe(false);
-    limiter.release(slotOf(limiter), 'answered');
-    expect([limiter.isCalm, limiter.summary().concurrency]).toStrictEqual([
-      true,
-      { min: 1, max: 2, final: 2 },
+    const calm = slotsOf(limiter, 3).map((slot) => {
+      limiter.release(slot, 'answered');
+      return limiter.isCalm;
+    });
+    expect([calm, limiter.summary().concurrency]).toStrictEqual([
+      [false, false, true],
+      { min: 1, max: 3, final: 3 },
     ]);
   });
 });

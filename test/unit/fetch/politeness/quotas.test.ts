@@ -90,6 +90,17 @@ describe('the quotas that a response tells of', () => {
         'ratelimit-reset': '5',
       },
       quota({ limit: 100, remaining: 0, resetMs: 5_000, windowMs: 60_000 }),
+      quota({ limit: 9, windowMs: 1_000 }),
+    ],
+    [
+      'with the policies of the first drafts',
+      {
+        'ratelimit-limit': '10, 10;window=1, 50;window=60',
+        'ratelimit-remaining': '3',
+        'ratelimit-reset': '1',
+      },
+      quota({ limit: 10, remaining: 3, resetMs: 1_000, windowMs: 1_000 }),
+      quota({ limit: 50, windowMs: 60_000 }),
     ],
     [
       'Items with parameters',
@@ -176,7 +187,18 @@ describe('the quotas that a response tells of', () => {
       quota({ remaining: 0.5, resetMs: 1_500 }),
     ],
     ['words', { 'x-ratelimit-remaining': 'unlimited', 'x-ratelimit-reset': 'never' }, quota()],
-    ['what is none of these', { 'x-ratelimit-used': '7', 'ratelimit-policy': '"a";q=1;w=60' }],
+    ['what is none of these', { 'x-ratelimit-used': '7', 'ratelimit-policy': '"a";q=1, "b";w=60' }],
+    [
+      'policies alone',
+      { 'ratelimit-policy': '"a";q=10;w=1, "b";q=100;w=60' },
+      quota({ limit: 10, windowMs: 1_000 }),
+      quota({ limit: 100, windowMs: 60_000 }),
+    ],
+    [
+      'a window in the name, and policies for others',
+      { 'x-ratelimit-limit-minute': '60, 60;w=60', 'x-ratelimit-remaining-minute': '9' },
+      quota({ limit: 60, remaining: 9, windowMs: 60_000 }),
+    ],
   ])('%s', (_name, fields, ...quotas) => {
     expect(read(fields)).toStrictEqual(quotas);
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { RunReport } from '../../../../src/document/run-head.ts';
-import type { Learned } from '../../../../src/fetch/politeness/limiter.ts';
+import type { Learned } from '../../../../src/fetch/politeness/learned.ts';
 import { SharedOrigin } from '../../../../src/run/parts/shared-origin.ts';
 import { nothingLearned, plainReport } from '../../../support/plain-traffic.ts';
 
