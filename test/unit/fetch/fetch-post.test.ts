@@ -492,11 +492,10 @@ test('a retry is not hedged, though it goes behind others', async () => {
     hedge: true,
     concurrency: 2,
     requestPost: (id) => {
-      const isFirst = !asked.includes(id);
+      const isAgain = asked.includes(id);
       asked.push(id);
-      const lastsMs = id !== 40 || isFirst ? 100 : 4_000;
-      const result = id === 40 && isFirst ? answer(429) : answer(200, '[1]');
-      return new Promise((resolve) => clock.after(lastsMs, () => resolve(result)));
+      const result = id === 40 && !isAgain ? answer(429) : answer(200, '[1]');
+      return new Promise((resolve) => clock.after(isAgain ? 4_000 : 100, () => resolve(result)));
     },
   });
   for (let id = 0; id <= 40; id++) await clock.runUntil(fetchPost(id, signal));
