@@ -34,7 +34,7 @@ export class Alarm {
  * costs more than 5 µs (Node 24).
  */
 export function sharedAfter(clock: Clock): Clock['after'] {
-  const waiting = new LinkedList<{ readonly atMs: number; readonly callback: () => void }>();
+  const waiting = new LinkedList<Waiting>();
   const alarm = new Alarm(clock, () => {
     const now = clock.now();
     const entries = waiting.entries();
@@ -47,11 +47,22 @@ export function sharedAfter(clock: Clock): Clock['after'] {
   });
   return (ms, callback) => {
     const atMs = clock.now() + ms;
-    const entry = waiting.push({ atMs, callback });
+    const entry = waiting.push(new Waiting(atMs, callback));
     alarm.set(atMs);
     return () => {
       waiting.delete(entry);
       if (waiting.size === 0) alarm.set(Infinity);
     };
   };
+}
+
+/** A class, for the reason that the nodes of a LinkedList are of one. */
+class Waiting {
+  readonly atMs: number;
+  readonly callback: () => void;
+
+  constructor(atMs: number, callback: () => void) {
+    this.atMs = atMs;
+    this.callback = callback;
+  }
 }

@@ -3,10 +3,20 @@ export interface Entry<T> {
   readonly value: T;
 }
 
-interface Node<T> extends Entry<T> {
+/**
+ * A class, as V8 may come to put what an object literal makes into the old generation at once, where it would hold on to
+ * its value, and to all that this leads to, long after it is out.
+ */
+class Node<T> implements Entry<T> {
+  readonly value: T;
   previous: Node<T> | undefined;
   next: Node<T> | undefined;
-  isListed: boolean;
+  isListed = true;
+
+  constructor(value: T, previous: Node<T> | undefined) {
+    this.value = value;
+    this.previous = previous;
+  }
 }
 
 /**
@@ -30,7 +40,7 @@ export class LinkedList<T> {
   }
 
   push(value: T): Entry<T> {
-    const node: Node<T> = { value, previous: this.#last, next: undefined, isListed: true };
+    const node = new Node(value, this.#last);
     if (this.#last) this.#last.next = node;
     else this.#first = node;
     this.#last = node;

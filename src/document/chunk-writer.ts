@@ -27,6 +27,11 @@ export class ChunkWriter {
     this.#length += bytes.copy(this.#chunk, this.#length);
   }
 
+  /** Whether there are chunks to take. */
+  get isFull(): boolean {
+    return this.#full.length > 0;
+  }
+
   /** The chunks that are full, which are the caller's from now on; with `all`, the one that is not as well. */
   take(all = false): Buffer[] {
     if (all) this.#flush();

@@ -108,7 +108,8 @@ async function* writeEach(
     else writeOutcome(writer, index, id, outcome, tally);
     writer.text(end);
     index += 1;
-    yield* writer.take();
+    // To yield nothing takes promises all the same.
+    if (writer.isFull) yield* writer.take();
   }
 }
 

@@ -10,10 +10,28 @@ import { type Connector, EXPIRED } from './connecting/connector.ts';
 import type { LeastLatency } from './connecting/least-latency.ts';
 import { asksForCalm, causeOf, isRefused } from './connecting/network-cause.ts';
 
-type QueuedRequest = Dispatcher.DispatchOptions & {
-  /** Called each time the request has to wait, with what takes it out of the queue. */
-  readonly [symbols.kQueuedAbort]: (leaveQueue: (reason: Error) => void) => void;
-};
+/**
+ * A class, as V8 may come to put what an object literal makes into the old generation at once. There each would hold on
+ * to its exchange, and all that this has met, long after its end.
+ */
+class QueuedRequest implements Dispatcher.DispatchOptions {
+  readonly path: string;
+  readonly method = 'GET';
+  readonly headers: string[];
+  // No request shares a connection of HTTP/1.1: there is none to look for that the head of an answer has held up.
+  readonly blocking = false;
+  /** Takes the request out of undici's queue, if it is in one. */
+  leaveQueue: ((reason: Error) => void) | undefined;
+  /** Called each time the request has to wait. */
+  readonly [symbols.kQueuedAbort] = (leaveQueue: (reason: Error) => void): void => {
+    this.leaveQueue = leaveQueue;
+  };
+
+  constructor(path: string, headers: string[]) {
+    this.path = path;
+    this.headers = headers;
+  }
+}
 
 /** What the requests of a run share on their way to the origin. */
 export interface Way extends Pick<AttemptSettings, 'maxBodyBytes'> {
@@ -25,8 +43,11 @@ export interface Way extends Pick<AttemptSettings, 'maxBodyBytes'> {
   readonly clock: Clock;
 }
 
-/** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
-type OnEnd = (result: AttemptResult, location?: string) => void;
+/** Who an exchange is made for. */
+export interface ExchangeOwner {
+  /** Called once, unless the exchange is aborted before: with `location`, where the response sends us. */
+  onEnd(result: AttemptResult, location?: string): void;
+}
 
 /** What a server may send on a connection that it closes, as no request came (RFC 9110, 15.5.9). */
 const REQUEST_TIMEOUT = 408;
@@ -52,10 +73,8 @@ export class Exchange implements RequestHandler {
   client: RequestHandler['client'];
   readonly #request: QueuedRequest;
   readonly #way: Way;
-  readonly #onEnd: OnEnd;
+  readonly #owner: ExchangeOwner;
   #controller: Dispatcher.DispatchController | undefined;
-  /** Takes the request out of undici's queue, if it is in one. */
-  #leaveQueue: ((reason: Error) => void) | undefined;
   #transport: Transport | undefined;
   #isReuse = false;
   #resent = 0;
@@ -70,15 +89,10 @@ export class Exchange implements RequestHandler {
   /** The answer, where it has come in full. */
   #complete: AttemptResult | undefined;
 
-  constructor(request: Dispatcher.DispatchOptions, way: Way, onEnd: OnEnd) {
-    this.#request = {
-      ...request,
-      [symbols.kQueuedAbort]: (leaveQueue) => {
-        this.#leaveQueue = leaveQueue;
-      },
-    };
+  constructor(path: string, headers: string[], way: Way, owner: ExchangeOwner) {
+    this.#request = new QueuedRequest(path, headers);
     this.#way = way;
-    this.#onEnd = onEnd;
+    this.#owner = owner;
     this.#incoming = new Incoming(way.maxBodyBytes);
   }
 
@@ -87,11 +101,11 @@ export class Exchange implements RequestHandler {
     this.#send(!this.#way.mayReuse());
   }
 
-  /** Ends the request, wherever it is, and its connection where it has one; `onEnd` is not called any more. */
+  /** Ends the request, wherever it is, and its connection where it has one; its owner is not called any more. */
   abort(): void {
     this.#ended = true;
     clearImmediate(this.#resending);
-    this.#leaveQueue?.(ENDED);
+    this.#request.leaveQueue?.(ENDED);
     this.#controller?.abort(ENDED);
     this.#stopWaiting();
   }
@@ -152,9 +166,9 @@ export class Exchange implements RequestHandler {
         this.#fail(errored);
         return;
       }
-      this.client?.rest(transport, this.#way.clock.now() - this.#sentMs);
+      this.client?.rest(transport, this.#sentMs);
     }
-    const result = this.#incoming.end(() => !this.#ended);
+    const result = this.#incoming.end(this);
     if (!(result instanceof Promise)) this.#receive(result);
     else
       result.then(
@@ -207,7 +221,7 @@ export class Exchange implements RequestHandler {
     this.#controller = undefined;
     this.#isReuse = false;
     this.#isTooSoon = false;
-    this.#leaveQueue = undefined;
+    this.#request.leaveQueue = undefined;
     this.#resending = setImmediate(() => {
       this.#resending = undefined;
       this.#noteCalm();
@@ -221,8 +235,13 @@ export class Exchange implements RequestHandler {
     if (this.#on.isShared) this.#end(complete);
     else {
       this.#complete = complete;
-      this.#way.connections.afterPoll(() => this.#end(complete));
+      this.#way.connections.afterPoll(this);
     }
+  }
+
+  /** Lets the answer count, which has come in full. */
+  polled(): void {
+    this.#end(this.#complete as AttemptResult);
   }
 
   #fail(error: Error, isReachable?: boolean): void {
@@ -261,7 +280,7 @@ export class Exchange implements RequestHandler {
     this.#ended = true;
     if (abort) this.abort();
     this.#stopWaiting();
-    this.#onEnd(this.#tell(result), this.#incoming.location);
+    this.#owner.onEnd(this.#tell(result), this.#incoming.location);
   }
 
   /** A result, which tells as well of what HTTP/2 has said. */

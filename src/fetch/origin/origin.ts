@@ -86,7 +86,8 @@ export function openOrigin(settings: OriginSettings, { clock, lookup }: OriginPo
   return {
     startRun() {
       const before = unsolicited;
-      const mayReuse = (): boolean => unsolicited === before && clock.now() >= distrustedUntilMs;
+      const mayReuse = (): boolean =>
+        unsolicited === 0 || (unsolicited === before && clock.now() >= distrustedUntilMs);
       const way = { origin, fields, after, clock, connector, leastLatency, maxBodyBytes, mayReuse };
       const onShared = { ...way, connections: shared };
       const onUnshared = { ...way, connections: unshared };

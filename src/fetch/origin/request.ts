@@ -2,7 +2,7 @@ import { onAbort } from '../../base/abort.ts';
 import type { Clock } from '../../base/clock.ts';
 import { redirectTarget } from './answer/redirect.ts';
 import type { AttemptResult } from './attempt.ts';
-import { Exchange, type Way } from './exchange.ts';
+import { Exchange, type ExchangeOwner, type Way } from './exchange.ts';
 
 /** The project and its version in package.json. */
 export const USER_AGENT = 'batch-fetcher/0.1.0';
@@ -28,38 +28,70 @@ export function request(
 ): Promise<AttemptResult> {
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    let exchange: Exchange;
-    const finish = (result: AttemptResult): void => {
+    const asking = new Asking(path, way, (result) => {
       cancelTimer();
       stopListening();
       resolve(result);
-    };
+    });
     const stopListening = onAbort(signal, () => {
       stopListening();
       cancelTimer();
-      exchange.abort();
+      asking.abort();
       reject(signal.reason);
     });
-    const cancelTimer = way.after(timeoutMs, () => {
-      exchange.abort();
-      finish(exchange.answered() ?? TIMED_OUT);
-    });
-    const ask = (path: string, headers: string[], redirectsLeft: number): void => {
-      exchange = new Exchange({ path, method: 'GET', headers }, way, (result, location) => {
-        if (result.kind !== 'response' || location === undefined) return finish(result);
-        const target = redirectTarget(location, way.origin, path);
-        if ('foreign' in target)
-          finish({ ...result, redirect: `a redirect to another origin (${target.foreign})` });
-        else if (redirectsLeft === 0) finish({ ...result, redirect: `more than ${MAX_REDIRECTS} redirects` });
-        else ask(target.path, DEFAULT_FIELDS, redirectsLeft - 1);
-      });
-      exchange.start();
-    };
-    ask(path, way.fields, MAX_REDIRECTS);
+    const cancelTimer = way.after(timeoutMs, () => asking.timeOut());
+    asking.start();
   });
 }
 
 const TIMED_OUT: AttemptResult = { kind: 'timed-out' };
+
+/** A request, and those that follow its redirects. */
+class Asking implements ExchangeOwner {
+  readonly #way: RequestWay;
+  readonly #finish: (result: AttemptResult) => void;
+  #path: string;
+  #redirects = 0;
+  #exchange: Exchange;
+
+  constructor(path: string, way: RequestWay, finish: (result: AttemptResult) => void) {
+    this.#way = way;
+    this.#finish = finish;
+    this.#path = path;
+    this.#exchange = new Exchange(path, way.fields, way, this);
+  }
+
+  start(): void {
+    this.#exchange.start();
+  }
+
+  abort(): void {
+    this.#exchange.abort();
+  }
+
+  timeOut(): void {
+    this.#exchange.abort();
+    this.#finish(this.#exchange.answered() ?? TIMED_OUT);
+  }
+
+  onEnd(result: AttemptResult, location?: string): void {
+    if (result.kind !== 'response' || location === undefined) {
+      this.#finish(result);
+      return;
+    }
+    const target = redirectTarget(location, this.#way.origin, this.#path);
+    if ('foreign' in target)
+      this.#finish({ ...result, redirect: `a redirect to another origin (${target.foreign})` });
+    else if (this.#redirects === MAX_REDIRECTS)
+      this.#finish({ ...result, redirect: `more than ${MAX_REDIRECTS} redirects` });
+    else {
+      this.#redirects += 1;
+      this.#path = target.path;
+      this.#exchange = new Exchange(target.path, DEFAULT_FIELDS, this.#way, this);
+      this.#exchange.start();
+    }
+  }
+}
 
 const DEFAULTS = {
   accept: 'application/json',

@@ -22,6 +22,6 @@ export function parseUrlTemplate(text: string): UrlTemplate | undefined {
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.hash) return undefined;
   const parts = (url.pathname + url.search).split(STAND_IN);
   if (parts.length === 1 || parts.length !== text.split('{id}').length) return undefined;
-  const pathOf = (id: Id): string => parts.join(encodeURIComponent(id));
+  const pathOf = (id: Id): string => parts.join(typeof id === 'number' ? String(id) : encodeURIComponent(id));
   return { text, origin: url.origin, pathOf };
 }

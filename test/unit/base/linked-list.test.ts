@@ -34,7 +34,12 @@ describe('a linked list', () => {
     const list = new LinkedList<number>();
     const entries = [1, 2, 3].map((value) => list.push(value));
     list.delete(entries[1] as Entry<number>);
-    expect(entries[1]).toStrictEqual({ value: 2, previous: undefined, next: undefined, isListed: false });
+    expect({ ...entries[1] }).toStrictEqual({
+      value: 2,
+      previous: undefined,
+      next: undefined,
+      isListed: false,
+    });
   });
 
   test('is as an array is, whatever is put in and taken out', () => {

@@ -11,6 +11,7 @@ describe('ChunkWriter', () => {
     writer.text('{"a":');
     writer.bytes(Buffer.from('1'));
     writer.text('}');
+    expect(writer.isFull).toBe(false);
     expect(writer.take()).toStrictEqual([]);
     expect(Buffer.concat(writer.take(true)).toString()).toBe('{"a":1}');
     expect(writer.take(true)).toStrictEqual([]);
@@ -19,6 +20,7 @@ describe('ChunkWriter', () => {
   test('hands chunks over as soon as they are full, none above 64 KiB', () => {
     const writer = new ChunkWriter();
     for (let i = 0; i < 20; i++) writer.bytes(Buffer.alloc(10_000, 65 + i));
+    expect(writer.isFull).toBe(true);
     const full = writer.take();
     expect(lengthsOf(full)).toStrictEqual([60_000, 60_000, 60_000]);
     expect(lengthsOf(writer.take(true))).toStrictEqual([20_000]);

@@ -25,7 +25,8 @@ export class Body {
 
   /** All that has come. */
   bytes(): Buffer {
-    return this.#bytes?.subarray(0, this.#length) ?? NONE;
+    const bytes = this.#bytes ?? NONE;
+    return bytes.length === this.#length ? bytes : bytes.subarray(0, this.#length);
   }
 
   #grow(length: number): void {

@@ -65,14 +65,14 @@ export class Incoming {
   }
 
   /**
-   * The result of a response that has come in full. A promise where the body has to be decoded: of undefined, where
-   * `isWanted` says no more when the body's turn comes; it rejects where the body is broken.
+   * The result of a response that has come in full. A promise where the body has to be decoded: of undefined, where the
+   * reader `isOver` when the body's turn comes; it rejects where the body is broken.
    */
-  end(isWanted: () => boolean): AttemptResult | Promise<AttemptResult | undefined> {
+  end(reader: { readonly isOver: boolean }): AttemptResult | Promise<AttemptResult | undefined> {
     const body = this.#body.bytes();
     // A body without a byte is empty, whatever coding it is said to have.
     if (!this.#codings || body.length === 0) return this.response(body);
-    return decode(body, this.#codings, this.#maxBodyBytes, isWanted).then((decoded) => {
+    return decode(body, this.#codings, this.#maxBodyBytes, () => !reader.isOver).then((decoded) => {
       switch (decoded?.kind) {
         case 'decoded':
           return this.response(decoded.body);

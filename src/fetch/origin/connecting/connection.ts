@@ -18,8 +18,11 @@ export interface Transport {
   isGone: boolean;
   /** Whether the server ended the connection because it was asked too much. */
   wantsCalm: boolean;
-  /** Until when, by the clock, no second request is taken; undefined until the first is answered. */
-  restsUntilMs?: number;
+  /**
+   * Until when, by the clock, no second request is taken; undefined until the first is answered, and -Infinity when the
+   * rest is over.
+   */
+  restsUntilMs: number | undefined;
 }
 
 /** What undici tells of a request, and what is told to it. */
@@ -72,6 +75,7 @@ export class Connection extends Client {
         hasFailed: false,
         isGone: false,
         wantsCalm: false,
+        restsUntilMs: undefined,
       };
     };
     super(url, {
@@ -101,20 +105,30 @@ export class Connection extends Client {
     return this.#transport;
   }
 
-  /** Has a connection rest behind an answer that has ended, and took so long, if it is the first. */
-  rest(transport: Transport, tookMs: number): void {
-    const restMs = Math.min(Math.max(tookMs, LEAST_REST_MS), MOST_REST_MS);
-    transport.restsUntilMs ??= this.#clock.now() + restMs;
+  /** Has a connection rest behind the first answer, which has ended, to a request that was sent at `sentMs`. */
+  rest(transport: Transport, sentMs: number): void {
+    if (transport.restsUntilMs !== undefined) return;
+    const now = this.#clock.now();
+    transport.restsUntilMs = now + Math.min(Math.max(now - sentMs, LEAST_REST_MS), MOST_REST_MS);
   }
 
   override dispatch(request: Dispatcher.DispatchOptions, handler: RequestHandler): boolean {
     handler.client = this;
-    const leftMs = (this.#transport?.restsUntilMs ?? -Infinity) - this.#clock.now();
+    const leftMs = this.#restLeftMs();
     if (leftMs <= 0 && this.#held.length === 0) return super.dispatch(request, handler);
     this.#held.push([request, handler]);
     // Before undici writes to a connection that was idle, it lets the event loop poll.
     this.#cancelRelease ??= this.#clock.after(leftMs, () => this.#release());
     return false;
+  }
+
+  #restLeftMs(): number {
+    const transport = this.#transport;
+    const untilMs = transport?.restsUntilMs ?? -Infinity;
+    if (!transport || untilMs === -Infinity) return 0;
+    const leftMs = untilMs - this.#clock.now();
+    if (leftMs <= 0) transport.restsUntilMs = -Infinity;
+    return leftMs;
   }
 
   #release(): void {

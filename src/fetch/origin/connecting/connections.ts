@@ -7,6 +7,11 @@ export interface ConnectionsOptions extends ConnectionOptions {
   readonly connections: number;
 }
 
+/** What waits for the event loop to have polled. */
+interface Polled {
+  polled(): void;
+}
+
 /**
  * The connections to an origin: undici's Pool, but for how a connection is reused. docs/adr/0004-undici-dispatch.md
  * says why.
@@ -19,7 +24,7 @@ export class Connections {
   readonly #url: URL;
   readonly #options: ConnectionsOptions;
   #pool: Pool;
-  #behindPoll: (() => void)[] = [];
+  #behindPoll: Polled[] = [];
 
   constructor(origin: string, options: ConnectionsOptions) {
     this.#url = new URL(origin);
@@ -44,15 +49,15 @@ export class Connections {
     void connection.close();
   }
 
-  /** Calls back once the event loop has polled, and with it read what stands behind the last answers by now. */
-  afterPoll(callback: () => void): void {
-    if (this.#behindPoll.push(callback) > 1) return;
+  /** Calls `polled` once the event loop has polled, and with it read what stands behind the last answers by now. */
+  afterPoll(answer: Polled): void {
+    if (this.#behindPoll.push(answer) > 1) return;
     // The first immediate comes before the next poll, the second behind it.
     setImmediate(() => {
-      const callbacks = this.#behindPoll;
+      const answers = this.#behindPoll;
       this.#behindPoll = [];
       setImmediate(() => {
-        for (const each of callbacks) each();
+        for (const answer of answers) answer.polled();
       });
     });
   }

@@ -29,8 +29,11 @@ describe('compression', () => {
     const incoming = new Incoming(MAX_BODY_BYTES);
     incoming.begin(200, { 'content-encoding': 'br' });
     incoming.add(brotliCompressSync(POST));
-    expect(await incoming.end(() => false)).toBeUndefined();
-    expect(await incoming.end(() => true)).toMatchObject({ kind: 'response', body: Buffer.from(POST) });
+    expect(await incoming.end({ isOver: true })).toBeUndefined();
+    expect(await incoming.end({ isOver: false })).toMatchObject({
+      kind: 'response',
+      body: Buffer.from(POST),
+    });
   });
 
   test.each([

@@ -57,8 +57,8 @@ function open({ connections = 50, origin = server.origin } = {}) {
         onResponseData: () => {},
         onResponseEnd() {
           const { client } = handler;
-          if (client?.transport) client.rest(client.transport, 3);
-          opened.afterPoll(() => resolve(path));
+          if (client?.transport) client.rest(client.transport, clock.now() - 3);
+          opened.afterPoll({ polled: () => resolve(path) });
         },
         onResponseError: (_controller: unknown, error: Error) => reject(error),
       };
@@ -258,11 +258,11 @@ test('an end that is told of twice is one', async () => {
 test('what waits for a poll is called back behind the next one, all of a turn together and in order', async () => {
   const { opened } = open();
   const order: string[] = [];
-  opened.afterPoll(() => order.push('first'));
-  opened.afterPoll(() => order.push('second'));
+  opened.afterPoll({ polled: () => order.push('first') });
+  opened.afterPoll({ polled: () => order.push('second') });
   await setImmediate();
   expect(order).toStrictEqual([]);
-  opened.afterPoll(() => order.push('third'));
+  opened.afterPoll({ polled: () => order.push('third') });
   await setImmediate();
   expect(order).toStrictEqual(['first', 'second']);
   await setImmediate();
