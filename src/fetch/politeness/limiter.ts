@@ -120,8 +120,7 @@ export class Limiter {
 
   /** Why no request will start any more, if so. */
   get end(): Ended | undefined {
-    if (!this.#isInTime(this.#ports.clock.now())) this.#end ??= 'deadline';
-    return this.#end;
+    return this.#endAt(this.#ports.clock.now());
   }
 
   /** Whether the origin is not paused, and has answered a round since fewer may be in flight. */
@@ -131,7 +130,7 @@ export class Limiter {
 
   /** Whether more requests could be in flight than are asked for: at the end of a run, say. */
   get hasRoom(): boolean {
-    return this.#inFlight < this.#mostInFlight && !this.#isWaitedFor();
+    return this.#inFlight < this.#mostInFlight(this.#ports.clock.now()) && !this.#isWaitedFor();
   }
 
   /**
@@ -140,10 +139,10 @@ export class Limiter {
    * first.
    */
   start(signal: AbortSignal, isUrgent = false): Slot | undefined | Promise<Slot | undefined> {
-    if (this.end) return undefined;
+    const now = this.#ports.clock.now();
+    if (this.#endAt(now)) return undefined;
     const isFree = this.#urgent.size === 0 && (isUrgent || this.#waiting.size === 0);
-    if (isFree && this.#inFlight < this.#mostInFlight && this.#waitMs(this.#ports.clock.now()) <= 0)
-      return this.#take();
+    if (isFree && this.#inFlight < this.#mostInFlight(now) && this.#waitMs(now) <= 0) return this.#take(now);
     return new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
       const queue = isUrgent ? this.#urgent : this.#waiting;
@@ -180,9 +179,10 @@ export class Limiter {
 
   /** Ends a request, and learns from what came of it. */
   release(slot: Slot, feedback: Feedback): void {
-    this.#learn(slot, feedback);
+    const now = this.#ports.clock.now();
+    this.#learn(slot, feedback, now);
     this.#inFlight -= 1;
-    this.#serve();
+    this.#serve(now);
   }
 
   /** Gives back the slot of a request that was not sent. */
@@ -193,10 +193,11 @@ export class Limiter {
 
   /** Lets no request start for `ms`; those in flight finish. A pause that is under way is never shortened. */
   pause(ms: number): void {
+    if (ms <= 0) return;
     const { clock, random } = this.#ports;
     const now = clock.now();
     const untilMs = now + ms;
-    if (ms <= 0 || untilMs <= this.#pausedUntilMs) return;
+    if (untilMs <= this.#pausedUntilMs) return;
     // A rate that is known spaces the requests by itself.
     const isPaced = this.#told?.isPaced || (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
     this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
@@ -236,19 +237,23 @@ export class Limiter {
     };
   }
 
-  #take(): Slot {
+  #endAt(now: number): Ended | undefined {
+    if (!this.#isInTime(now)) this.#end ??= 'deadline';
+    return this.#end;
+  }
+
+  #take(now: number): Slot {
     this.#tokens -= 1;
-    this.#told?.start(this.#ports.clock.now());
+    this.#told?.start(now);
     this.#resumed += 1;
     this.#inFlight += 1;
     this.#peakInFlight = Math.max(this.#peakInFlight, this.#inFlight);
-    return this.#limits?.sent(this.#ports.clock.now(), this.#inFlight) ?? UNOBSERVED;
+    return this.#limits?.sent(now, this.#inFlight) ?? UNOBSERVED;
   }
 
-  #learn(slot: Slot, feedback: Feedback): void {
+  #learn(slot: Slot, feedback: Feedback, nowMs: number): void {
     if (!this.#limits || feedback === 'unknown') return;
     if (feedback === 'answered') this.#backoffs = 0;
-    const nowMs = this.#ports.clock.now();
     const toldMs = Math.max(0, this.#pausedUntilMs - nowMs);
     if (this.#limits.learn(slot, feedback, { nowMs, toldMs, inFlight: this.#inFlight })) this.#backOff();
   }
@@ -262,19 +267,18 @@ export class Limiter {
     );
   }
 
-  get #mostInFlight(): number {
-    return this.#limits?.inFlight(this.#ports.clock.now()) ?? this.#settings.concurrency;
+  #mostInFlight(now: number): number {
+    return this.#limits?.inFlight(now) ?? this.#settings.concurrency;
   }
 
   /** Starts what may start, and sets the alarm for the rest. */
-  #serve(): void {
-    const now = this.#ports.clock.now();
+  #serve(now = this.#ports.clock.now()): void {
     if (this.#throttledSinceMs !== undefined) this.#throttledMs += now - this.#throttledSinceMs;
     this.#throttledSinceMs = undefined;
     let atMs = this.#deadlineMs;
-    while (this.#isWaitedFor() && !this.end && this.#inFlight < this.#mostInFlight) {
+    while (this.#isWaitedFor() && !this.#endAt(now) && this.#inFlight < this.#mostInFlight(now)) {
       const waitMs = this.#waitMs(now);
-      if (waitMs <= 0) this.#startNext();
+      if (waitMs <= 0) this.#startNext(now);
       else if (this.#isInTime(now + waitMs)) {
         this.#throttledSinceMs = now;
         atMs = now + waitMs;
@@ -289,9 +293,9 @@ export class Limiter {
     return this.#urgent.size + this.#waiting.size > 0;
   }
 
-  #startNext(): void {
+  #startNext(now: number): void {
     const start = this.#urgent.shift() ?? this.#waiting.shift();
-    start?.(this.#take());
+    start?.(this.#take(now));
   }
 
   /** Whether there is time for a request that starts then. Timers count whole milliseconds: less is no time. */
@@ -302,12 +306,12 @@ export class Limiter {
   /** How long until the pause and the rates let a request start; 0 or less is now. */
   #waitMs(now: number): number {
     const toldMs = this.#told?.waitMs(now, this.#inFlight) ?? 0;
-    return Math.max(this.#resumeMs() - now, this.#tokenMs(now), toldMs);
+    return Math.max(this.#resumeMs(now) - now, this.#tokenMs(now), toldMs);
   }
 
   /** When the next request after a pause may start: a round of them in a second, and then ever more. */
-  #resumeMs(): number {
-    const rounds = this.#resumed / this.#mostInFlight;
+  #resumeMs(now: number): number {
+    const rounds = this.#resumed / this.#mostInFlight(now);
     // Twice as many as before in each quarter of that time.
     return this.#pausedUntilMs + this.#resumingMs * (rounds <= 1 ? rounds : 1 + Math.log2(rounds) / 4);
   }
