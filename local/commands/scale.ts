@@ -4,6 +4,7 @@ import { VARIABLES } from '../../src/lambda/config.ts';
 import type { Plan } from '../../src/run/parts/plan.ts';
 import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
 import { keysOf } from '../../src/store/keys.ts';
+import { buildIfStale } from '../world/build-if-stale.ts';
 import { quiet, useStore } from '../world/environment.ts';
 import { contextOf, type Handler, loadBuilt } from '../world/functions.ts';
 import { ExecutionFailedError, execute, type Invoke, readDefinition } from '../world/interpret.ts';
@@ -25,6 +26,7 @@ await runCommand(usage, async () => {
   const { input, failParts } = parseRequest();
   const name = `scale-${new Date().toISOString().replace(/\D/g, '').slice(0, 14)}`;
   const runId = input.redrive ?? input.runId ?? name;
+  await buildIfStale();
   await using world = new AsyncDisposableStack();
   const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
   world.defer(() => store.close());
