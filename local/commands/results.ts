@@ -15,9 +15,17 @@ import { useStore } from '../world/environment.ts';
 import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
-import { describeOutcome } from './report.ts';
+import { describeOutcome, parseOutcome } from './report.ts';
 
-const usage = 'npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]';
+const usage = `npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]
+
+Prints the outcomes of a run, one a line: of the latest of it and its redrives. The run is named by its id, or by the
+location of its document, s3://<bucket>/runs/<runId>.json.
+
+  --failed   those alone that failed
+  --ndjson   JSON Lines on a terminal as well
+  --bucket   the bucket on AWS, which takes credentials and AWS_REGION. Without one, the local store is read
+  --prefix   what the keys start with, unless RESULTS_PREFIX says it`;
 const LINE_BREAK = Buffer.from('\n');
 
 await runCommand(usage, async () => {
@@ -121,8 +129,6 @@ async function* textOf(
 ): AsyncGenerator<Buffer | string, void, undefined> {
   for await (const { line, reason } of lines) {
     if (failed && !reason) continue;
-    yield isForPeople
-      ? `${describeOutcome(JSON.parse(line.toString()))}\n`
-      : Buffer.concat([line, LINE_BREAK]);
+    yield isForPeople ? `${describeOutcome(parseOutcome(line))}\n` : Buffer.concat([line, LINE_BREAK]);
   }
 }

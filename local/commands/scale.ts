@@ -16,8 +16,15 @@ import { countAnswers, eraseLine } from './progress.ts';
 import { count } from './report.ts';
 import { tableOf } from './run-table.ts';
 
-const usage =
-  'npm run scale -- [--ids 1-100000] [--part-size 5000] [--run-id <name>] [--fail-parts 2] | --redrive <run id>';
+const usage = `npm run scale -- [--ids 1-100000] [--part-size 5000] [--run-id <name>] [--fail-parts 2] | --redrive <run id>
+
+Runs the state machine on this machine: plan, a Map over the parts, conclude.
+
+  --ids          the ids to fetch, 1-100000 unless it says otherwise
+  --part-size    how many of them a part has at most
+  --run-id       the name of the run
+  --fail-parts   so many parts are to fail
+  --redrive      fetches again what failed or was left in a run of this command`;
 const prefix = VARIABLES.resultsPrefix.fallback;
 /** The functions of the definition, by the names of their files in dist/. */
 const functions = { PlanFunctionArn: 'plan', FetchFunctionArn: 'handler', ConcludeFunctionArn: 'conclude' };

@@ -1,7 +1,7 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { VARIABLES } from '../../src/lambda/config.ts';
-import { showProgress } from '../commands/progress.ts';
+import { showProgress, tellParent } from '../commands/progress.ts';
 import { buildIfStale } from './build-if-stale.ts';
 import { quiet, useStore } from './environment.ts';
 import {
@@ -182,9 +182,10 @@ export default class LocalWorld {
     useStore(store);
 
     const postsOrigin = URL.parse(String(own.POST_URL))?.origin;
-    if (process.stderr.isTTY && postsOrigin !== undefined) {
-      this.#world.defer(showProgress(postsOrigin, process.stderr));
-    }
+    if (postsOrigin === undefined) return;
+    // The commands show more of a run than what can be seen from here.
+    if (process.send) this.#world.defer(tellParent(postsOrigin));
+    else if (process.stderr.isTTY) this.#world.defer(showProgress(postsOrigin, process.stderr));
   }
 
   async #startPosts(): Promise<string> {
