@@ -7,7 +7,7 @@ export interface Terminal {
 }
 
 /** Takes a line off the terminal, for another one in its place. */
-export const eraseLine = '\r\u001b[K';
+const eraseLine = '\r\u001b[K';
 
 /** How many requests an origin has answered. */
 export interface Answers {

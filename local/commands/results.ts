@@ -2,11 +2,9 @@ import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BatchFetcherError } from '../../src/base/errors.ts';
-import { parseName } from '../../src/batch/parse-ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
-import { VARIABLES } from '../../src/lambda/config.ts';
 import { parseEntries } from '../../src/run/parts/run-manifest.ts';
-import { outcomesOf } from '../../src/run/redrive-chain.ts';
+import { followRedrives, type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
 import type { StoreOptions } from '../../src/store/keys.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
@@ -16,6 +14,7 @@ import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
 import { describeOutcome, parseOutcome } from './report.ts';
+import { parseRunName } from './run-name.ts';
 
 const usage = `npm run results -- <runId> [--failed] [--ndjson] [--bucket <bucket> [--prefix runs/]]
 
@@ -69,20 +68,23 @@ function parseRequest(): Request {
     failed: { type: 'boolean', default: false },
     ndjson: { type: 'boolean', default: false },
     bucket: { type: 'string' },
-    prefix: { type: 'string', default: VARIABLES.resultsPrefix.fallback },
+    prefix: { type: 'string' },
   } as const;
   const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
-  const [runId, ...more] = positionals;
-  if (runId === undefined || more.length > 0)
+  const [name, ...more] = positionals;
+  if (name === undefined || more.length > 0)
     throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
-  try {
-    return { ...values, bucket: values.bucket, runId: parseName(runId, 'runId') };
-  } catch (error) {
-    throw error instanceof BatchFetcherError ? new UsageError(error.message) : error;
-  }
+  const { runId, bucket, prefix } = parseRunName(name, values.prefix);
+  if (bucket !== undefined && values.bucket !== undefined && bucket !== values.bucket)
+    throw new UsageError(`Expected --bucket to be that of ${name}, got ${values.bucket}`);
+  // What the local runs say of where they are is no place on AWS.
+  return { ...values, runId, bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
 }
 
-/** The outcomes of a run, or of the parts of one in their order, each with its index in the whole run. */
+/**
+ * The outcomes of a run, or of the parts of one in their order, each with its index in the whole run: of the latest of
+ * a run or part and its redrives, which is told.
+ */
 async function* readLines(
   runId: string,
   options: StoreOptions,
@@ -90,13 +92,19 @@ async function* readLines(
 ): AsyncGenerator<OutcomeLine, void, undefined> {
   const runs = createRunStore(options);
   const plans = createPlanStore(options);
-  const readDocument = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
+  const findLatest = async (id: string): Promise<NamedRun | undefined> => {
     const stored = await runs.find(id, signal);
-    if (!stored) return false;
-    yield* outcomesOf({ runId: id, stored }, runs, signal);
-    return true;
+    if (!stored) return undefined;
+    const { latest, conflict } = await followRedrives({ runId: id, stored }, runs, signal);
+    if (latest.runId !== id) console.error(`${id} was redriven: these are the outcomes of ${latest.runId}`);
+    if (conflict) console.error(conflict.message);
+    return latest;
   };
-  if (yield* readDocument(runId)) return;
+  const run = await findLatest(runId);
+  if (run) {
+    yield* outcomesOf(run, runs, signal);
+    return;
+  }
   const runManifest = await plans.readRunManifest(runId, signal);
   if (!runManifest) {
     const { bucket, runManifest: key } = plans.placeOf(runId);
@@ -104,14 +112,18 @@ async function* readLines(
       `Expected the id of a run, got ${runId}: there is neither ${runs.location(runId)} nor s3://${bucket}/${key}`,
     );
   }
-  for (const { status, runId: partRunId, firstIndex, requested } of parseEntries(runManifest.text, runId)) {
-    if (status === 'failed') {
-      const last = firstIndex + requested - 1;
-      console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
-      process.exitCode = 1;
+  for (const entry of parseEntries(runManifest.text, runId)) {
+    const { runId: partRunId, firstIndex, requested } = entry;
+    const isOther = entry.status === 'failed' && entry.code === 'RUN_CONFLICT';
+    // A part that failed may have been fetched since.
+    const part = isOther ? undefined : await findLatest(partRunId);
+    if (part) {
+      for await (const line of outcomesOf(part, runs, signal)) yield move(line, firstIndex);
       continue;
     }
-    for await (const line of readDocument(partRunId)) yield move(line, firstIndex);
+    const last = firstIndex + requested - 1;
+    console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
+    process.exitCode = 1;
   }
 }
 
