@@ -18,10 +18,16 @@ export function parseRedrivenRun(text: string, command: Redriving): string {
     throw new UsageError(
       `Expected a run of the local store, got ${text}: one on AWS is redriven there, by the event {"redrive":"${runId}"}`,
     );
-  const isOfApi =
-    (prefix === ownPrefix && isThere(`${prefix}api/`, runId, 'document')) || prefix === `${ownPrefix}api/`;
   const isDocument = isThere(ownPrefix, runId, 'document');
   const isOfParts = isThere(ownPrefix, runId, 'plan') || isThere(ownPrefix, runId, 'runManifest');
+  const apiPrefix = `${ownPrefix}api/`;
+  const isOfApi = isThere(apiPrefix, runId, 'document');
+  if (prefix === apiPrefix || (isOfApi && !isDocument && !isOfParts))
+    throw new CommandFailedError(
+      `${runId} is a run of the API, which redrives it: GET /batches?redrive=${runId}, under npm run offline`,
+    );
+  if (prefix !== ownPrefix)
+    throw new UsageError(`Expected a run under ${ownPrefix} (RESULTS_PREFIX), got ${text}`);
   if (command === 'redrive' && isOfParts && !isDocument)
     throw new CommandFailedError(
       `${runId} is a run of parts, which another command redrives: npm run scale -- --redrive ${runId}`,
@@ -30,12 +36,6 @@ export function parseRedrivenRun(text: string, command: Redriving): string {
     throw new CommandFailedError(
       `${runId} is no run of parts, but of one document, which another command redrives: npm run redrive -- ${runId}`,
     );
-  if (isOfApi && !isDocument && !isOfParts)
-    throw new CommandFailedError(
-      `${runId} is a run of the API, which redrives it: GET /batches?redrive=${runId}, under npm run offline`,
-    );
-  if (prefix !== ownPrefix && !isOfApi)
-    throw new UsageError(`Expected a run under ${ownPrefix} (RESULTS_PREFIX), got ${text}`);
   return runId;
 }
 

@@ -4,10 +4,10 @@ import { styleText } from 'node:util';
 import { readOutcomeLines } from '../../src/document/outcome-line.ts';
 import type { Output, RunReport } from '../../src/document/run-head.ts';
 import { fileOf } from '../world/places.ts';
-import { missingPost } from '../world/posts.ts';
 import { callerDirectory, endWithReader, parseCommandLine, UsageError } from './command.ts';
 import { followRun } from './follow-run.ts';
 import { argumentsOf, type Invocation, invokeLocal, type LocalReply, runFailed } from './invoke.ts';
+import { describeOrigin, proxyPassedOver } from './origin.ts';
 import { describeRun, type Outcome, parseOutcome, shownWhole } from './report.ts';
 
 export const usage = `npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]
@@ -53,7 +53,9 @@ export async function runAndShow(invocation: Invocation, { what, title, json }: 
   const print = json ? () => {} : (line: string) => console.log(line);
   print(styleText('bold', title));
   print(styleText('dim', `serverless ${argumentsOf(invocation).map(quote).join(' ')}`));
-  print(styleText('dim', describeOrigin(process.env.POST_URL)));
+  print(styleText('dim', describeOrigin(process.env)));
+  const passedOver = proxyPassedOver(process.env);
+  if (passedOver !== undefined) console.error(passedOver);
   const run = followRun({ print: json ? console.error : print, output: process.stderr });
   const reply = await invokeLocal(invocation, run).finally(() => run.stop());
   print('');
@@ -61,12 +63,6 @@ export async function runAndShow(invocation: Invocation, { what, title, json }: 
   const document = readFileSync(fileOf(location), 'utf8');
   if (json) process.stdout.write(document);
   else await show({ location, replayed, document, what, functionName: invocation.functionName });
-}
-
-function describeOrigin(postUrl: string | undefined): string {
-  return postUrl === undefined
-    ? `Posts come from a stub, which has every post but ${missingPost} (and none by name); POST_URL names another origin`
-    : `Posts come from ${URL.parse(postUrl)?.origin ?? 'elsewhere'}, as POST_URL says`;
 }
 
 /** Where the run is stored, once a reply says so; an HTTP response is printed on the way. */

@@ -20,6 +20,7 @@ import {
   runCommand,
   UsageError,
 } from './command.ts';
+import { proxyPassedOver } from './origin.ts';
 import { countAnswers, keepProgressLine, type Progress as LineProgress } from './progress.ts';
 import { count, describeCodes, describeSeconds } from './report.ts';
 import { parseRedrivenRun } from './right-command.ts';
@@ -51,6 +52,8 @@ await runCommand(usage, async () => {
   world.defer(() => store.close());
   const posts = await startManyPosts();
   world.defer(() => posts.close());
+  const passedOver = proxyPassedOver(process.env);
+  if (passedOver !== undefined) console.error(passedOver);
   const postUrl = process.env.POST_URL ?? `${posts.origin}/posts/{id}`;
   const settings = { RESULTS_BUCKET: localBucket, RESULTS_PREFIX: prefix, POST_URL: postUrl };
   Object.assign(process.env, { ...quiet, MAX_IDS: '1000000000', ...process.env, ...settings });

@@ -47,13 +47,16 @@ describe('npm start', { timeout: 60_000 }, () => {
     60_000,
   );
 
-  test('shows a value without a title as it came', async () => {
+  test('shows a value without a title as it came, from an origin to which no proxy leads', async () => {
     const value = '{"views":9007199254740993,"price":1.10,"a":1,"a":2,"7":null}';
     const server = createServer((_request, response) => response.end(value));
     const { origin, close } = await listen(server);
-    const env = { POST_URL: `${origin}/{id}` };
-    const { out } = await start(['1'], env);
+    const env = { POST_URL: `${origin}/{id}`, HTTP_PROXY: 'http://127.0.0.1:9' };
+    const { out, err } = await start(['1'], env);
     await close();
+    expect(err).toBe(
+      'HTTP_PROXY is passed over: the function connects to the origin, and to S3, by itself\n',
+    );
     expect(out).toContain(`\nPosts come from ${origin}, as POST_URL says\n`);
     expect(out).toContain(`\nPost 1: ${value}\n`);
     removeStored(out);
