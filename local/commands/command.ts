@@ -13,19 +13,38 @@ export class CommandFailedError extends Error {
   override readonly name = 'CommandFailedError';
 }
 
-/** Runs a command. Prints why it fails in one line: for the command line with the usage and exit code 2, else with 1. */
+/** The folder that the user is in: npm runs commands in that of the project. */
+export const callerDirectory: string = process.env.INIT_CWD ?? process.cwd();
+
+/**
+ * Runs a command. Prints why it fails in one line: for the command line with the first line of the usage and exit code
+ * 2, else with 1. Asked for help, it prints the usage and does nothing else.
+ */
 export async function runCommand(usage: string, command: () => Promise<void>): Promise<void> {
+  const options = { help: { type: 'boolean', short: 'h' } } as const;
+  if (parseArgs({ options, strict: false }).values.help) {
+    console.log(`Usage: ${usage}`);
+    return;
+  }
   try {
     await command();
   } catch (error) {
     if (error instanceof UsageError) {
-      console.error(`${error.message}. Usage: ${usage}`);
+      console.error(`${error.message}. Usage: ${usage.split('\n')[0]}`);
       process.exitCode = 2;
     } else if (error instanceof CommandFailedError) {
       console.error(error.message);
       process.exitCode = 1;
     } else throw error;
   }
+}
+
+/** Ends the process where nobody reads what it prints any more, as behind `| head`. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
 }
 
 /** The options of the command line, and what else is there, as `parseArgs` of node:util has it. Throws UsageError. */

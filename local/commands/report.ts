@@ -14,8 +14,25 @@ export interface ShownRun {
 
 /** As much of a line of the results as is shown of it. */
 export type Outcome =
-  | { readonly index: number; readonly status: 'fulfilled'; readonly value: unknown }
+  | {
+      readonly index: number;
+      readonly status: 'fulfilled';
+      readonly value: unknown;
+      /** The value as it came. @default what JSON makes of it */
+      readonly valueText?: string;
+    }
   | { readonly index: number; readonly status: 'rejected'; readonly reason: Pick<Reason, 'message'> };
+
+/** The outcome that a line of the results has. */
+export function parseOutcome(line: Buffer): Outcome {
+  const text = line.toString();
+  const outcome: Outcome = JSON.parse(text);
+  // The value is the last member; what stands before it holds no text from outside, and so not this either.
+  const start = text.indexOf(VALUE) + VALUE.length;
+  return outcome.status === 'fulfilled' ? { ...outcome, valueText: text.slice(start, -1) } : outcome;
+}
+
+const VALUE = '"value":';
 
 /** Of longer runs neither every post nor the document is for reading on a terminal. */
 export const shownWhole = 20;
@@ -41,7 +58,7 @@ export function describeRun({ results, errors, summary }: ShownRun): string {
 export function describeOutcome(outcome: Outcome): string {
   const position = outcome.index + 1;
   return outcome.status === 'fulfilled'
-    ? `Post ${position}: ${onTerminal(titleOf(outcome.value))}`
+    ? `Post ${position}: ${onTerminal(titleOf(outcome))}`
     : styleText('red', `Post ${position} failed: ${onTerminal(outcome.reason.message)}`);
 }
 
@@ -50,9 +67,9 @@ export function describeCodes({ byCode }: Pick<ErrorSummary, 'byCode'>): string[
   return Object.entries(byCode).map(([code, times]) => `${code} ${count(times)}`);
 }
 
-function titleOf(value: unknown): string {
+function titleOf({ value, valueText = JSON.stringify(value) }: Outcome & { status: 'fulfilled' }): string {
   const hasTitle = typeof value === 'object' && value !== null && 'title' in value;
-  return hasTitle && typeof value.title === 'string' ? value.title : JSON.stringify(value);
+  return hasTitle && typeof value.title === 'string' ? value.title : valueText;
 }
 
 /** In one line of at most 100 characters: what a server sent may hold line breaks and commands to the terminal. */
@@ -65,4 +82,14 @@ function onTerminal(received: string): string {
 export function count(number: number, noun?: string): string {
   const figure = number.toLocaleString('en');
   return noun === undefined ? figure : `${figure} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** `35 s`, `2 min 5 s`, `1 h 3 min`, rounded up. */
+export function describeSeconds(duration: number): string {
+  const seconds = Math.ceil(duration);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes} min ${seconds % 60} s`
+    : `${count(Math.floor(minutes / 60))} h ${minutes % 60} min`;
 }

@@ -3,11 +3,9 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../src/base/clock.ts';
 import { BatchFetcherError } from '../../src/base/errors.ts';
-import { parseName } from '../../src/batch/parse-ids.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
-import { VARIABLES } from '../../src/lambda/config.ts';
 import { parseEntries } from '../../src/run/parts/run-manifest.ts';
-import { outcomesOf } from '../../src/run/redrive-chain.ts';
+import { followRedrives, type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
 import { createClaimStore } from '../../src/store/claim-store.ts';
 import type { StoreOptions } from '../../src/store/keys.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
@@ -17,11 +15,20 @@ import { useStore } from '../world/environment.ts';
 import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
-import { describeOutcome } from './report.ts';
+import { describeOutcome, parseOutcome } from './report.ts';
+import { parseRunName } from './run-name.ts';
 import { type WatchPorts, watchRun } from './watch.ts';
 
-const usage =
-  'npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]';
+const usage = `npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]
+
+Prints the outcomes of a run, one a line: of the latest of it and its redrives. The run is named by its id, or by the
+location of its document, s3://<bucket>/runs/<runId>.json.
+
+  --failed   those alone that failed
+  --watch    how far the run is, until it ends
+  --ndjson   JSON Lines on a terminal as well
+  --bucket   the bucket on AWS, which takes credentials and AWS_REGION. Without one, the local store is read
+  --prefix   what the keys start with, unless RESULTS_PREFIX says it`;
 const LINE_BREAK = Buffer.from('\n');
 
 await runCommand(usage, async () => {
@@ -73,19 +80,19 @@ function parseRequest(): Request {
     ndjson: { type: 'boolean', default: false },
     watch: { type: 'boolean', default: false },
     bucket: { type: 'string' },
-    prefix: { type: 'string', default: VARIABLES.resultsPrefix.fallback },
+    prefix: { type: 'string' },
   } as const;
   const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
-  const [runId, ...more] = positionals;
-  if (runId === undefined || more.length > 0)
+  const [name, ...more] = positionals;
+  if (name === undefined || more.length > 0)
     throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
   if (values.watch && (values.failed || values.ndjson))
     throw new UsageError('Expected --watch without --failed and --ndjson');
-  try {
-    return { ...values, bucket: values.bucket, runId: parseName(runId, 'runId') };
-  } catch (error) {
-    throw error instanceof BatchFetcherError ? new UsageError(error.message) : error;
-  }
+  const { runId, bucket, prefix } = parseRunName(name, values.prefix);
+  if (bucket !== undefined && values.bucket !== undefined && bucket !== values.bucket)
+    throw new UsageError(`Expected --bucket to be that of ${name}, got ${values.bucket}`);
+  // What the local runs say of where they are is no place on AWS.
+  return { ...values, runId, bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
 }
 
 function watchPortsOf(place: StoreOptions): WatchPorts {
@@ -98,7 +105,10 @@ function watchPortsOf(place: StoreOptions): WatchPorts {
   };
 }
 
-/** The outcomes of a run, or of the parts of one in their order, each with its index in the whole run. */
+/**
+ * The outcomes of a run, or of the parts of one in their order, each with its index in the whole run: of the latest of
+ * a run or part and its redrives, which is told.
+ */
 async function* readLines(
   runId: string,
   options: StoreOptions,
@@ -106,13 +116,19 @@ async function* readLines(
 ): AsyncGenerator<OutcomeLine, void, undefined> {
   const runs = createRunStore(options);
   const plans = createPlanStore(options);
-  const readDocument = async function* (id: string): AsyncGenerator<OutcomeLine, boolean, undefined> {
+  const findLatest = async (id: string): Promise<NamedRun | undefined> => {
     const stored = await runs.find(id, signal);
-    if (!stored) return false;
-    yield* outcomesOf({ runId: id, stored }, runs, signal);
-    return true;
+    if (!stored) return undefined;
+    const { latest, conflict } = await followRedrives({ runId: id, stored }, runs, signal);
+    if (latest.runId !== id) console.error(`${id} was redriven: these are the outcomes of ${latest.runId}`);
+    if (conflict) console.error(conflict.message);
+    return latest;
   };
-  if (yield* readDocument(runId)) return;
+  const run = await findLatest(runId);
+  if (run) {
+    yield* outcomesOf(run, runs, signal);
+    return;
+  }
   const runManifest = await plans.readRunManifest(runId, signal);
   if (!runManifest) {
     const { bucket, runManifest: key } = plans.placeOf(runId);
@@ -120,14 +136,18 @@ async function* readLines(
       `Expected the id of a run, got ${runId}: there is neither ${runs.location(runId)} nor s3://${bucket}/${key}`,
     );
   }
-  for (const { status, runId: partRunId, firstIndex, requested } of parseEntries(runManifest.text, runId)) {
-    if (status === 'failed') {
-      const last = firstIndex + requested - 1;
-      console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
-      process.exitCode = 1;
+  for (const entry of parseEntries(runManifest.text, runId)) {
+    const { runId: partRunId, firstIndex, requested } = entry;
+    const isOther = entry.status === 'failed' && entry.code === 'RUN_CONFLICT';
+    // A part that failed may have been fetched since.
+    const part = isOther ? undefined : await findLatest(partRunId);
+    if (part) {
+      for await (const line of outcomesOf(part, runs, signal)) yield move(line, firstIndex);
       continue;
     }
-    for await (const line of readDocument(partRunId)) yield move(line, firstIndex);
+    const last = firstIndex + requested - 1;
+    console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
+    process.exitCode = 1;
   }
 }
 
@@ -145,8 +165,6 @@ async function* textOf(
 ): AsyncGenerator<Buffer | string, void, undefined> {
   for await (const { line, reason } of lines) {
     if (failed && !reason) continue;
-    yield isForPeople
-      ? `${describeOutcome(JSON.parse(line.toString()))}\n`
-      : Buffer.concat([line, LINE_BREAK]);
+    yield isForPeople ? `${describeOutcome(parseOutcome(line))}\n` : Buffer.concat([line, LINE_BREAK]);
   }
 }

@@ -2,14 +2,29 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { styleText } from 'node:util';
 import { readOutcomeLines } from '../../src/document/outcome-line.ts';
-import type { OutcomesObject, RunReport } from '../../src/document/run-head.ts';
+import type { Output, RunReport } from '../../src/document/run-head.ts';
 import { fileOf } from '../world/places.ts';
-import { CommandFailedError, parseCommandLine, UsageError } from './command.ts';
+import {
+  CommandFailedError,
+  callerDirectory,
+  endWithReader,
+  parseCommandLine,
+  UsageError,
+} from './command.ts';
+import { followRun } from './follow-run.ts';
 import { argumentsOf, type Invocation, invokeLocal, type LocalReply, runFailed } from './invoke.ts';
-import { describeRun, type Outcome, shownWhole } from './report.ts';
+import { describeOrigin, proxyPassedOver } from './origin.ts';
+import { describeRun, type Outcome, parseOutcome, shownWhole } from './report.ts';
 
-export const usage =
-  'npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]';
+export const usage = `npm start -- [1-100 | 1,2,7-9 | events/<event>.json] [--json], or npm run redrive -- <runId> [--json]
+
+npm start has the function fetch the posts of a list of ids, or of an event, on this machine, and shows the document.
+npm run redrive has it fetch again what such a run left.
+
+  --json   the stored document alone
+
+The function's variables (see the README) are taken from the environment: POST_URL, CONCURRENCY, OUTPUT and so on.
+POWERTOOLS_LOG_LEVEL=DEBUG shows its log, on standard error.`;
 
 /** The events of the lesson's programs, and what each shows. */
 export const lessonPrograms: Readonly<Record<string, string>> = {
@@ -40,10 +55,17 @@ export interface ShowOptions {
 
 /** Invokes a function and prints what came of it. Rejects with CommandFailedError where no run was stored. */
 export async function runAndShow(invocation: Invocation, { what, title, json }: ShowOptions): Promise<void> {
+  endWithReader();
   const print = json ? () => {} : (line: string) => console.log(line);
   print(styleText('bold', title));
-  print(styleText('dim', `serverless ${argumentsOf(invocation).map(quote).join(' ')}\n`));
-  const { location, replayed } = storedRun(await invokeLocal(invocation), print);
+  print(styleText('dim', `serverless ${argumentsOf(invocation).map(quote).join(' ')}`));
+  print(styleText('dim', describeOrigin(process.env)));
+  const passedOver = proxyPassedOver(process.env);
+  if (passedOver !== undefined) console.error(passedOver);
+  const run = followRun({ print: json ? console.error : print, output: process.stderr });
+  const reply = await invokeLocal(invocation, run).finally(() => run.stop());
+  print('');
+  const { location, replayed } = storedRun(reply, print);
   const document = readFileSync(fileOf(location), 'utf8');
   if (json) process.stdout.write(document);
   else await show({ location, replayed, document, what, functionName: invocation.functionName });
@@ -81,11 +103,13 @@ interface StoredDocument {
 
 async function show({ location, replayed, document, what, functionName }: StoredDocument): Promise<void> {
   // The function's own tests hold a document to its schema.
-  const run: RunReport & { readonly results?: readonly Outcome[] } = JSON.parse(document);
-  const results = run.outcomes ? await readOutcomes(run.outcomes) : (run.results ?? []);
+  const run: RunReport = JSON.parse(document);
+  const results = await (run.outcomes
+    ? readOutcomes(run.outcomes.location, 'ndjson')
+    : readOutcomes(location, 'json'));
   console.log(describeRun({ ...run, results }));
   for (const stored of [location, ...(run.outcomes ? [run.outcomes.location] : [])])
-    console.log(`Stored as ${stored}\n       in ${relative(process.cwd(), fileOf(stored))}`);
+    console.log(`Stored as ${stored}\n       in ${relative(callerDirectory, fileOf(stored))}`);
   if (replayed)
     console.log('An earlier run with this runId stored it; nothing was fetched again (replayed).');
   if (results.length <= shownWhole) {
@@ -98,15 +122,15 @@ async function show({ location, replayed, document, what, functionName }: Stored
   console.log(`\n${describeOthers(what)}`);
 }
 
-function readOutcomes({ location }: OutcomesObject): Promise<Outcome[]> {
-  const lines = readOutcomeLines(createReadStream(fileOf(location)), location, 'ndjson');
-  return Array.fromAsync(lines, ({ line }) => JSON.parse(line.toString()));
+function readOutcomes(location: string, format: Output): Promise<Outcome[]> {
+  const lines = readOutcomeLines(createReadStream(fileOf(location)), location, format);
+  return Array.fromAsync(lines, ({ line }) => parseOutcome(line));
 }
 
 function describeOthers(what: string): string {
   const lines = Object.entries({
     ...lessonPrograms,
-    '1-5000': 'any other ids, with a progress line on a terminal',
+    '1-5000': 'any other ids; of a long run, how far it is',
   })
     .filter(([argument]) => argument !== what)
     .map(([argument, shows]) => `  npm start -- ${argument.padEnd(24)}${shows}`);

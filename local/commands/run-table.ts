@@ -2,8 +2,16 @@ import { styleText } from 'node:util';
 import type { RunManifest } from '../../src/run/parts/run-manifest.ts';
 import { count, describeCodes } from './report.ts';
 
-/** What a run of parts came to, a line a figure, and a line for each of the first ten parts that failed. */
-export function tableOf(runId: string, { parts, errors, summary }: RunManifest, tookMs: number): string {
+/**
+ * What a run of parts came to, a line a figure, and a line for each of the first ten parts that failed. `fetched` is how
+ * many of its posts were fetched in this time; unless it says otherwise, all of them.
+ */
+export function tableOf(
+  runId: string,
+  { parts, errors, summary }: RunManifest,
+  tookMs: number,
+  fetched: number = summary.requested,
+): string {
   const byCode = describeCodes(errors);
   const bounds = (name: 'p50' | 'p90' | 'p99'): string => {
     const { min, max } = summary.latencyMs[name] ?? {};
@@ -30,7 +38,7 @@ export function tableOf(runId: string, { parts, errors, summary }: RunManifest, 
       'took',
       tookMs === 0
         ? '–'
-        : `${(tookMs / 1000).toFixed(1)} s, ${count(Math.round(summary.requested / (tookMs / 1000)))} posts a second`,
+        : `${(tookMs / 1000).toFixed(1)} s, ${count(fetched, 'post')} fetched, ${count(Math.round(fetched / (tookMs / 1000)))} a second`,
     ],
     ['complete', summary.complete ? 'yes' : 'no'],
     ...failed

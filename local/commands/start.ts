@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { relative, resolve } from 'node:path';
 import { projectDirectory } from '../world/places.ts';
-import { parseIdsArgument, runCommand, UsageError } from './command.ts';
+import { callerDirectory, parseIdsArgument, runCommand, UsageError } from './command.ts';
 import type { Invocation } from './invoke.ts';
 import { lessonPrograms, parseArgument, runAndShow, usage } from './run-and-show.ts';
 
@@ -18,7 +18,7 @@ function fromIds(list: string): Invocation {
 
 /** A request goes to the function behind the API. */
 function fromEvent(name: string): Invocation {
-  const path = resolve(projectDirectory, name);
+  const path = pathOf(name);
   let event: unknown;
   try {
     event = JSON.parse(readFileSync(path, 'utf8'));
@@ -28,4 +28,11 @@ function fromEvent(name: string): Invocation {
   }
   const isRequest = typeof event === 'object' && event !== null && 'requestContext' in event;
   return { functionName: isRequest ? 'api' : 'fetch', input: ['-p', relative(projectDirectory, path)] };
+}
+
+/** A file of the folder that the user is in, or of the project, as the sample events are. */
+function pathOf(name: string): string {
+  const own = resolve(callerDirectory, name);
+  const sample = resolve(projectDirectory, name);
+  return !existsSync(own) && existsSync(sample) ? sample : own;
 }

@@ -2,10 +2,7 @@ import { createServer } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Listening, listen } from './listen.ts';
 
-/**
- * Serves `GET /posts/<id>` for every id but one in a thousand, some after a longer time than others: the stand-in of
- * JSONPlaceholder ends at 100.
- */
+/** Serves `GET /posts/<id>` for every id but one in a thousand, some after a longer time than others. */
 export function startManyPosts(): Promise<Listening> {
   const server = createServer(async (request, response) => {
     const id = Number(/^\/posts\/(\d+)$/.exec(request.url ?? '')?.[1]);

@@ -1,7 +1,8 @@
-import { cpSync, readdirSync, statSync } from 'node:fs';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { VARIABLES } from '../../src/lambda/config.ts';
-import { showProgress } from '../commands/progress.ts';
+import { showProgress, tellParent } from '../commands/progress.ts';
+import { buildIfStale } from './build-if-stale.ts';
 import { quiet, useStore } from './environment.ts';
 import {
   type Environments,
@@ -73,12 +74,14 @@ export default class LocalWorld {
     this.#dropEmptyVariables();
     if (this.#isPackaging()) {
       this.#refuse(mistakesInEnvironments(this.#environments()));
-      await this.#build();
+      // Loaded on demand: most commands build nothing.
+      const { buildFunction } = await import('../../scripts/build/build.ts');
+      await this.#build(() => buildFunction(join(this.#serverless.serviceDir, 'dist')));
     }
     const runsHere = command === 'offline' || (command === 'invoke' && subcommand === 'local');
     if (!runsHere || this.#serverless.getProvider('aws').getStage() !== 'local') return;
 
-    await this.#buildIfStale();
+    await this.#build(buildIfStale);
     try {
       await this.#startServers();
     } catch (error) {
@@ -134,19 +137,9 @@ export default class LocalWorld {
     return Object.fromEntries(environments);
   }
 
-  async #buildIfStale(): Promise<void> {
-    const { serviceDir } = this.#serverless;
-    const builtMs = statSync(join(serviceDir, 'dist/handler.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    const sources = readdirSync(join(serviceDir, 'src'), { recursive: true, encoding: 'utf8' });
-    const isStale = sources.some((source) => statSync(join(serviceDir, 'src', source)).mtimeMs > builtMs);
-    if (isStale) await this.#build();
-  }
-
-  async #build(): Promise<void> {
-    // Loaded on demand: most commands build nothing.
-    const { buildFunction } = await import('../../scripts/build/build.ts');
+  async #build(build: () => Promise<unknown>): Promise<void> {
     try {
-      await buildFunction(join(this.#serverless.serviceDir, 'dist'));
+      await build();
     } catch (error) {
       const reason = error instanceof Error ? error.message : error;
       throw new this.#serverless.classes.Error(`The function could not be built: ${reason}`, 'BUILD_FAILED');
@@ -189,9 +182,10 @@ export default class LocalWorld {
     useStore(store);
 
     const postsOrigin = URL.parse(String(own.POST_URL))?.origin;
-    if (process.stderr.isTTY && postsOrigin !== undefined) {
-      this.#world.defer(showProgress(postsOrigin, process.stderr));
-    }
+    if (postsOrigin === undefined) return;
+    // The commands show more of a run than what can be seen from here.
+    if (process.send) this.#world.defer(tellParent(postsOrigin));
+    else if (process.stderr.isTTY) this.#world.defer(showProgress(postsOrigin, process.stderr));
   }
 
   async #startPosts(): Promise<string> {

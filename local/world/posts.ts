@@ -20,9 +20,13 @@ export interface PostsStubOptions {
   readonly latencyMs?: (path: string) => number;
 }
 
+/** The one post that the stub does not have: the lesson's. */
+export const missingPost = 99_999;
+
 /**
- * Serves `GET /posts/1` to `/posts/100` as JSONPlaceholder does (pretty-printed JSON, keep-alive, gzip on
- * request, 404 with `{}` beyond), with texts of our own.
+ * Serves `GET /posts/1`, `/posts/2` and so on as JSONPlaceholder does (pretty-printed JSON, keep-alive, gzip on
+ * request, 404 with `{}` for what is not there), with texts of our own, and without end: of these, `missingPost` alone
+ * is not there.
  */
 export async function startPostsStub({
   port = 0,
@@ -40,9 +44,9 @@ export async function startPostsStub({
       answer(response, 405, {}, gzip);
       return;
     }
-    const id = /^\/posts\/([1-9]\d?|100)$/.exec(path)?.[1];
-    if (id === undefined) answer(response, 404, {}, gzip);
-    else answer(response, 200, post(Number(id)), gzip);
+    const id = Number(/^\/posts\/([1-9]\d{0,15})$/.exec(path)?.[1] ?? missingPost);
+    if (id === missingPost || !Number.isSafeInteger(id)) answer(response, 404, {}, gzip);
+    else answer(response, 200, post(id), gzip);
   });
   const { origin, close } = await listen(server, port);
   return { url: origin, requests: () => requests, close };
@@ -95,13 +99,14 @@ const places = [
 function post(id: number): { userId: number; id: number; title: string; body: string } {
   const row = Math.floor((id - 1) / 10);
   const column = (id - 1) % 10;
-  // The place moves on with row and column, so that neighbours differ in both words and no title comes twice.
+  // The place moves on with row and column, so that neighbours differ in both words; a hundred titles are all different.
   const [scene, sentence] = scenes[column] ?? scenes[0];
   const place = places[(row + column) % 10] ?? '';
+  const year = Math.ceil(id / 100);
   return {
     userId: row + 1,
     id,
-    title: `${scene} ${place}`,
+    title: `${scene} ${place}${year > 1 ? `, year ${year}` : ''}`,
     body: `${sentence}\nWe would go back to ${place} tomorrow.`,
   };
 }

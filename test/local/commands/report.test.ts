@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { describeRun, type ShownRun } from '../../../local/commands/report.ts';
+import {
+  describeOutcome,
+  describeRun,
+  describeSeconds,
+  parseOutcome,
+  type ShownRun,
+} from '../../../local/commands/report.ts';
 
 const summary = { durationMs: 61, requested: 3, fulfilled: 2, rejected: 1, attempts: 3, complete: true };
 const fulfilled = (index: number, value: unknown) => ({ index, status: 'fulfilled', value }) as const;
@@ -52,4 +58,20 @@ test('what a server sent cannot command the terminal, and has one line at most',
   expect(describeRun(document({ body: 'x'.repeat(200) })).split('\n')[0]).toBe(
     `Post 1: {"body":"${'x'.repeat(90)}…`,
   );
+});
+
+test('a value without a title is shown token for token', () => {
+  const value = '{"views":9007199254740993,"price":1.10,"a":1,"a":2}';
+  const line = `{"index":3,"id":"a","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":${value}}`;
+  expect(describeOutcome(parseOutcome(Buffer.from(line)))).toBe(`Post 4: ${value}`);
+});
+
+test.each([
+  [0.2, '1 s'],
+  [59, '59 s'],
+  [59.1, '1 min 0 s'],
+  [3_725, '1 h 2 min'],
+  [3_600_000, '1,000 h 0 min'],
+])('%f seconds are %s', (seconds, text) => {
+  expect(describeSeconds(seconds)).toBe(text);
 });

@@ -21,12 +21,16 @@ describe.concurrent('npm run scale', () => {
     expect(first.err).toMatch(
       /^30 posts in 3 parts\n(scale-test-.+: \d of 3 parts, .+ posts, .+ a second\n){2}\n/,
     );
+    expect(first.out).toMatch(new RegExp(`^Run ${runId}\\n`));
+    expect(first.out).toMatch(/^took +[\d.]+ s, 20 posts fetched, \d+ a second$/m);
     expect(first.err).toContain('The execution failed: 1 of 3 parts have no document (part-000000)');
     expect(first.out).toMatch(/^parts +3: 2 stored, 1 failed, 0 incomplete$/m);
     expect(first.out).toMatch(/^part 0 +failed: posts 0 to 9$/m);
     const second = await scale('--redrive', runId);
     expect(second.code).toBe(0);
     expect(second.out).toMatch(/^fulfilled +30$/m);
+    expect(second.out).toMatch(/^took +[\d.]+ s, 10 posts fetched, \d+ a second$/m);
+    expect(second.err).toMatch(/: 3 of 3 parts, 10 posts fetched, \d+ a second\n$/);
     const { parts } = JSON.parse(readFileSync(fileOf(`${runs}${runId}.manifest.json`), 'utf8'));
     expect(parts).toHaveLength(3);
   });
