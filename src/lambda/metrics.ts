@@ -25,10 +25,10 @@ export const METRICS = {
   RequestsRefused: MetricUnit.Count,
 } as const;
 
-export type MetricName = keyof typeof METRICS;
+type MetricName = keyof typeof METRICS;
 
 /** Values of metrics; of null, which is none, nothing is written. */
-export type Measures = Partial<Readonly<Record<MetricName, number | null>>>;
+type Measures = Partial<Readonly<Record<MetricName, number | null>>>;
 
 /** Writes a line in the embedded metric format: of the service, or of one `code` of the service. */
 export type Measure = (measures: Measures, code?: string) => void;

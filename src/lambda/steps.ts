@@ -5,7 +5,7 @@ import { isRefusal } from './refusals.ts';
 import { countFailure, describeError, forgiveBrokenPipes } from './telemetry.ts';
 
 /** What the lines of a step have in common. */
-export interface StepLabels {
+interface StepLabels {
   readonly runId: string;
   /** Lambda's id of the invocation. */
   readonly requestId: string | undefined;
