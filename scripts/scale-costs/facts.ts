@@ -117,7 +117,7 @@ export const measured = {
   lineBytes: 110,
   /** Of a part in the plan, whose ids are a range. */
   planLineBytes: 120,
-  logBytesPerPart: 1_800,
+  logBytesPerPart: 2_400,
   planSecondsPerEntry: 1.2e-6,
   planBaseMb: 85,
   planBytesPerEntry: 33,

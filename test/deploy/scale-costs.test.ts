@@ -82,8 +82,8 @@ test('what a million posts cost, by service', () => {
   expect(run.cost.lambda).toBeCloseTo(run.gbSeconds * 0.0000133334 + 202 * 0.0000002, 12);
   expect(run.cost.stepFunctions).toBeCloseTo(0.020125, 12);
   expect(run.cost.s3Requests).toBeCloseTo(0.00102 + 0.0002412, 12);
-  expect(run.cost.logs).toBeCloseTo((360_000 / 1_073_741_824) * 0.5, 12);
-  expect(run.total).toBeCloseTo(0.028273, 6);
+  expect(run.cost.logs).toBeCloseTo((480_000 / 1_073_741_824) * 0.5, 12);
+  expect(run.total).toBeCloseTo(0.028329, 6);
   expect(run.storageMonth).toBeCloseTo((410_000_000 / 1_073_741_824) * 0.023, 12);
 });
 
