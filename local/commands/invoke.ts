@@ -23,6 +23,7 @@ export type LocalReply = Partial<DirectReply> & {
   readonly statusCode?: number;
   readonly body?: unknown;
   readonly errorMessage?: string;
+  readonly errorType?: string;
 };
 
 /** The arguments of `serverless`. */

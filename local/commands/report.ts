@@ -72,10 +72,10 @@ function titleOf({ value, valueText = JSON.stringify(value) }: Outcome & { statu
   return hasTitle && typeof value.title === 'string' ? value.title : valueText;
 }
 
-/** In one line of at most 100 characters: what a server sent may hold line breaks and commands to the terminal. */
-function onTerminal(received: string): string {
+/** In one line of so many characters: what a server sent may hold line breaks and commands to the terminal. */
+export function onTerminal(received: string, mostChars = 100): string {
   const line = stripVTControlCharacters(received).replace(/[\s\p{Cc}]+/gu, ' ');
-  return line.length > 100 ? `${line.slice(0, 99)}…` : line;
+  return line.length > mostChars ? `${line.slice(0, mostChars - 1)}…` : line;
 }
 
 /** `1,000`, or `1,000 posts`. */

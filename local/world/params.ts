@@ -56,8 +56,8 @@ export const PARAMS: readonly Param[] = [
   { name: 'originConcurrency', variable: 'ORIGIN_CONCURRENCY', functions: ['plan'] },
   { name: 'postHeadersParameter', variable: 'POST_HEADERS_PARAMETER', functions: ['fetch', 'api'] },
   { name: 'apiBasePath', variable: 'API_BASE_PATH' },
-  { name: 'serviceName', variable: 'POWERTOOLS_SERVICE_NAME' },
-  { name: 'metricsNamespace', variable: 'POWERTOOLS_METRICS_NAMESPACE' },
+  { name: 'serviceName', variable: 'POWERTOOLS_SERVICE_NAME', ...isMetricName() },
+  { name: 'metricsNamespace', variable: 'POWERTOOLS_METRICS_NAMESPACE', ...isMetricName() },
   { name: 'metricsDisabled', variable: 'POWERTOOLS_METRICS_DISABLED' },
   { name: 'logLevel', variable: 'POWERTOOLS_LOG_LEVEL' },
   { name: 'logSampleRate', variable: 'POWERTOOLS_LOGGER_SAMPLE_RATE' },
@@ -92,6 +92,11 @@ export const PARAMS: readonly Param[] = [
     name: 'alarmTopics',
     expected: 'Arns of SNS topics, with commas between them',
     test: (value) => listOf(value).every((arn) => TOPIC_ARN.test(arn)),
+  },
+  {
+    name: 'alarmRejectedPercent',
+    expected: 'a number from 0 to 100',
+    test: (value) => /^\d+(\.\d+)?$/.test(value) && Number(value) <= 100,
   },
   { name: 'tracing', ...isBoolean() },
   {
@@ -182,6 +187,14 @@ function isChecksumMode() {
   return {
     expected: 'WHEN_SUPPORTED or WHEN_REQUIRED',
     test: (value: string): boolean => ['WHEN_SUPPORTED', 'WHEN_REQUIRED'].includes(value),
+  };
+}
+
+/** As alarms and the dashboard name it; CloudWatch takes more of a dimension, and no more of a namespace. */
+function isMetricName(): { expected: string; test: (value: string) => boolean } {
+  return {
+    expected: '1 to 255 characters out of A-Z a-z 0-9 . _ / # : - and blanks between them',
+    test: (value) => /^(?!AWS\/)[\w./#:-]+( [\w./#:-]+)*$/.test(value) && value.length <= 255,
   };
 }
 

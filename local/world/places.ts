@@ -8,6 +8,9 @@ export const storeDirectory: string = join(projectDirectory, '.local/s3');
 /** Where the local stand-in of SSM has its parameters: `/a/b` is `a/b.json`. */
 export const parameterDirectory: string = join(projectDirectory, '.local/parameters');
 
+/** Where the local queue of failed runs has its messages, a file each. */
+export const failedRunsDirectory: string = join(projectDirectory, '.local/failed-runs');
+
 /** The bucket of the stage `local`. */
 export const localBucket = 'batch-fetcher-local';
 

@@ -97,6 +97,31 @@ export function scaleOf(inputs: ScaleInputs) {
   };
 }
 
+/** Seconds and costs in dollars of a run in the function `fetch` by itself, from an origin that takes what comes. */
+export function singleRunOf({
+  posts,
+  postBytes,
+  latencyMs,
+}: Pick<ScaleInputs, 'posts' | 'postBytes' | 'latencyMs'>) {
+  const byLatency = deployed.concurrency / (latencyMs / 1_000);
+  const seconds = posts / Math.min(byLatency, cpuRateOf(vcpuOf(deployed.fetchMemoryMb)));
+  const bytes = documentBytesOf(posts, postBytes);
+  // The claim, and each time that it is renewed; a document is looked for.
+  const puts = requestsToWrite(bytes) + 1 + Math.floor(seconds / deployed.claimSeconds);
+  const cost = {
+    lambda: seconds * gbOf(deployed.fetchMemoryMb) * prices.lambdaGbSecond.value + prices.lambdaRequest.value,
+    s3Requests: puts * prices.s3Put.value + prices.s3Get.value,
+    logs: (measured.logBytesPerPart / 1_024 ** 3) * prices.logsGb.value,
+  };
+  return {
+    seconds,
+    puts,
+    cost,
+    total: cost.lambda + cost.s3Requests + cost.logs,
+    storageMonth: (bytes / 1_024 ** 3) * prices.s3GbMonth.value,
+  };
+}
+
 /** The share of a vCPU that a function has. */
 export function vcpuOf(memoryMb: number): number {
   return memoryMb / limits.vcpuMemoryMb.value;

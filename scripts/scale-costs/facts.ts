@@ -24,7 +24,8 @@ function fact(value: number, name: string, source: string, read: Read): Fact {
 
 const lambdaPrices = 'https://aws.amazon.com/lambda/pricing/';
 const s3Prices = 'https://aws.amazon.com/s3/pricing/';
-const logPrices = 'https://aws.amazon.com/cloudwatch/pricing/';
+const cloudWatchPrices = 'https://aws.amazon.com/cloudwatch/pricing/';
+const apiPrices = 'https://aws.amazon.com/api-gateway/pricing/';
 const sfnPrices = 'https://aws.amazon.com/step-functions/pricing/';
 const fargatePrices = 'https://aws.amazon.com/fargate/pricing/';
 const vpcPrices = 'https://aws.amazon.com/vpc/pricing/';
@@ -36,7 +37,11 @@ export const prices = {
   s3Put: fact(0.005 / 1e3, 'a PUT or POST to S3 Standard, those of an upload too', s3Prices, 'quoted'),
   s3Get: fact(0.0004 / 1e3, 'a GET or HEAD of S3 Standard', s3Prices, 'quoted'),
   s3GbMonth: fact(0.023, 'a GB-month of S3 Standard', s3Prices, 'quoted'),
-  logsGb: fact(0.5, 'a GB that CloudWatch Logs takes in', logPrices, 'quoted'),
+  logsGb: fact(0.5, 'a GB that CloudWatch Logs takes in', cloudWatchPrices, 'quoted'),
+  metricMonth: fact(0.3, 'a month of a custom metric', cloudWatchPrices, 'quoted'),
+  alarmMonth: fact(0.1, 'a month of a metric of an alarm', cloudWatchPrices, 'not confirmed'),
+  dashboardMonth: fact(3, 'a month of a dashboard', cloudWatchPrices, 'not confirmed'),
+  apiRequest: fact(1 / 1e6, 'a request of an HTTP API', apiPrices, 'not confirmed'),
   stateTransition: fact(0.025 / 1e3, 'a state transition of a standard workflow', sfnPrices, 'source'),
   expressRequest: fact(1 / 1e6, 'a request of an express workflow', sfnPrices, 'quoted'),
   expressGbSecond: fact(0.00001667, 'a GB-second of an express workflow', sfnPrices, 'quoted'),
@@ -99,6 +104,10 @@ export const deployed = {
   /** What of a document's end is read first; a longer one takes a second GET, for its head. */
   tailBytes: FIND_TAIL_BYTES,
   uploadPartBytes: UPLOAD_PART_BYTES,
+  /** A run of its own, and no part, says so often how far it is. */
+  claimSeconds: 15,
+  /** Of those of deploy/alarms.yml, one has two. */
+  alarmMetrics: 20,
   /** FetchPart, HasItMoreToFetch, PartFetched. */
   statesPerPart: 3,
   /** Plan, FetchParts, Conclude, HasEveryPartItsDocument, Concluded. */
@@ -117,7 +126,7 @@ export const measured = {
   lineBytes: 110,
   /** Of a part in the plan, whose ids are a range. */
   planLineBytes: 120,
-  logBytesPerPart: 1_800,
+  logBytesPerPart: 2_400,
   planSecondsPerEntry: 1.2e-6,
   planBaseMb: 85,
   planBytesPerEntry: 33,

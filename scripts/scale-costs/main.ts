@@ -2,13 +2,18 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fillPlace } from '../fill-place.ts';
 import { readOn } from './facts.ts';
-import { makeTables, scenarios } from './tables.ts';
+import { makeOperationsTables, makeTables, scenarios } from './tables.ts';
 
-const docFile = join(import.meta.dirname, '../../docs/scale.md');
+const docs = join(import.meta.dirname, '../../docs');
+/** The pages with tables that are computed. */
+const pages = { 'scale.md': makeTables, 'operations.md': makeOperationsTables };
 
-/** docs/scale.md with its tables made anew. Throws where one has no place in it. */
-export function render(doc: string): string {
-  return Object.entries(makeTables()).reduce(
+/** A page, docs/scale.md by default, with its tables made anew. Throws where one has no place in it. */
+export function render(
+  doc: string,
+  makeTablesOf: () => Readonly<Record<string, string>> = makeTables,
+): string {
+  return Object.entries(makeTablesOf()).reduce(
     (text, [name, table]) =>
       fillPlace(text, `<!-- scale-costs:begin ${name} -->`, '<!-- scale-costs:end -->', table),
     doc,
@@ -16,12 +21,15 @@ export function render(doc: string): string {
 }
 
 if (import.meta.main) {
-  const doc = readFileSync(docFile, 'utf8');
-  const current = render(doc);
-  if (!process.argv.includes('--check')) writeFileSync(docFile, current);
-  else if (doc !== current) {
-    console.error('docs/scale.md is not what scripts/scale-costs/ computes: run npm run scale-costs');
-    process.exitCode = 1;
+  for (const [page, makeTablesOf] of Object.entries(pages)) {
+    const file = join(docs, page);
+    const doc = readFileSync(file, 'utf8');
+    const current = render(doc, makeTablesOf);
+    if (!process.argv.includes('--check')) writeFileSync(file, current);
+    else if (doc !== current) {
+      console.error(`docs/${page} is not what scripts/scale-costs/ computes: run npm run scale-costs`);
+      process.exitCode = 1;
+    }
   }
   console.log(`docs/scale.md: ${scenarios.length} runs, prices of us-east-1 as of ${readOn}`);
 }

@@ -1,4 +1,5 @@
 import { MAX_PART_SIZE } from '../../src/lambda/events/plan-input.ts';
+import { METRICS } from '../../src/lambda/metrics.ts';
 import { MAX_PARTS, MAX_WRITTEN_BYTES } from '../../src/run/parts/parts.ts';
 import {
   cpuRateOf,
@@ -11,6 +12,7 @@ import {
   requestsToWrite,
   type ScaleInputs,
   scaleOf,
+  singleRunOf,
   vcpuOf,
 } from './costs.ts';
 import { assumed, deployed, limits, measured, prices, readOn } from './facts.ts';
@@ -39,6 +41,41 @@ const SCENARIO: readonly Column<ScaleInputs>[] = [
   ['posts', ({ posts }) => count(posts)],
   ['origin: posts/s, in flight', (of) => `${count(of.originRatePerSecond)}, ${count(of.originConcurrency)}`],
 ];
+
+/** The tables of docs/operations.md, by the name of their place in it. */
+export function makeOperationsTables(): Readonly<Record<string, string>> {
+  const { postBytes, latencyMs } = assumed;
+  const runs = [100, 1_000, 10_000, 100_000].map((posts) => ({
+    posts,
+    ...singleRunOf({ posts, postBytes, latencyMs }),
+  }));
+  // RequestsRefused is by code alone.
+  const metrics = Object.keys(METRICS).length - 1;
+  const { metricMonth, alarmMonth, dashboardMonth } = prices;
+  const months = [
+    ['metrics of a service', metrics, metricMonth.value],
+    ['metrics by code, for each that occurs', 1, metricMonth.value],
+    ['metrics of alarms', deployed.alarmMetrics, alarmMonth.value],
+    ['dashboard', 1, dashboardMonth.value],
+  ] as const;
+  return {
+    single: table(runs, [
+      ['posts', ({ posts }) => count(posts)],
+      ['a run takes', ({ seconds }) => duration(seconds)],
+      ['1,000 runs: Lambda', ({ cost }) => dollars(1_000 * cost.lambda)],
+      ['S3 requests', ({ cost }) => dollars(1_000 * cost.s3Requests)],
+      ['logs', ({ cost }) => dollars(1_000 * cost.logs)],
+      ['together', ({ total }) => `**${dollars(1_000 * total)}**`],
+      ['a month of their documents in S3', ({ storageMonth }) => dollars(1_000 * storageMonth)],
+    ]),
+    months: table(months, [
+      ['a month', ([name]) => name],
+      ['number', ([, number]) => count(number)],
+      ['at', ([, , price]) => `$${price.toFixed(2)}`],
+      ['together', ([, number, price]) => `$${(number * price).toFixed(2)}`],
+    ]),
+  };
+}
 
 /** The tables of docs/scale.md, by the name of their place in it. */
 export function makeTables(): Readonly<Record<string, string>> {

@@ -7,6 +7,7 @@ import { findCfnLint } from './cfn-lint.ts';
 import { findCheckov } from './checkov.ts';
 import { applyConditions } from './conditions.ts';
 import { checkHouseRules } from './house-rules.ts';
+import { checkMonitoring } from './monitoring.ts';
 import { checkStateMachines } from './state-machines.ts';
 import type { Finding, Template } from './template.ts';
 
@@ -52,6 +53,7 @@ export const everyParameter = {
   documentsExpireAfterDays: '60',
   logRetentionDays: '30',
   alarmTopics: 'arn:aws:sns:us-east-1:123456789012:on-call,arn:aws:sns:us-east-1:123456789012:log',
+  alarmRejectedPercent: '2.5',
   tracing: 'true',
   apiRateLimit: '2.5',
   apiBurstLimit: '5',
@@ -68,7 +70,12 @@ export function checkTemplate(declared: Template): { findings: Finding[]; allowa
   const template = applyConditions(declared);
   const { findings, allowances } = checkAccess(template);
   return {
-    findings: [...findings, ...checkHouseRules(template), ...checkStateMachines(template)],
+    findings: [
+      ...findings,
+      ...checkHouseRules(template),
+      ...checkMonitoring(template),
+      ...checkStateMachines(template),
+    ],
     allowances,
   };
 }

@@ -6,6 +6,7 @@ import { type Conclusion, conclude } from '../run/parts/conclude.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { tellRefusals } from './refusals.ts';
+import { tellStep } from './steps.ts';
 import { openTask, type TaskContext } from './task.ts';
 
 /** Writes the run manifest of a run of many parts: the last task of the state machine, which gives `{"runId"}`. */
@@ -14,7 +15,7 @@ export function handler(event: unknown, context: TaskContext): Promise<Conclusio
 }
 
 async function concludeRun(event: unknown, context: TaskContext): Promise<Conclusion> {
-  const { s3, endInTime } = openTask(context);
+  const { config, s3, endInTime } = openTask(context);
   requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');
@@ -24,7 +25,20 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
     clock: s3.clock,
     random: Math.random,
   };
-  return endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
-    conclude(runId, ports, outOfTime),
+  const step = {
+    name: 'Concluding',
+    labels: { runId, requestId: context.awsRequestId },
+    start: {},
+    describe: ({ location, summary, errors }: Conclusion) => ({
+      location,
+      ...summary,
+      byCode: errors.byCode,
+      retryable: errors.retryable,
+    }),
+  };
+  return tellStep(step, config, () =>
+    endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
+      conclude(runId, ports, outOfTime),
+    ),
   );
 }

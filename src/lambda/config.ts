@@ -6,7 +6,7 @@ import { parseUrlTemplate } from '../fetch/origin/url-template.ts';
 import type { RunSettings } from '../run/fetch-and-store.ts';
 import type { PlanSettings } from '../run/parts/plan.ts';
 import type { EventSettings } from './events/event.ts';
-import type { TelemetrySettings } from './telemetry.ts';
+import type { TelemetrySettings } from './metrics.ts';
 
 /** The environment, checked. `VARIABLES` says what each setting is. */
 export interface Config

@@ -22,6 +22,7 @@ import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts
 import { maxReplyBytes, type Reply, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
 import { tellRefusal, tellRefusals } from './refusals.ts';
+import { tellFailure } from './steps.ts';
 import { createTelemetry } from './telemetry.ts';
 
 /** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
@@ -31,23 +32,25 @@ export function handler(event: unknown, context: Context): Promise<Reply> {
 
 async function handle(event: unknown, context: Context): Promise<Reply> {
   const recognized = recognizeEvent(event);
+  let hasStarted = false;
   try {
     requireShallow(event, 'event');
-    const composition = inItsTime(await composeOnce(timeOf(context)), context);
-    const request = parseEvent(recognized, composition.config, context.awsRequestId);
-    if (recognized.trigger !== 'api')
-      return replyTo(recognized, await runForm(request, composition, context));
-    const { ports, telemetry } = composition;
-    const copy = copyDocument(ports.store, maxReplyBytes(recognized));
+    const { ports: lasting, telemetry, ...others } = inItsTime(await composeOnce(timeOf(context)), context);
+    const request = parseEvent(recognized, others.config, context.awsRequestId);
+    const caller = recognized.trigger === 'api' ? recognized.request.caller : undefined;
     const observer = {
       ...telemetry,
-      runStarted: (run: RunHead) => telemetry.runStarted(run, recognized.request.caller),
+      runStarted(run: RunHead) {
+        hasStarted = true;
+        telemetry.runStarted(run, caller);
+      },
     };
-    const run = await runForm(
-      request,
-      { ...composition, ports: { ...ports, store: copy.store, observer } },
-      context,
-    );
+    const composition = { ...others, ports: { ...lasting, observer } };
+    if (recognized.trigger !== 'api')
+      return replyTo(recognized, await runForm(request, composition, context));
+    const { ports } = composition;
+    const copy = copyDocument(ports.store, maxReplyBytes(recognized));
+    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
     const document = await endInTime(
       `${run.location} could not be read`,
       timeOf(context),
@@ -56,6 +59,8 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
     );
     return replyTo(recognized, run, document);
   } catch (error) {
+    // Of a run that has started, its observer tells.
+    if (!hasStarted) tellFailure(error, context.awsRequestId);
     const reply = replyToError(recognized, error);
     tellRefusal(error, context.awsRequestId);
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
@@ -92,7 +97,7 @@ function timeOf(context: Context): RunTime {
   return { remainingMs: context.getRemainingTimeInMillis() };
 }
 
-type Composition = ReturnType<typeof inItsTime>;
+type Composition = Omit<ReturnType<typeof inItsTime>, 'telemetry'>;
 type Lasting = Awaited<ReturnType<typeof compose>>;
 
 let composed: Promise<Lasting> | undefined;

@@ -6,6 +6,7 @@ import { createIdSource } from '../store/id-source.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { parsePlanInput } from './events/plan-input.ts';
 import { tellRefusals } from './refusals.ts';
+import { tellStep } from './steps.ts';
 import { openTask, type TaskContext } from './task.ts';
 
 /** Cuts a run of any length into parts: the first task of the state machine, which gives `{"input", "execution"}`. */
@@ -23,7 +24,19 @@ async function planRun(event: unknown, context: TaskContext): Promise<Plan> {
     store: createPlanStore(s3),
     readIds: (location, signal) => loadIds(location, idSource, config, signal),
   };
-  return endInTime(`The parts of ${request.runId} could not be written`, (outOfTime) =>
-    plan(request, config, ports, outOfTime),
+  const { runId, partSize, form } = request;
+  const step = {
+    name: 'Planning',
+    labels: { runId, requestId: context.awsRequestId },
+    start: { kind: form.kind, partSize },
+    describe: ({ runId: _, bucket, key, mapResultsPrefix: _prefix, ...plan }: Plan) => ({
+      location: `s3://${bucket}/${key}`,
+      ...plan,
+    }),
+  };
+  return tellStep(step, config, () =>
+    endInTime(`The parts of ${runId} could not be written`, (outOfTime) =>
+      plan(request, config, ports, outOfTime),
+    ),
   );
 }

@@ -1,8 +1,8 @@
 import { Logger } from '@aws-lambda-powertools/logger';
-import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import type { Context } from 'aws-lambda';
 import { BadInputError, ConfigError } from '../base/errors.ts';
 import { readTelemetrySettings } from './config.ts';
+import { createMeasure } from './metrics.ts';
 import { forgiveBrokenPipes } from './telemetry.ts';
 
 /** Settles as `work` does, and tells of what it refuses; see `tellRefusal`. */
@@ -24,22 +24,24 @@ export async function tellRefusals<T>(
  * does nothing.
  */
 export function tellRefusal(error: unknown, requestId: string | undefined): void {
-  if (!(error instanceof BadInputError || error instanceof ConfigError)) return;
+  if (!isRefusal(error)) return;
   const { code, message } = error;
   try {
-    const { serviceName, metricsNamespace } = readTelemetrySettings(process.env);
+    const settings = readTelemetrySettings(process.env);
     // Anew each time: it is rare, and a logger of runs has the id of the last one.
-    const logger = new Logger({ serviceName });
-    const metrics = new Metrics({ namespace: metricsNamespace, serviceName });
+    const logger = new Logger({ serviceName: settings.serviceName });
+    const measure = createMeasure(settings);
     forgiveBrokenPipes();
     logger.warn('Invocation refused', { requestId, code, path: pathIn(message) });
-    metrics
-      .addDimension('code', code)
-      .addMetric('RequestsRefused', MetricUnit.Count, 1)
-      .publishStoredMetrics();
+    measure({ RequestsRefused: 1 }, code);
   } catch {
     // A variable of Powertools is wrong, which the error says.
   }
+}
+
+/** Whether an error is what a caller or an operator did wrong, so that nothing was done. */
+export function isRefusal(error: unknown): error is BadInputError | ConfigError {
+  return error instanceof BadInputError || error instanceof ConfigError;
 }
 
 const MAX_PATH_CHARS = 200;

@@ -1,15 +1,9 @@
 import { Logger, LogLevelThreshold } from '@aws-lambda-powertools/logger';
-import { Metrics, MetricUnit } from '@aws-lambda-powertools/metrics';
 import { BatchFetcherError } from '../base/errors.ts';
 import type { RunHead } from '../document/run-head.ts';
 import { PostError } from '../fetch/outcome.ts';
 import type { RunObserver } from '../run/observer.ts';
-
-export interface TelemetrySettings {
-  /** `service` of each line, and the dimension of the metrics. */
-  readonly serviceName: string;
-  readonly metricsNamespace: string;
-}
+import { createMeasure, type Measure, type TelemetrySettings } from './metrics.ts';
 
 /** An observer of runs that can be told who asked for one. */
 export interface Telemetry extends RunObserver {
@@ -29,7 +23,7 @@ export interface Telemetry extends RunObserver {
  */
 export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySettings): Telemetry {
   const logger = new Logger({ serviceName });
-  const metrics = new Metrics({ namespace: metricsNamespace, serviceName });
+  const measure = createMeasure({ serviceName, metricsNamespace });
   forgiveBrokenPipes();
   let isDebug = false;
 
@@ -61,21 +55,23 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
           unsolicited: summary.unsolicited,
         });
       logger.info('Run ended', { ...labels(run), location, ...summary, byCode: errors.byCode });
-      metrics
-        .addMetric('PostsFulfilled', MetricUnit.Count, summary.fulfilled)
-        .addMetric('PostsRejected', MetricUnit.Count, summary.rejected)
-        .addMetric('Attempts', MetricUnit.Count, summary.attempts)
-        .addMetric('ThrottledTime', MetricUnit.Milliseconds, summary.throttledMs)
-        .addMetric('RunDuration', MetricUnit.Milliseconds, summary.durationMs)
-        .addMetric('RunsIncomplete', MetricUnit.Count, summary.complete ? 0 : 1)
-        .publishStoredMetrics();
-      // An object of the format has one value for each dimension, so each code takes its own.
-      for (const [code, rejected] of Object.entries(errors.byCode)) {
-        metrics
-          .addDimension('code', code)
-          .addMetric('PostsRejected', MetricUnit.Count, rejected)
-          .publishStoredMetrics();
-      }
+      measure({
+        PostsFulfilled: summary.fulfilled,
+        PostsRejected: summary.rejected,
+        Attempts: summary.attempts,
+        Retries: summary.retries,
+        Hedges: summary.hedges,
+        PeakInFlight: summary.peakInFlight,
+        ThrottledTime: summary.throttledMs,
+        PostLatencyP50: summary.latencyMs.p50,
+        PostLatencyP90: summary.latencyMs.p90,
+        PostLatencyP99: summary.latencyMs.p99,
+        RunDuration: summary.durationMs,
+        RunsSucceeded: 1,
+        RunsIncomplete: summary.complete ? 0 : 1,
+      });
+      for (const [code, rejected] of Object.entries(errors.byCode))
+        measure({ PostsRejected: rejected }, code);
     },
 
     runReplayed({ run, location }) {
@@ -95,8 +91,16 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
 
     runFailed(run, error) {
       logger.error('Run failed', { ...labels(run), error: describeError(error) });
+      countFailure(error, measure);
     },
   };
+}
+
+/** Counts an invocation that failed, in all and by the code of its error. */
+export function countFailure(error: unknown, measure: Measure): void {
+  measure({ RunsFailed: 1 });
+  const isOurs = error instanceof BatchFetcherError || error instanceof PostError;
+  measure({ RunsFailed: 1 }, isOurs ? error.code : 'INTERNAL_ERROR');
 }
 
 /** Lines that nobody reads are lost: Node forgives a broken pipe the first one, and ends the process at the second. */
@@ -110,7 +114,8 @@ function labels({ id, trigger, requestId }: RunHead) {
   return { runId: id, trigger, requestId };
 }
 
-function describeError(error: unknown) {
+/** What of an error may be written. */
+export function describeError(error: unknown) {
   if (error instanceof PostError) {
     const { name, code, id, message } = error;
     return { name, code, id, message };

@@ -191,6 +191,13 @@ const faults: readonly (Fault & { readonly rule: string | readonly string[] })[]
   },
   { fault: 'a condition of nothing', at: 'FailedRunsAlarm.Condition', put: 'IsProd', rule: 'E3015' },
   {
+    fault: 'a dashboard of what may not be there',
+    at: 'FailedRunsAlarm.Condition',
+    put: 'IsProd',
+    found: ['Dashboard.Properties.DashboardBody'],
+    rule: 'W1001',
+  },
+  {
     fault: 'a branch on a condition of nothing',
     at: 'FetchRole.Properties.Policies.3.Fn::If.0',
     put: 'HeadersAreSet',

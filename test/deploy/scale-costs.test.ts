@@ -10,6 +10,7 @@ import {
   planMb,
   type ScaleInputs,
   scaleOf,
+  singleRunOf,
 } from '../../scripts/scale-costs/costs.ts';
 import { assumed, deployed, limits, measured, prices } from '../../scripts/scale-costs/facts.ts';
 import { render } from '../../scripts/scale-costs/main.ts';
@@ -82,9 +83,22 @@ test('what a million posts cost, by service', () => {
   expect(run.cost.lambda).toBeCloseTo(run.gbSeconds * 0.0000133334 + 202 * 0.0000002, 12);
   expect(run.cost.stepFunctions).toBeCloseTo(0.020125, 12);
   expect(run.cost.s3Requests).toBeCloseTo(0.00102 + 0.0002412, 12);
-  expect(run.cost.logs).toBeCloseTo((360_000 / 1_073_741_824) * 0.5, 12);
-  expect(run.total).toBeCloseTo(0.028273, 6);
+  expect(run.cost.logs).toBeCloseTo((480_000 / 1_073_741_824) * 0.5, 12);
+  expect(run.total).toBeCloseTo(0.028329, 6);
   expect(run.storageMonth).toBeCloseTo((410_000_000 / 1_073_741_824) * 0.023, 12);
+});
+
+test('what a run in one function costs', () => {
+  const run = singleRunOf({ posts: 100_000, postBytes: 300, latencyMs: 50 });
+  // 1,000 posts a second of half a GB; 41 MB are eight parts of an upload, a request before and one after.
+  expect(run.seconds).toBe(100);
+  expect(run.cost.lambda).toBeCloseTo(50 * 0.0000133334 + 0.0000002, 12);
+  // And a claim, renewed six times.
+  expect(run.puts).toBe(10 + 1 + 6);
+  expect(run.cost.s3Requests).toBeCloseTo(17 * 0.000005 + 0.0000004, 12);
+  expect(run.cost.logs).toBeCloseTo((2_400 / 1_073_741_824) * 0.5, 12);
+  expect(run.total).toBeCloseTo(0.000753, 6);
+  expect(run.storageMonth).toBeCloseTo((41_000_000 / 1_073_741_824) * 0.023, 12);
 });
 
 test('what bounds a part is its share of the origin, the latency, or its share of a vCPU', () => {

@@ -55,6 +55,8 @@ test('the template is checked with every parameter set', () => {
   expect(mistakesInValues(everyParameter)).toStrictEqual([]);
 });
 
+const METRIC_NAME = '1 to 255 characters out of A-Z a-z 0-9 . _ / # : - and blanks between them';
+
 test.each([
   ['manifestBucket', 'my-results', 'the name of an S3 bucket, and not that of the results'],
   ['manifestBucket', 'my_lists', 'the name of an S3 bucket, and not that of the results'],
@@ -72,6 +74,12 @@ test.each([
     `${everyParameter.alarmTopics},arn:aws:sqs:us-east-1:123456789012:queue`,
     'Arns of SNS topics, with commas between them',
   ],
+  ['alarmRejectedPercent', '101', 'a number from 0 to 100'],
+  ['alarmRejectedPercent', '5%', 'a number from 0 to 100'],
+  ['serviceName', 'a"b', METRIC_NAME],
+  ['serviceName', ' posts', METRIC_NAME],
+  ['metricsNamespace', 'AWS/Posts', METRIC_NAME],
+  ['metricsNamespace', 'x'.repeat(256), METRIC_NAME],
   ['apiRateLimit', '0', 'a number of requests a second above 0, to 10000'],
   ['apiRateLimit', '10001', 'a number of requests a second above 0, to 10000'],
   ['apiBurstLimit', '0.5', 'an integer from 1 to 5000'],

@@ -1,13 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { StoreError } from '../../../src/base/errors.ts';
+import { ConfigError, StoreError } from '../../../src/base/errors.ts';
 import { claimOf } from '../../../src/document/claim.ts';
 import type { RunHead } from '../../../src/document/run-head.ts';
 import type { RunSummary } from '../../../src/document/tally.ts';
 import { PostError, type ReasonCode } from '../../../src/fetch/outcome.ts';
 import { readConfig } from '../../../src/lambda/config.ts';
+import { METRICS } from '../../../src/lambda/metrics.ts';
+import { tellRefusal } from '../../../src/lambda/refusals.ts';
 import { createTelemetry } from '../../../src/lambda/telemetry.ts';
 import type { Run } from '../../../src/run/replay.ts';
 
@@ -294,7 +297,7 @@ describe('the log', () => {
 describe('the line of a run that fails', () => {
   const failed = (error: unknown): unknown => {
     createTelemetry(settings).runFailed(headOf('lesson'), error);
-    const [line, ...more] = takeLines();
+    const [line, ...more] = takeLogLines();
     expect(more).toStrictEqual([]);
     const { error: described, ...rest } = line ?? {};
     expect(rest).toStrictEqual({
@@ -374,8 +377,15 @@ describe('the metrics', () => {
             count('PostsFulfilled'),
             count('PostsRejected'),
             count('Attempts'),
+            count('Retries'),
+            count('Hedges'),
+            count('PeakInFlight'),
             milliseconds('ThrottledTime'),
+            milliseconds('PostLatencyP50'),
+            milliseconds('PostLatencyP90'),
+            milliseconds('PostLatencyP99'),
             milliseconds('RunDuration'),
+            count('RunsSucceeded'),
             count('RunsIncomplete'),
           ],
         ),
@@ -383,8 +393,15 @@ describe('the metrics', () => {
         PostsFulfilled: 1,
         PostsRejected: 3,
         Attempts: 7,
+        Retries: 3,
+        Hedges: 1,
+        PeakInFlight: 4,
         ThrottledTime: 1_200,
+        PostLatencyP50: 38,
+        PostLatencyP90: 2_350,
+        PostLatencyP99: 2_350,
         RunDuration: 4_250,
+        RunsSucceeded: 1,
         RunsIncomplete: 0,
       },
       {
@@ -402,15 +419,23 @@ describe('the metrics', () => {
     ]);
   });
 
-  test('of a run without posts are zeros, and how long it took', () => {
-    const none = { fulfilled: 0, rejected: 0, requested: 0, attempts: 0, throttledMs: 0, durationMs: 12 };
+  test('of a run without posts are zeros, and how long it took, and no latency', () => {
+    const none = {
+      ...{ fulfilled: 0, rejected: 0, requested: 0, attempts: 0, retries: 0, hedges: 0 },
+      ...{ peakInFlight: 0, throttledMs: 0, durationMs: 12 },
+      latencyMs: { p50: null, p90: null, p99: null, max: null },
+    };
     createTelemetry(settings).runEnded(runOf('nothing', none, {}));
     expect(takeMetrics()).toStrictEqual([
       'BatchFetcher {service=batch-fetcher} PostsFulfilled: 0 Count',
       'BatchFetcher {service=batch-fetcher} PostsRejected: 0 Count',
       'BatchFetcher {service=batch-fetcher} Attempts: 0 Count',
+      'BatchFetcher {service=batch-fetcher} Retries: 0 Count',
+      'BatchFetcher {service=batch-fetcher} Hedges: 0 Count',
+      'BatchFetcher {service=batch-fetcher} PeakInFlight: 0 Count',
       'BatchFetcher {service=batch-fetcher} ThrottledTime: 0 Milliseconds',
       'BatchFetcher {service=batch-fetcher} RunDuration: 12 Milliseconds',
+      'BatchFetcher {service=batch-fetcher} RunsSucceeded: 1 Count',
       'BatchFetcher {service=batch-fetcher} RunsIncomplete: 0 Count',
     ]);
   });
@@ -429,8 +454,15 @@ describe('the metrics', () => {
       'BatchFetcher {service=batch-fetcher} PostsFulfilled: 1 Count',
       'BatchFetcher {service=batch-fetcher} PostsRejected: 3 Count',
       'BatchFetcher {service=batch-fetcher} Attempts: 7 Count',
+      'BatchFetcher {service=batch-fetcher} Retries: 3 Count',
+      'BatchFetcher {service=batch-fetcher} Hedges: 1 Count',
+      'BatchFetcher {service=batch-fetcher} PeakInFlight: 4 Count',
       'BatchFetcher {service=batch-fetcher} ThrottledTime: 1200 Milliseconds',
+      'BatchFetcher {service=batch-fetcher} PostLatencyP50: 38 Milliseconds',
+      'BatchFetcher {service=batch-fetcher} PostLatencyP90: 2350 Milliseconds',
+      'BatchFetcher {service=batch-fetcher} PostLatencyP99: 2350 Milliseconds',
       'BatchFetcher {service=batch-fetcher} RunDuration: 4250 Milliseconds',
+      'BatchFetcher {service=batch-fetcher} RunsSucceeded: 1 Count',
       'BatchFetcher {service=batch-fetcher} RunsIncomplete: 0 Count',
       'BatchFetcher {service=batch-fetcher code=NOT_FOUND} PostsRejected: 2 Count',
       'BatchFetcher {service=batch-fetcher code=TIMEOUT} PostsRejected: 1 Count',
@@ -440,6 +472,38 @@ describe('the metrics', () => {
   test('count a run that the deadline cut short', () => {
     createTelemetry(settings).runEnded(runOf('lesson', { complete: false }, { DEADLINE: 3 }));
     expect(takeMetrics()).toContain('BatchFetcher {service=batch-fetcher} RunsIncomplete: 1 Count');
+  });
+
+  test.each<[error: unknown, code: string]>([
+    [rejection(), 'BAD_JSON'],
+    [new StoreError('S3 is away'), 'STORE_FAILED'],
+    [new TypeError(SECRET), 'INTERNAL_ERROR'],
+    [Object.assign(new Error(SECRET), { code: SECRET }), 'INTERNAL_ERROR'],
+    [SECRET, 'INTERNAL_ERROR'],
+  ])('count a run that fails, in all and by code: %#', (error, code) => {
+    createTelemetry(settings).runFailed(headOf('lesson'), error);
+    expect(takeMetrics()).toStrictEqual([
+      'BatchFetcher {service=batch-fetcher} RunsFailed: 1 Count',
+      `BatchFetcher {service=batch-fetcher code=${code}} RunsFailed: 1 Count`,
+    ]);
+  });
+
+  test('are those that the table names, each of them, and no other', () => {
+    const telemetry = createTelemetry(settings);
+    telemetry.runEnded(runOf('lesson'));
+    telemetry.runFailed(headOf('lesson'), rejection());
+    tellRefusal(new ConfigError('m'), 'request-1');
+    const names = takeMetrics().map((metric) => / (\w+): /.exec(metric)?.[1]);
+    expect([...new Set(names)].toSorted()).toStrictEqual(Object.keys(METRICS).toSorted());
+  });
+
+  test('are those that README lists, with their units', () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+    const [section = ''] = readme.split('\n### Metrics\n')[1]?.split('\n#') ?? [];
+    const rows = [...section.matchAll(/^\| (?<names>`.+?) \| (?<unit>\w+) \|/gm)].flatMap(({ groups }) =>
+      [...(groups?.names ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => [name, groups?.unit]),
+    );
+    expect(rows.toSorted()).toStrictEqual(Object.entries(METRICS).toSorted());
   });
 
   test('are not written where they are disabled', () => {
