@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { type BuildAppOptions, buildApp } from 'fauxqs';
 // The package exports its server only; the store behind it is what files have to go into.
 import { SqsStore } from '../../node_modules/fauxqs/dist/sqs/sqsStore.js';
-import { invokeLocal, type LocalReply } from '../commands/invoke.ts';
+import { type InvocationListener, invokeLocal, type LocalReply } from '../commands/invoke.ts';
 import { onTerminal } from '../commands/report.ts';
 import { listen } from './listen.ts';
 import { failedRunsDirectory } from './places.ts';
@@ -82,9 +82,16 @@ function functionIn({ method, url = '', headers }: IncomingMessage): string | un
   return isMeant && path?.includes('batch-fetcher-local-fetch') ? path : undefined;
 }
 
+/** Shows what the function says besides its reply. */
+const printing: InvocationListener = {
+  logged() {},
+  answered() {},
+  printed: (line) => console.error(line),
+};
+
 /** Invokes the function; what fails is written as Lambda writes it, but for the tries, of which there is one. */
 async function run(event: string, functionArn: string): Promise<void> {
-  const invocation = invokeLocal({ functionName: 'fetch', input: ['-d', event] });
+  const invocation = invokeLocal({ functionName: 'fetch', input: ['-d', event] }, printing);
   const { runId, errorMessage, errorType } = await invocation.catch(
     ({ name, message }: Error): LocalReply => ({ errorType: name, errorMessage: message }),
   );
