@@ -63,12 +63,12 @@ export class LearnedPace {
   #seen: number | undefined;
   /** Whether the curve is that of an earlier run, and no refusal has borne it out. */
   #isResumed = false;
-  /** What is kept to in place of the curve, while nothing at all is taken. */
+  /** The most that is kept to, however the curve grows, while nothing at all is taken. */
   #heldPerSecond: number | undefined;
   #heldSinceMs = 0;
   #releasedMs = -Infinity;
-  /** The longest time in which nothing was taken. */
-  #longestEmptyMs = 0;
+  /** How long the origin's windows may be: where nothing is taken for long, longer than a second. */
+  #windowMs = 1_000;
   /** The first request that was sent since the pace changed last, and since it was held back more. */
   #changedSeq = 0;
   #heldSeq = 0;
@@ -99,7 +99,7 @@ export class LearnedPace {
 
   /** Requests that may start in a second, as of now: more than 0, and Infinity as long as no rate is known. */
   perSecond(nowMs: number): number {
-    return this.#heldPerSecond ?? this.#curveAt(this.#active(nowMs));
+    return Math.min(this.#heldPerSecond ?? Infinity, this.#curveAt(this.#active(nowMs)));
   }
 
   sent(nowMs: number): Sent {
@@ -114,9 +114,9 @@ export class LearnedPace {
     this.#heldPerSecond = undefined;
     this.#releasedMs = activeMs;
     const emptyMs = activeMs - this.#heldSinceMs;
-    this.#longestEmptyMs = Math.max(this.#longestEmptyMs, emptyMs);
-    if (emptyMs > LONG_EMPTY_MS)
-      this.#curve = this.#keepTo(this.#mostTaken(seq, Infinity, SPANS_MS), this.#active(nowMs), 0);
+    // Of a window that others have used up, what was taken is no measure.
+    if (emptyMs > LONG_EMPTY_MS && this.#requests.takenOf(0, this.#heldSeq - 1) >= ENOUGH_TAKEN)
+      this.#keepToWindow(emptyMs, seq, this.#active(nowMs));
   }
 
   turnedAway(sent: Sent): void {
@@ -150,6 +150,12 @@ export class LearnedPace {
     if (this.#heldPerSecond === undefined) this.#heldSinceMs = this.#active(nowMs);
     this.#heldPerSecond = Math.min(perSecond, Math.max(MIN_HELD_PER_SECOND, perSecond / 2));
     this.#heldSeq = this.#requests.next;
+  }
+
+  #keepToWindow(emptyMs: number, seq: number, fromMs: number): void {
+    this.#windowMs = Math.max(this.#windowMs, emptyMs);
+    this.#curve = this.#keepTo(this.#mostTaken(seq, Infinity, SPANS_MS), fromMs, 0);
+    this.#isResumed = false;
   }
 
   /** Undefined where nothing was taken that would show a rate. */
@@ -211,14 +217,12 @@ export class LearnedPace {
   }
 
   /**
-   * The most requests a second that were taken in one of the spans until the request `seq`, of which none is longer than
-   * `spanMs`; where nothing was taken in any of them, in all of `spanMs`.
+   * The most requests a second that were taken in one of the spans until the request `seq`, as many times as long as the
+   * window is seconds, but not longer than `spanMs`; where nothing was taken in any of them, in all of `spanMs`.
    */
   #mostTaken(seq: number, spanMs: number, spansMs: readonly number[], counting?: Counting): number {
-    // Where nothing is taken for long, the origin's windows are longer than a second, and what they took at once no rate.
-    const windows = this.#longestEmptyMs > LONG_EMPTY_MS ? this.#longestEmptyMs / 1_000 : 1;
     const rates = spansMs.map((ms) =>
-      this.#requests.perSecond(seq, Math.min(ms * windows, spanMs), counting),
+      this.#requests.perSecond(seq, Math.min((ms * this.#windowMs) / 1_000, spanMs), counting),
     );
     return Math.max(...rates) || this.#requests.perSecond(seq, spanMs, counting);
   }

@@ -2,6 +2,7 @@ import { getEventListeners } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { sleep } from '../../../src/base/clock.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import {
   type FetchedRun,
@@ -551,52 +552,52 @@ describe('a run that may not go on asking', () => {
     expect(outcome).toMatchObject({ reason: httpError, attempts: 11 });
   });
 
-  test.each<[name: string, step: Step, attempts: number, left: number]>([
-    ['by Retry-After', answer(429, '', { retryAfter: '1' }), 20, 10],
-    ['by a quota', answer(403, '', { rateLimit: { ratelimit: '"a";r=0;t=1' } }), 20, 10],
-    ['by Retry-After with 503', answer(503, '', { retryAfter: '1' }), 20, 10],
-    ['not, as the time is over', answer(429, '', { retryAfter: '0' }), 11, 0],
-    ['not at all', answer(429), 11, 0],
-    ['though it was not turned away', answer(500, '', { retryAfter: '1' }), 11, 0],
-  ])('a post that was told when to come back, %s', async (_name, step, attempts, left) => {
+  const retryAfter = { retryAfter: '1' };
+  const usedUp = answer(403, '', { rateLimit: { ratelimit: '"a";r=0;t=1' } });
+
+  // Of a budget of 10 retries, 19 of refused posts use 6 and a third.
+  test.each<[name: string, step: Step, retries: number, left: number]>([
+    ['nothing where a refusal tells when to come back, by Retry-After', answer(429, '', retryAfter), 19, 10],
+    ['nothing where a quota tells when to come back', usedUp, 19, 10],
+    ['nothing where a refusal tells when to come back, with 503', answer(503, '', retryAfter), 19, 10],
+    ['a third after a refusal that tells nothing', answer(429), 19, 3],
+    ['a third after a refusal whose time is over', answer(429, '', { retryAfter: '0' }), 19, 3],
+    ['a third after a 420 whose time is over', answer(420, '', { retryAfter: '0' }), 19, 3],
+    ['all of it after a 503 that tells nothing', answer(503), 10, 0],
+    ['all of it after any other status', answer(502), 10, 0],
+    ['all of it after a status that tells when to come back', answer(500, '', retryAfter), 10, 0],
+    ['all of it after a connection that is reset', reset, 10, 0],
+    ['all of it after a timeout', { kind: 'timed-out' }, 10, 0],
+  ])('a retry costs %s', async (_name, step, retries, left) => {
     const clock = new FakeClock();
-    const { fetchPost, summary } = fetchingFrom({
-      requestPost: async () => step,
-      clock,
-      deadlineMs: 1_000_000,
-      requested: 1,
-      retryBudgetPercent: 0,
-      maxAttempts: 20,
-    });
+    const limits = { deadlineMs: 1_000_000, requested: 1, retryBudgetPercent: 0, maxAttempts: 20 };
+    const { fetchPost, summary } = fetchingFrom({ requestPost: async () => step, clock, ...limits });
     const fetched = fetchPost(7, new AbortController().signal);
-    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ record: { attempts } });
-    expect(summary()).toMatchObject({ retries: attempts - 1, retryBudgetLeft: left });
+    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ record: { attempts: retries + 1 } });
+    expect(summary()).toMatchObject({ retries, retryBudgetLeft: left });
   });
 
-  test('a retry that was told when to come and is not made is not put back either', async () => {
+  // What is put back for a refusal is counted in thirds, which one post alone does not show.
+  test.each([429, 500])('a retry after %i that is not made costs nothing', async (status) => {
     const clock = new FakeClock();
-    const { fetchPost, summary } = fetchingFrom({
-      requestPost: async () => answer(429, '', { retryAfter: '10' }),
-      clock,
-      deadlineMs: 10_000.5,
-      random: () => 0,
-      requested: 1,
-    });
-    const fetched = fetchPost(7, new AbortController().signal);
-    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'RATE_LIMITED' } });
+    const requestPost = async () => answer(status);
+    const { fetchPost, summary } = fetchingFrom({ requestPost, clock, deadlineMs: 50.5, requested: 1 });
+    const fetched = [7, 8, 9].map((id) => fetchPost(id, new AbortController().signal));
+    const tooLate = { reason: { reason: { code: 'DEADLINE' }, record: { attempts: 1 } } };
+    expect(await clock.runUntil(Promise.allSettled(fetched))).toMatchObject([tooLate, tooLate, tooLate]);
     expect(summary()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
   });
 
-  test('a retry that is not made is not counted', async () => {
+  test('nor does one that was told when to come, where another post is told a time past the deadline', async () => {
     const clock = new FakeClock();
-    const { fetchPost, summary } = fetchingFrom({
-      requestPost: async () => answer(500),
-      clock,
-      deadlineMs: 50.5,
-      requested: 1,
-    });
-    const fetched = fetchPost(7, new AbortController().signal);
-    await expect(clock.runUntil(fetched)).rejects.toMatchObject({ reason: { code: 'DEADLINE' } });
+    const requestPost: RequestPost = async (id, _timeoutMs, signal) => {
+      if (id === 8) await sleep(clock, 20, signal);
+      return answer(429, '', { retryAfter: id === 8 ? '60' : '1' });
+    };
+    const { fetchPost, summary } = fetchingFrom({ requestPost, clock, concurrency: 2, requested: 1 });
+    const fetched = [7, 8].map((id) => fetchPost(id, new AbortController().signal));
+    const limited = { reason: { reason: { code: 'RATE_LIMITED' }, record: { attempts: 1 } } };
+    expect(await clock.runUntil(Promise.allSettled(fetched))).toMatchObject([limited, limited]);
     expect(summary()).toMatchObject({ retries: 0, retryBudgetLeft: 29 });
   });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RetryBudget } from '../../../src/fetch/retries.ts';
+import { type FailedBy, RetryBudget } from '../../../src/fetch/retries.ts';
 
 describe('a retry budget', () => {
   test.each([
@@ -32,37 +32,86 @@ describe('a retry budget', () => {
     expect([budget.take(), budget.take()]).toStrictEqual([true, false]);
   });
 
-  test('counts a retry that was told when to come, and takes nothing for it', () => {
+  test.each<[failedBy: FailedBy | undefined, retries: number]>([
+    [undefined, 10],
+    ['failure', 10],
+    ['refusal', 30],
+  ])('of 10 gives for each %s what it costs: %i retries', (failedBy, retries) => {
     const budget = new RetryBudget(0, 0);
-    for (let i = 0; i < 9; i++) budget.take();
-    const taken = [budget.take(true), budget.take(), budget.take(), budget.take(true)];
-    expect(taken).toStrictEqual([true, true, false, true]);
-    expect(budget.summary()).toStrictEqual({ retries: 12, retryBudgetLeft: 0 });
-    budget.putBack(true);
-    expect(budget.summary()).toStrictEqual({ retries: 11, retryBudgetLeft: 0 });
+    const taken = Array.from({ length: 31 }, () => budget.take(failedBy));
+    expect(taken).toStrictEqual([...Array(retries).fill(true), ...Array(31 - retries).fill(false)]);
+    expect(budget.summary()).toStrictEqual({ retries, retryBudgetLeft: 0 });
   });
 
-  test('for any posts and share, never more are used than the share and ten', () => {
+  test('takes a third of a retry for a post that was refused, and has a whole one left only where it has three', () => {
+    const budget = new RetryBudget(0, 0);
+    const left = Array.from({ length: 4 }, () => {
+      budget.take('refusal');
+      return budget.summary().retryBudgetLeft;
+    });
+    expect(left).toStrictEqual([9, 9, 9, 8]);
+  });
+
+  test('that has less than a retry left has it for the refused', () => {
+    const budget = new RetryBudget(0, 0);
+    for (let i = 0; i < 9; i++) budget.take();
+    const taken = (['refusal', 'failure', 'refusal', 'refusal', 'refusal'] as const).map((failedBy) =>
+      budget.take(failedBy),
+    );
+    expect(taken).toStrictEqual([true, false, true, true, false]);
+    expect(budget.summary()).toStrictEqual({ retries: 12, retryBudgetLeft: 0 });
+  });
+
+  test('counts a retry that was told when to come, and takes nothing for it', () => {
+    const budget = new RetryBudget(0, 0);
+    for (let i = 0; i < 10; i++) budget.take();
+    const taken = [budget.take('told refusal'), budget.take(), budget.take('told refusal')];
+    expect(taken).toStrictEqual([true, false, true]);
+    expect(budget.summary()).toStrictEqual({ retries: 12, retryBudgetLeft: 0 });
+  });
+
+  test.each<[failedBy: FailedBy, again: number]>([
+    ['failure', 3],
+    ['refusal', 1],
+    ['told refusal', 0],
+  ])('gets back for a %s what was taken for it', (failedBy, again) => {
+    const budget = new RetryBudget(0, 0);
+    budget.take(failedBy);
+    while (budget.take('refusal'));
+    const { retries } = budget.summary();
+    budget.putBack(failedBy);
+    expect(budget.summary().retries).toBe(retries - 1);
+    const taken = Array.from({ length: 4 }, () => budget.take('refusal'));
+    expect(taken.filter(Boolean)).toHaveLength(again);
+  });
+
+  test('for any posts and share, never more are used than the share and ten, at what they cost', () => {
     fc.assert(
       fc.property(
         fc.nat(200),
         fc.nat(200),
-        fc.array(fc.constantFrom('take', 'take', 'put back'), { maxLength: 500 }),
+        fc.array(
+          fc.record({
+            isTaken: fc.constantFrom(true, true, false),
+            failedBy: fc.constantFrom('failure', 'refusal', 'told refusal'),
+          }),
+          { maxLength: 500 },
+        ),
         (requested, percent, steps) => {
           const budget = new RetryBudget(requested, percent);
           const total = budget.summary().retryBudgetLeft;
           expect(total).toBeLessThanOrEqual((requested * percent) / 100 + 10);
-          let used = 0;
-          for (const step of steps) {
-            if (step === 'take') used += budget.take() ? 1 : 0;
-            else if (used > 0) {
-              budget.putBack();
-              used -= 1;
+          const used = { failure: 0, refusal: 0, 'told refusal': 0 };
+          for (const { isTaken, failedBy } of steps) {
+            if (isTaken) used[failedBy] += budget.take(failedBy) ? 1 : 0;
+            else if (used[failedBy] > 0) {
+              budget.putBack(failedBy);
+              used[failedBy] -= 1;
             }
-            expect([budget.summary().retries, budget.summary().retryBudgetLeft]).toStrictEqual([
-              used,
-              total - used,
-            ]);
+            expect(budget.summary()).toStrictEqual({
+              retries: used.failure + used.refusal + used['told refusal'],
+              retryBudgetLeft: total - Math.ceil(used.failure + used.refusal / 3),
+            });
           }
           expect(budget.summary().retryBudgetLeft).toBeGreaterThanOrEqual(0);
         },

@@ -27,7 +27,7 @@ test('for any order of calls, the pace is above 0, and what was learned as well'
         const request = sent[which % Math.max(1, sent.length)];
         if (what === 'sent') for (let i = 0; i < burst; i++) sent.push(pace.sent(nowMs));
         else if (what === 'pause' && toldMs > 0) pace.pause(nowMs, nowMs + toldMs);
-        else if (request && what === 'answered') pace.answered(request);
+        else if (request && what === 'answered') pace.answered(request, nowMs);
         else if (request && what === 'turned away') pace.turnedAway(request);
         else if (request && what === 'slow down') pace.slowDown(nowMs, toldMs, request);
         const seen = [pace.perSecond(nowMs), pace.learned(nowMs) ?? 1];
@@ -44,7 +44,7 @@ test('for any requests, time alone never lowers the pace', () => {
   fc.assert(
     fc.property(rates, fc.integer({ min: 0, max: 5_000 }), times, (before, toldMs, times) => {
       const pace = new LearnedPace(0, before);
-      for (const atMs of [0, 400, 800, 1_200, 1_600]) pace.answered(pace.sent(atMs));
+      for (const atMs of [0, 400, 800, 1_200, 1_600]) pace.answered(pace.sent(atMs), atMs);
       const sent = pace.sent(1_900);
       if (toldMs > 0) pace.pause(1_950, 1_950 + toldMs);
       pace.turnedAway(sent);
@@ -101,7 +101,7 @@ function shareTaken(world: World, forMs: number): number {
   const end = ({ sent, endMs: nowMs, isTaken }: Flight): void => {
     if (isTaken) {
       refusals = Math.max(0, refusals - 0.02);
-      pace.answered(sent);
+      pace.answered(sent, nowMs);
       return;
     }
     if (toldMs > 0) {

@@ -6,9 +6,9 @@ function times(fromMs: number, toMs: number, everyMs: number): number[] {
   return Array.from({ length: Math.ceil((toMs - fromMs) / everyMs) }, (_, i) => fromMs + i * everyMs);
 }
 
-/** Requests that are sent at these times, and answered. */
+/** Requests that are sent at these times, and answered at once. */
 function take(pace: LearnedPace, timesMs: readonly number[]): void {
-  for (const atMs of timesMs) pace.answered(pace.sent(atMs));
+  for (const atMs of timesMs) pace.answered(pace.sent(atMs), atMs);
 }
 
 /** A request that is sent then, and turned away. */
@@ -345,17 +345,32 @@ describe('where fewer are sent than the pace allows', () => {
 
 describe('where nothing at all is taken', () => {
   test.each([{ toldMs: 0 }, { toldMs: 1 }])(
-    'the pace is halved each time, down to a hundredth ($toldMs ms)',
+    'the pace is halved each time, down to one request in five seconds ($toldMs ms)',
     ({ toldMs }) => {
-      const pace = new LearnedPace(0, 100);
+      const pace = new LearnedPace(0, 8);
       const seen = Array.from({ length: 8 }, () => {
         refuse(pace, 0, toldMs);
-        return pace.perSecond(0) / 95;
+        return pace.perSecond(0);
       });
-      expect(seen.map(rounded)).toStrictEqual([0.5, 0.25, 0.125, 0.0625, 0.03125, 0.015625, 0.01, 0.01]);
+      expect(seen.map(rounded)).toStrictEqual([3.8, 1.9, 0.95, 0.475, 0.2375, 0.2, 0.2, 0.2]);
       expect(pace.learned(0)).toBeUndefined();
     },
   );
+
+  test('a pace that is slower still stays as it is', () => {
+    const pace = new LearnedPace(0, 0.1);
+    refuse(pace, 0);
+    expect(pacesAt(pace, 0, 10_000)).toStrictEqual([0.095, 0.095]);
+  });
+
+  test('the pace stays what it is held to, as time goes on', () => {
+    const pace = keepingTo(100);
+    refuse(pace, 2_000);
+    expect(pacesAt(pace, 2_000, 12_000, 1_000_000)).toStrictEqual([LOW / 2, LOW / 2, LOW / 2].map(rounded));
+    // What it would have come to without is not what is halved.
+    refuse(pace, 1_000_000);
+    expect(pacesAt(pace, 1_000_000)).toStrictEqual([rounded(LOW / 4)]);
+  });
 
   test('the first answer to what was sent since sets the pace free, and no other', () => {
     const pace = keepingTo(100);
@@ -363,10 +378,18 @@ describe('where nothing at all is taken', () => {
     refuse(pace, 2_000);
     refuse(pace, 2_000);
     const after = pace.sent(2_000);
-    pace.answered(before);
-    const held = pace.perSecond(2_000);
-    pace.answered(after);
-    expect([held, pace.perSecond(2_000)].map(rounded)).toStrictEqual([LOW / 4, LOW]);
+    pace.answered(before, 2_100);
+    const held = pace.perSecond(2_100);
+    pace.answered(after, 2_100);
+    expect([held, pace.perSecond(2_000)].map(rounded)).toStrictEqual([LOW / 4, LOW].map(rounded));
+  });
+
+  test('but for what has not ended, a rate that this shows is kept to as well', () => {
+    const pace = new LearnedPace(0);
+    refuse(pace, 0, 1_000);
+    for (const atMs of times(1_000, 1_125, 5)) pace.sent(atMs);
+    refuse(pace, 1_125);
+    expect(pacesAt(pace, 1_125, 3_125)).toStrictEqual([rounded(200 / 3), 200]);
   });
 
   test('and no rate is known, there is nothing to keep to', () => {
