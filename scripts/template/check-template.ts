@@ -6,6 +6,7 @@ import { checkAccess } from './access-policies.ts';
 import { findCfnLint } from './cfn-lint.ts';
 import { findCheckov } from './checkov.ts';
 import { applyConditions } from './conditions.ts';
+import { checkHandOver } from './hand-over.ts';
 import { checkHouseRules } from './house-rules.ts';
 import { checkStateMachines } from './state-machines.ts';
 import type { Finding, Template } from './template.ts';
@@ -21,6 +22,7 @@ export const everyParameter = {
   concurrency: '20',
   maxIds: '20000',
   apiMaxIds: '50',
+  asyncMaxIds: '30000',
   planMaxIds: '5000000',
   maxManifestBytes: '100000000',
   maxAttempts: '3',
@@ -68,7 +70,12 @@ export function checkTemplate(declared: Template): { findings: Finding[]; allowa
   const template = applyConditions(declared);
   const { findings, allowances } = checkAccess(template);
   return {
-    findings: [...findings, ...checkHouseRules(template), ...checkStateMachines(template)],
+    findings: [
+      ...findings,
+      ...checkHouseRules(template),
+      ...checkStateMachines(template),
+      ...checkHandOver(template),
+    ],
     allowances,
   };
 }

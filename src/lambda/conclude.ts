@@ -14,7 +14,7 @@ export function handler(event: unknown, context: TaskContext): Promise<Conclusio
 }
 
 async function concludeRun(event: unknown, context: TaskContext): Promise<Conclusion> {
-  const { s3, endInTime } = openTask(context);
+  const { s3, endInTime, tellingFailure } = openTask(context);
   requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');
@@ -24,7 +24,9 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
     clock: s3.clock,
     random: Math.random,
   };
-  return endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
-    conclude(runId, ports, outOfTime),
+  return tellingFailure(runId, () =>
+    endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
+      conclude(runId, ports, outOfTime),
+    ),
   );
 }

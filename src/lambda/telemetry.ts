@@ -14,6 +14,8 @@ export interface TelemetrySettings {
 /** An observer of runs that can be told who asked for one. */
 export interface Telemetry extends RunObserver {
   runStarted(run: RunHead, caller?: string): void;
+  /** A run of the API was handed over, and goes on elsewhere. */
+  runAccepted(runId: string, requestId: string, caller: string | undefined): void;
 }
 
 /**
@@ -48,6 +50,10 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
         returnExceptions,
         idsSha256,
       });
+    },
+
+    runAccepted(runId, requestId, caller) {
+      logger.info('Run accepted', { runId, requestId, ...(caller !== undefined && { caller }) });
     },
 
     postRejected(index, id, code) {

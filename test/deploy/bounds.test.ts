@@ -72,10 +72,12 @@ describe('the API', () => {
         'authorization',
         'content-type',
         'idempotency-key',
+        'prefer',
         'x-amz-content-sha256',
         'x-amz-date',
         'x-amz-security-token',
       ],
+      ExposeHeaders: ['location', 'preference-applied', 'retry-after'],
       MaxAge: 3600,
     });
     expect(routesOf(every)).toStrictEqual(routes);
@@ -99,7 +101,12 @@ it('tells every topic that is named, and none by default', () => {
     Object.entries(applyConditions(template).Resources)
       .filter(([, { Type }]) => Type === 'AWS::CloudWatch::Alarm')
       .map(([logicalId, { Properties }]) => [logicalId, Properties?.AlarmActions]);
-  const alarms = ['UndeliveredEventsAlarm', 'FailedRunsAlarm', 'FetchAtScaleAlarm'];
+  const alarms = [
+    'UndeliveredEventsAlarm',
+    'FailedRunsAlarm',
+    'FetchAtScaleAlarm',
+    'FetchAtScaleForApiAlarm',
+  ];
   expect(topicsOf(prod)).toStrictEqual(alarms.map((alarm) => [alarm, []]));
   const topics = everyParameter.alarmTopics.split(',');
   expect(topicsOf(every)).toStrictEqual(alarms.map((alarm) => [alarm, topics]));
