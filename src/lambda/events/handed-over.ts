@@ -20,7 +20,7 @@ export interface HandedOverBatch extends HandedOverRun {
   readonly returnExceptions: boolean;
 }
 
-export interface HandedOverRedrive extends HandedOverRun {
+interface HandedOverRedrive extends HandedOverRun {
   /** The run, or a redrive of it, whose next redrive is accepted as `runId`. */
   readonly redrive: string;
 }
