@@ -101,7 +101,12 @@ describe('a run that the state machine is to do', () => {
       isStarted: false,
       names: [],
     });
-    expect(await accept(requestFor('run'), [], { manifest })).toMatchObject({ isStarted: false, names: [] });
+    const none = new MemoryClaims();
+    // The new one is still on its way.
+    none.write = (_claim, _replaced, signal) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    const again = await accept(requestFor('run'), [], { claims: none, manifest });
+    expect(again).toMatchObject({ isStarted: false, names: [] });
     await expect(accept(requestFor('run', { ids: [1] }), [], { claims, manifest })).rejects.toThrow(
       RunConflictError,
     );
