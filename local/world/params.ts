@@ -32,6 +32,14 @@ const RETENTION_DAYS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ];
 
+/** Variables that have no parameter, as only the stack knows their values. */
+export const variablesOfTheStack: readonly string[] = [
+  'ASYNC_FUNCTION',
+  'STATE_MACHINE_ARN',
+  'ASYNC_TASK_FUNCTION',
+  'ASYNC_RESULTS_PREFIX',
+];
+
 /** Every parameter; the README shows them, with their defaults. */
 export const PARAMS: readonly Param[] = [
   { name: 'resultsBucket', variable: 'RESULTS_BUCKET' },
@@ -41,6 +49,7 @@ export const PARAMS: readonly Param[] = [
   { name: 'concurrency', variable: 'CONCURRENCY' },
   { name: 'maxIds', variable: 'MAX_IDS', functions: ['fetch'] },
   { name: 'apiMaxIds', variable: 'MAX_IDS', functions: ['api'] },
+  { name: 'asyncMaxIds', variable: 'ASYNC_MAX_IDS', functions: ['api'] },
   { name: 'planMaxIds', variable: 'MAX_IDS', functions: ['plan'] },
   { name: 'maxManifestBytes', variable: 'MAX_MANIFEST_BYTES' },
   { name: 'maxAttempts', variable: 'MAX_ATTEMPTS' },
@@ -155,11 +164,11 @@ export function mistakesInEnvironments(environments: Environments): string[] {
 }
 
 function mistakesInEnvironment(functionName: string, environment: Environments[string]): string[] {
-  const texts = Object.entries(environment).map(([variable, value]) => [
-    variable,
-    // The name that CloudFormation gives to the bucket.
-    typeof value === 'object' ? 'a-bucket-of-the-stack' : String(value),
-  ]);
+  const texts = Object.entries(environment).flatMap(([variable, value]) => {
+    if (typeof value !== 'object') return [[variable, String(value)]];
+    // CloudFormation names the bucket; the other names that it gives are the stack's own matter.
+    return variable === 'RESULTS_BUCKET' ? [[variable, 'a-bucket-of-the-stack']] : [];
+  });
   try {
     readConfig(Object.fromEntries(texts));
     return [];

@@ -18,7 +18,7 @@ interface Serverless {
   readonly serviceDir: string;
   readonly processedInput: {
     readonly commands: readonly string[];
-    readonly options: { readonly param?: readonly string[] };
+    readonly options: { readonly param?: readonly string[]; readonly lambdaPort?: number | string };
   };
   readonly configurationInput: {
     readonly params: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -26,8 +26,10 @@ interface Serverless {
   readonly classes: { readonly Error: new (message: string, code: string) => Error };
   readonly service: {
     readonly provider: { readonly environment?: Environment };
+    readonly custom: { readonly 'serverless-offline': { readonly lambdaPort: number } };
+    readonly functions: Record<string, FunctionDefinition>;
     getAllFunctions(): string[];
-    getFunction(name: string): { environment?: Environment };
+    getFunction(name: string): FunctionDefinition;
   };
   getProvider(name: 'aws'): { getStage(): string };
 }
@@ -35,6 +37,12 @@ interface VariableSource {
   resolve(request: { readonly params: readonly unknown[] }): { readonly value: unknown };
 }
 type Environment = Record<string, unknown>;
+interface FunctionDefinition {
+  environment?: Environment;
+  readonly name?: string;
+  readonly handler?: string;
+  readonly events?: readonly unknown[];
+}
 
 /** The functions' settings, which the user's own environment may change for a local run. */
 const settings = Object.values(VARIABLES).map(({ name }) => name);
@@ -100,7 +108,7 @@ export default class LocalWorld {
     }
   }
 
-  #functions(): { environment?: Environment }[] {
+  #functions(): FunctionDefinition[] {
     const { service } = this.#serverless;
     return service.getAllFunctions().map((name) => service.getFunction(name));
   }
@@ -163,7 +171,14 @@ export default class LocalWorld {
       ...environment,
     }));
     const buckets = environments.map(({ RESULTS_BUCKET }) => RESULTS_BUCKET);
-    for (const definition of functions) definition.environment = { ...definition.environment, ...own };
+    for (const definition of functions) {
+      // What only a stack knows of itself.
+      const known = Object.entries(definition.environment ?? {}).filter(([, value]) => !isObject(value));
+      // Runs of the API are then where all others are.
+      const prefix = 'RESULTS_PREFIX' in own && { ASYNC_RESULTS_PREFIX: own.RESULTS_PREFIX };
+      definition.environment = { ...Object.fromEntries(known), ...prefix, ...own };
+    }
+    if (this.#serverless.processedInput.commands[0] === 'offline') await this.#handRunsOver();
 
     if (environments.some((environment) => ({ ...environment, ...own }).POST_HEADERS_PARAMETER)) {
       process.env.AWS_ENDPOINT_URL_SSM = await this.#startParameters();
@@ -188,6 +203,49 @@ export default class LocalWorld {
     else if (process.stderr.isTTY) this.#world.defer(showProgress(postsOrigin, process.stderr));
   }
 
+  /** Has the API hand its runs over to serverless-offline's own Lambda, and to a state machine that runs in here. */
+  async #handRunsOver(): Promise<void> {
+    const { service, processedInput } = this.#serverless;
+    const { lambdaPort } = { ...service.custom['serverless-offline'], ...processedInput.options };
+    const lambdaEndpoint = `http://127.0.0.1:${lambdaPort}`;
+    process.env.AWS_ENDPOINT_URL_LAMBDA = lambdaEndpoint;
+    const variables = {
+      ASYNC_FUNCTION: this.#addAlias('fetch', 'api'),
+      STATE_MACHINE_ARN: 'arn:aws:states:us-east-1:000000000000:stateMachine:local',
+    };
+    const api = service.getFunction('api');
+    api.environment = { ...variables, ...api.environment };
+    const { startStepFunctions } = await import('./step-functions.ts');
+    const stepFunctions = await startStepFunctions({
+      lambdaEndpoint,
+      functions: {
+        PlanFunctionArn: this.#addAlias('plan', 'api-parts'),
+        FetchFunctionArn: this.#addAlias('fetch', 'api-parts'),
+        ConcludeFunctionArn: this.#addAlias('conclude', 'api-parts'),
+      },
+      directory: storeDirectory,
+      onFailure: (name, error) => console.error(`The execution ${name} failed:`, error),
+    });
+    this.#world.defer(() => stepFunctions.close());
+    process.env.AWS_ENDPOINT_URL_SFN = stepFunctions.endpoint;
+  }
+
+  /** serverless-offline knows no aliases: one is a function of its own here. Returns its Arn. */
+  #addAlias(name: string, alias: string): string {
+    const { service } = this.#serverless;
+    const definition = service.getFunction(name);
+    const arn = `arn:aws:lambda:us-east-1:000000000000:function:${definition.name}:${alias}`;
+    const variable = alias === 'api' ? 'ASYNC_FUNCTION' : 'ASYNC_TASK_FUNCTION';
+    service.functions[`${name}-${alias}`] = {
+      ...definition,
+      name: arn,
+      handler: `local/world/through-alias.${name}`,
+      environment: { ...definition.environment, [variable]: arn },
+      events: [],
+    };
+    return arn;
+  }
+
   async #startPosts(): Promise<string> {
     const { startPostsStub } = await import('./posts.ts');
     const posts = await startPostsStub();
@@ -201,6 +259,10 @@ export default class LocalWorld {
     this.#world.defer(() => parameters.close());
     return parameters.endpoint;
   }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function sourceOf(parse: (text: string) => unknown): VariableSource {

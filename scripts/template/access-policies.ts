@@ -4,7 +4,7 @@ import { asText, at, findUnless, isObject, resourcesOf, targetOf } from './templ
 interface ActionTarget {
   /**
    * What the resource of the action must look like, in the form that `asText` gives; the group `owner` is the logical
-   * id in it, if it is a resource of the template.
+   * id in it, if it is a resource of the template, and `alias` if it is an alias of a function.
    */
   readonly pattern: RegExp;
   readonly expected: string;
@@ -63,7 +63,11 @@ const grantable: Readonly<Record<string, ActionTarget>> = {
     expected: 'the Arn of one parameter of this account and region',
   },
   'kms:Decrypt': parameterKey,
-  'lambda:InvokeFunction': arnOf('AWS::Lambda::Function'),
+  'lambda:InvokeFunction': {
+    type: 'AWS::Lambda::Function',
+    pattern: /^\$\{(?<owner>\w+)\.Arn\}$|^\$\{(?<alias>\w+)\}$/,
+    expected: 'the Arn of one AWS::Lambda::Function, or of one AWS::Lambda::Alias',
+  },
   'states:StartExecution': {
     ...arnOf('AWS::StepFunctions::StateMachine'),
     pattern: /^\$\{(?<owner>\w+)\}$/,
@@ -177,8 +181,10 @@ function checkGrant(action: string, statement: Properties, place: string, templa
   const resources = [statement.Resource].flat();
   const isNarrow = (resource: unknown): boolean => {
     const match = pattern.exec(asText(resource) ?? '');
-    const owner = match?.groups?.owner;
-    return match !== null && (owner === undefined || template.Resources[owner]?.Type === type);
+    const { owner, alias } = match?.groups ?? {};
+    const isOf = (logicalId: string | undefined, wanted: string | undefined): boolean =>
+      logicalId === undefined || template.Resources[logicalId]?.Type === wanted;
+    return match !== null && isOf(owner, type) && isOf(alias, 'AWS::Lambda::Alias');
   };
   return [
     ...resources.flatMap((resource) =>

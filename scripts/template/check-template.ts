@@ -6,6 +6,7 @@ import { checkAccess } from './access-policies.ts';
 import { findCfnLint } from './cfn-lint.ts';
 import { findCheckov } from './checkov.ts';
 import { applyConditions } from './conditions.ts';
+import { checkHandOver } from './hand-over.ts';
 import { checkHouseRules } from './house-rules.ts';
 import { checkMonitoring } from './monitoring.ts';
 import { checkStateMachines } from './state-machines.ts';
@@ -22,6 +23,7 @@ export const everyParameter = {
   concurrency: '20',
   maxIds: '20000',
   apiMaxIds: '50',
+  asyncMaxIds: '30000',
   planMaxIds: '5000000',
   maxManifestBytes: '100000000',
   maxAttempts: '3',
@@ -75,6 +77,7 @@ export function checkTemplate(declared: Template): { findings: Finding[]; allowa
       ...checkHouseRules(template),
       ...checkMonitoring(template),
       ...checkStateMachines(template),
+      ...checkHandOver(template),
     ],
     allowances,
   };

@@ -101,7 +101,9 @@ function checkTask(
   const { TimeoutSeconds, Retry } = task;
   const isInvocable = mayOn('lambda:InvokeFunction', String(asText(arn)));
   // Else the state gives up on an invocation that goes on, and starts a second one beside it.
-  const timeout = Number(template.Resources[targetOf(arn)]?.Properties?.Timeout ?? 0);
+  const { Type, Properties } = template.Resources[targetOf(arn)] ?? {};
+  const functionId = Type === 'AWS::Lambda::Alias' ? targetOf(Properties?.FunctionName) : targetOf(arn);
+  const timeout = Number(template.Resources[functionId]?.Properties?.Timeout ?? 0);
   const outlasts = Number(TimeoutSeconds ?? 0) > timeout;
   return [
     ...findUnless(

@@ -13,6 +13,8 @@
  * │   ├── RunConflictError              RUN_CONFLICT            the run id belongs to another batch
  * │   ├── IdempotencyKeyReusedError     IDEMPOTENCY_KEY_REUSED  so does the Idempotency-Key
  * │   ├── RunInProgressError            RUN_IN_PROGRESS         another invocation does the run; see claim.ts
+ * │   ├── AsyncNotConfiguredError       ASYNC_NOT_CONFIGURED    nobody is named that a run could be handed over to
+ * │   ├── HandoverError                 HANDOVER_FAILED         a run could not be handed over
  * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
  * └── PostError                         a reason code           one post fails; see outcome.ts
  */
@@ -82,6 +84,18 @@ export class RunConflictError extends BatchFetcherError {
 export class IdempotencyKeyReusedError extends BatchFetcherError {
   override readonly name = 'IdempotencyKeyReusedError';
   readonly code = 'IDEMPOTENCY_KEY_REUSED';
+}
+
+/** A run is to go on elsewhere, and no variable says where. */
+export class AsyncNotConfiguredError extends BatchFetcherError {
+  override readonly name = 'AsyncNotConfiguredError';
+  readonly code = 'ASYNC_NOT_CONFIGURED';
+}
+
+/** A run could not be handed over to whoever is to do it; `cause` is the SDK's error. */
+export class HandoverError extends BatchFetcherError {
+  override readonly name = 'HandoverError';
+  readonly code = 'HANDOVER_FAILED';
 }
 
 /** S3 could not be read or written, after its retries; `cause` is the SDK's error. */

@@ -3,6 +3,13 @@ import { countIds, type IdList } from './ids.ts';
 /** A range takes as much memory as about so many numbers. */
 const MIN_RANGE_IDS = 8;
 
+/** The same ids, in which integers one after the other are a range, where that is smaller. */
+export function compact(ids: IdList): IdList {
+  const list = new CompactIds();
+  for (const id of ids) list.push(id);
+  return list.end();
+}
+
 /** A list of ids that is added to, in which integers one after the other are a range, where that is smaller. */
 export class CompactIds {
   readonly #ids: IdList[number][] = [];

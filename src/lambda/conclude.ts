@@ -15,7 +15,7 @@ export function handler(event: unknown, context: TaskContext): Promise<Conclusio
 }
 
 async function concludeRun(event: unknown, context: TaskContext): Promise<Conclusion> {
-  const { config, s3, endInTime } = openTask(context);
+  const { config, s3, endInTime, tellingFailure } = openTask(context);
   requireShallow(event, 'event');
   if (!isRecord(event) || !('runId' in event)) throw badInput('event', 'an object with "runId"', event);
   const runId = parseEarlierRunId(event.runId, 'runId');
@@ -36,9 +36,11 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
       retryable: errors.retryable,
     }),
   };
-  return tellStep(step, config, () =>
-    endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
-      conclude(runId, ports, outOfTime),
+  return tellingFailure(runId, () =>
+    tellStep(step, config, () =>
+      endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
+        conclude(runId, ports, outOfTime),
+      ),
     ),
   );
 }

@@ -18,6 +18,11 @@ export interface Config
   readonly resultsBucket: string;
   readonly resultsPrefix: string;
   readonly postHeadersParameter: string;
+  readonly asyncFunction: string;
+  readonly asyncMaxIds: number;
+  readonly stateMachineArn: string;
+  readonly asyncTaskFunction: string;
+  readonly asyncResultsPrefix: string;
   readonly logLevel: string;
   readonly logSampleRate: string;
   readonly logEvent: string;
@@ -44,6 +49,10 @@ const PREFIX = /^(?!\/)[A-Za-z0-9!_.*'()/-]{0,512}$/;
 const BASE_PATH = /^\/?[A-Za-z0-9$_.+!*'()~-]+(?:\/[A-Za-z0-9$_.+!*'()~-]+)*\/?$/;
 /** Nothing, or a name, whose parts are set off by slashes. */
 const PARAMETER = /^(?:\/?[A-Za-z0-9_.-]+(?:\/[A-Za-z0-9_.-]+)*)?$/;
+/** Nothing, or an alias: neither a version nor `$LATEST`, by which everybody invokes a function. */
+const FUNCTION_ALIAS =
+  /^(?:arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:function:[A-Za-z0-9_-]+:(?!\d+$)[A-Za-z0-9_-]+)?$/;
+const STATE_MACHINE = /^(?:arn:[a-z-]+:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]+)?$/;
 const BOOLEAN = /^\s*(?:true|false)\s*$/i;
 const BOOLEAN_IN_OTHER_WORDS = /^\s*(?:1|y|yes|t|true|on|0|n|no|f|false|off)\s*$/i;
 const NUMBER = { test: (text: string): boolean => !Number.isNaN(Number(text)) };
@@ -114,6 +123,31 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
     expected: 'a path, as in /api/v1, or empty',
     parse: parseBasePath,
   },
+  /** What API runs that go on elsewhere are handed over to; '' for nobody. Through it, nothing else is taken. */
+  asyncFunction: matching(
+    'ASYNC_FUNCTION',
+    '',
+    'the Arn of an alias of a function, or empty',
+    FUNCTION_ALIAS,
+  ),
+  /** Most ids of such a run; one of more is done in parts. */
+  asyncMaxIds: integer('ASYNC_MAX_IDS', 100_000, 1, 10_000_000_000),
+  /** What does API runs in parts; '' for nobody. */
+  stateMachineArn: matching('STATE_MACHINE_ARN', '', 'the Arn of a state machine, or empty', STATE_MACHINE),
+  /** What that state machine invokes this function as; '' for nothing. */
+  asyncTaskFunction: matching(
+    'ASYNC_TASK_FUNCTION',
+    '',
+    'the Arn of an alias of a function, or empty',
+    FUNCTION_ALIAS,
+  ),
+  /** What the keys of API runs start with, as which those count that come through either alias; '' for RESULTS_PREFIX. */
+  asyncResultsPrefix: matching(
+    'ASYNC_RESULTS_PREFIX',
+    '',
+    'a key prefix of up to 512 characters that are safe in S3, or empty',
+    PREFIX,
+  ),
   /** `service` of the lines of the log and of the metrics. */
   serviceName: name('POWERTOOLS_SERVICE_NAME', 'batch-fetcher'),
   /** Namespace of the metrics. */

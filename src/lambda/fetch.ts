@@ -1,33 +1,54 @@
 import { randomUUID } from 'node:crypto';
 import type { Context } from 'aws-lambda';
 import { systemClock } from '../base/clock.ts';
+import { badInput } from '../base/errors.ts';
 import { requireShallow } from '../base/nesting.ts';
 import { endInTime } from '../base/time-limit.ts';
 import { batchOf } from '../batch/base-form.ts';
-import type { RunHead } from '../document/run-head.ts';
 import { openOrigin } from '../fetch/origin/origin.ts';
 import { OriginMemory } from '../fetch/politeness/origin-memory.ts';
 import type { RunPorts, RunTime } from '../run/fetch-and-store.ts';
 import { loadIds } from '../run/load-ids.ts';
+import type { RunObserver } from '../run/observer.ts';
 import { redriveBatch } from '../run/redrive.ts';
 import type { Run } from '../run/replay.ts';
 import { runBatch } from '../run/run-batch.ts';
 import { createClaimStore } from '../store/claim-store.ts';
 import { copyDocument } from '../store/document-copy.ts';
+import { createHandedOverIds } from '../store/handed-over-ids.ts';
 import { createIdSource } from '../store/id-source.ts';
+import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
+import { isFromApi, isTaskOfApiRun, prefixOf } from './api-runs.ts';
+import { carryOn } from './carry-on.ts';
 import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
-import { maxReplyBytes, type Reply, replyTo, replyToError } from './events/reply.ts';
+import { type HandOverEvent, isHandOver, parseHandOver } from './events/handed-over.ts';
+import type { ApiRequest } from './events/http-request.ts';
+import { prefersAsync } from './events/prefer.ts';
+import {
+  acceptedReply,
+  directReply,
+  maxReplyBytes,
+  type Reply,
+  replyTo,
+  replyToError,
+  replyToHandedOver,
+} from './events/reply.ts';
+import { createHandover } from './handover.ts';
 import { readPostHeaders } from './post-headers.ts';
 import { tellRefusal, tellRefusals } from './refusals.ts';
+import { type AcceptingPorts, acceptRunOf, MAX_ASYNC_IDS } from './respond-async.ts';
 import { tellFailure } from './steps.ts';
-import { createTelemetry } from './telemetry.ts';
+import { createTelemetry, type Telemetry } from './telemetry.ts';
 
-/** Fetches the batch that an event names, and answers with where its document is; see the README for both. */
+/**
+ * Fetches the batch that an event names, and answers with where its document is; see the README for both. What the API
+ * hands over comes through an alias of its own, and through that comes nothing else.
+ */
 export function handler(event: unknown, context: Context): Promise<Reply> {
-  return tellRefusals(context, () => handle(event, context));
+  return tellRefusals(context, () => (isHandOver(event) ? takeOver(event, context) : handle(event, context)));
 }
 
 async function handle(event: unknown, context: Context): Promise<Reply> {
@@ -35,22 +56,24 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
   let hasStarted = false;
   try {
     requireShallow(event, 'event');
-    const { ports: lasting, telemetry, ...others } = inItsTime(await composeOnce(timeOf(context)), context);
-    const request = parseEvent(recognized, others.config, context.awsRequestId);
+    const composition = inItsTime(await composeOnce(timeOf(context)), context);
+    const { config, ports, telemetry } = composition;
+    if (isFromApi(context, config)) throw badInput('event', 'a run that the API hands over', event);
+    const isAsync = recognized.trigger === 'api' && prefersAsync(recognized.request);
+    const settings = isAsync ? { ...config, maxIds: MAX_ASYNC_IDS } : config;
+    const request = parseEvent(recognized, settings, context.awsRequestId);
+    if (isAsync) return await respondAsync(recognized.request, request, composition, context);
     const caller = recognized.trigger === 'api' ? recognized.request.caller : undefined;
-    const observer = {
-      ...telemetry,
-      runStarted(run: RunHead) {
-        hasStarted = true;
-        telemetry.runStarted(run, caller);
-      },
-    };
-    const composition = { ...others, ports: { ...lasting, observer } };
-    if (recognized.trigger !== 'api')
-      return replyTo(recognized, await runForm(request, composition, context));
-    const { ports } = composition;
+    const observer = tellingOf(caller, telemetry, () => {
+      hasStarted = true;
+    });
+    const told = { ...composition, ports: { ...ports, observer } };
+    if (recognized.trigger !== 'api') {
+      const ofApi = isTaskOfApiRun(context, config) && ({ trigger: 'api' } as const);
+      return replyTo(recognized, await runForm({ ...request, ...ofApi }, told, context));
+    }
     const copy = copyDocument(ports.store, maxReplyBytes(recognized));
-    const run = await runForm(request, { ...composition, ports: { ...ports, store: copy.store } }, context);
+    const run = await runForm(request, { ...told, ports: { ...told.ports, store: copy.store } }, context);
     const document = await endInTime(
       `${run.location} could not be read`,
       timeOf(context),
@@ -66,6 +89,34 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
     // A problem tells the caller what concerns him; the log has the rest, the cause above all.
     if ('statusCode' in reply && Number(reply.statusCode) >= 500) console.error(error);
     return reply;
+  }
+}
+
+/** Answers a request whose run goes on elsewhere. */
+async function respondAsync(
+  apiRequest: ApiRequest,
+  request: EventRequest,
+  { config, ports, telemetry }: Composition,
+  context: Context,
+): Promise<Reply> {
+  const { caller } = apiRequest;
+  const { runId, isHandedOver } = await acceptRunOf(request, caller, config, ports, timeOf(context));
+  if (isHandedOver) telemetry.runAccepted(runId, request.requestId, caller);
+  return acceptedReply(apiRequest, runId, config.apiBasePath);
+}
+
+/** Does a run that the API has accepted; for whoever else may invoke the function, there is no such event. */
+async function takeOver(event: HandOverEvent, context: Context): Promise<Reply> {
+  const { config, ports, telemetry } = inItsTime(await composeOnce(timeOf(context)), context);
+  if (!isFromApi(context, config)) return handle(event, context);
+  const handedOver = parseHandOver(event);
+  const observer = tellingOf(handedOver.caller, telemetry);
+  try {
+    const { awsRequestId } = context;
+    const run = await carryOn(handedOver, awsRequestId, config, { ...ports, observer }, timeOf(context));
+    return directReply(run);
+  } catch (error) {
+    return replyToHandedOver(error);
   }
 }
 
@@ -91,6 +142,17 @@ async function runForm(
         );
   const batch = batchOf(ids, form.returnExceptions);
   return runBatch({ ...request, batch, share }, config, ports, timeOf(context));
+}
+
+/** An observer that says of each run who asked for it, and calls `onStart` when one starts. */
+function tellingOf(caller: string | undefined, telemetry: Telemetry, onStart = () => {}): RunObserver {
+  return {
+    ...telemetry,
+    runStarted(run) {
+      onStart();
+      telemetry.runStarted(run, caller);
+    },
+  };
 }
 
 function timeOf(context: Context): RunTime {
@@ -121,7 +183,7 @@ async function compose(time: RunTime) {
   const clock = systemClock;
   const headers = parameter && (await readPostHeaders(parameter, time, { clock }));
   const telemetry = createTelemetry(config);
-  const ports: Omit<RunPorts, 'store' | 'claims'> = {
+  const ports: Omit<AcceptingPorts & RunPorts, keyof InItsTime> = {
     origin: openOrigin(
       { ...config, connections: config.concurrency, ...(headers && { headers }) },
       { clock },
@@ -130,20 +192,28 @@ async function compose(time: RunTime) {
     random: Math.random,
     observer: telemetry,
     newWriter: randomUUID,
+    handover: createHandover(),
     memory: config.adaptive ? new OriginMemory(clock) : undefined,
   };
   return { config, ports, telemetry, client: createS3Client({}, process.env) };
 }
 
+type InItsTime = Pick<AcceptingPorts, 'store' | 'claims' | 'plans' | 'handedOverIds'>;
+
 /** What an invocation has: its stores try what fails again for as long as its own time lasts. */
 function inItsTime({ config, ports, telemetry, client }: Lasting, context: Context) {
   const { clock } = ports;
   const endMs = clock.now() + context.getRemainingTimeInMillis();
-  const { resultsBucket: bucket, resultsPrefix: prefix } = config;
-  const s3 = { client, bucket, prefix, clock, endMs };
+  const s3 = { client, bucket: config.resultsBucket, prefix: prefixOf(context, config), clock, endMs };
   return {
     config,
-    ports: { ...ports, store: createRunStore(s3), claims: createClaimStore(s3) },
+    ports: {
+      ...ports,
+      store: createRunStore(s3),
+      claims: createClaimStore(s3),
+      plans: createPlanStore(s3),
+      handedOverIds: createHandedOverIds(s3),
+    },
     telemetry,
     idSource: createIdSource({ client, clock, endMs }),
   };

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { ConfigError, ConfigUnavailableError } from '../base/errors.ts';
 import { isRecord } from '../base/is-record.ts';
+import { nameOf, type SdkError } from './sdk-error.ts';
 
 const MAX_HEADERS = 32;
 /** SSM's own limit, that of its advanced tier. */
@@ -105,30 +106,11 @@ async function readSecret(
   }
 }
 
-/** What is read of an error of the SDK. */
-interface SdkError {
-  readonly name?: unknown;
-  readonly code?: unknown;
-  readonly $fault?: unknown;
-  readonly $metadata?: { readonly httpStatusCode?: number };
-}
-
 function mayPass(error: unknown): boolean {
   const { name, code, $fault, $metadata } = Object(error) as SdkError;
   const { httpStatusCode = 0 } = $metadata ?? {};
   const isOfServer = $fault === 'server' || httpStatusCode >= 500 || httpStatusCode === 429;
   return isOfServer || PASSING.test(String(name)) || SYSTEM_CODE.test(String(code));
-}
-
-/** The names that SSM or the system has for an error; of none, that nothing came. */
-function nameOf(error: unknown): string {
-  if (error === undefined) return 'no answer';
-  const { name, code } = Object(error) as SdkError;
-  const words = [
-    ...(/^[A-Za-z]{1,64}$/.exec(String(name)) ?? []),
-    ...(/^[A-Z][A-Z_]{1,63}$/.exec(String(code)) ?? []),
-  ];
-  return words.join(' ') || 'an error';
 }
 
 function entriesOf(text: string | undefined, place: string): [name: string, value: unknown][] {

@@ -8,6 +8,8 @@ import { createMeasure, type Measure, type TelemetrySettings } from './metrics.t
 /** An observer of runs that can be told who asked for one. */
 export interface Telemetry extends RunObserver {
   runStarted(run: RunHead, caller?: string): void;
+  /** A run of the API was handed over, and goes on elsewhere. */
+  runAccepted(runId: string, requestId: string, caller: string | undefined): void;
 }
 
 /**
@@ -42,6 +44,10 @@ export function createTelemetry({ serviceName, metricsNamespace }: TelemetrySett
         returnExceptions,
         idsSha256,
       });
+    },
+
+    runAccepted(runId, requestId, caller) {
+      logger.info('Run accepted', { runId, requestId, ...(caller !== undefined && { caller }) });
     },
 
     postRejected(index, id, code) {

@@ -12,6 +12,8 @@ import { parseUrlTemplate } from '../fetch/origin/url-template.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
 import { readLearned } from '../fetch/politeness/origin-memory.ts';
 import type { RunStore } from '../store/run-store.ts';
+import { acceptRun } from './accept-run.ts';
+import type { Claiming } from './acquire-claim.ts';
 import {
   type FetchedPosts,
   fetchAndStore,
@@ -21,6 +23,7 @@ import {
   type RunTime,
   type RunWork,
 } from './fetch-and-store.ts';
+import type { ClaimPorts } from './held-claim.ts';
 import { observeRun } from './observer.ts';
 import {
   followRedrives,
@@ -40,6 +43,8 @@ export interface RedriveRequest extends Pick<RunName, 'trigger' | 'requestId'> {
   readonly sourceRunId: string;
   /** Of a part of another run. @default the run has the origin to itself */
   readonly share?: OriginShare | undefined;
+  /** The run id as which the redrive was accepted, to be done by this run. @default it is accepted by nobody yet */
+  readonly acceptedAs?: string | undefined;
 }
 
 /** `maxIds`: the most outcomes of a run that is taken up again. */
@@ -83,24 +88,43 @@ export async function redriveBatch(
     ports,
     async (outOfTime) => {
       const latest = await findLatest(request, store, outOfTime);
-      if (isOf(request, latest) || latest.stored.errors.retryableIds.length === 0) {
+      if (!hasNext(request, latest)) {
         const run = replayOf(latest.runId, latest.stored, store);
         observer.runReplayed(run);
         return run;
       }
       requireAtMost(settings.maxIds, latest);
-      const run = headOf(
-        parseName(nextRedriveId(latest.runId), 'run.id'),
-        request,
-        latest,
-        settings,
-        startedAt,
-      );
+      const run = headOf(request, latest, settings, startedAt);
       return observeRun(run, observer, () =>
         redriveLatest({ run, startMs, latest, request }, settings, ports, time, outOfTime),
       );
     },
   );
+}
+
+/**
+ * Accepts a redrive that another invocation is to do, as `acceptBatch` does a batch. `handOver` is given the run id that
+ * it is accepted as; the one that it resolves with is that of the latest run, where that has nothing left to be fetched
+ * again. Rejects as `redriveBatch` does before anything is fetched.
+ */
+export async function acceptRedrive(
+  request: RedriveRequest,
+  handOver: (runId: string, signal: AbortSignal) => Promise<void>,
+  settings: Pick<RedriveSettings, 'postUrl' | 'maxIds'>,
+  ports: ClaimPorts & Pick<RunPorts, 'store'>,
+  time: RunTime,
+): Promise<{ readonly runId: string; readonly isHandedOver: boolean }> {
+  const { store, clock } = ports;
+  const failure = `The redrive of ${request.sourceRunId} could not be accepted`;
+  return endInTime(failure, time, ports, async (outOfTime) => {
+    const latest = await findLatest(request, store, outOfTime);
+    if (!hasNext(request, latest)) return { runId: latest.runId, isHandedOver: false };
+    requireAtMost(settings.maxIds, latest);
+    const run = headOf(request, latest, settings, clock.date());
+    const earlier = earlierRedrivesOf(run, latest, store, outOfTime);
+    const tell = (): Promise<void> => handOver(run.id, outOfTime);
+    return { runId: run.id, isHandedOver: await acceptRun(run, earlier, tell, ports, outOfTime) };
+  });
 }
 
 /** A redrive that is to be done. */
@@ -128,14 +152,13 @@ async function redriveLatest(
     copyMs: COPY_FACTOR * (clock.now() - readingMs),
   }));
   const settled = Promise.allSettled([lists]);
-  const findStored = () => findRedrive(run.id, latest.runId, store, outOfTime);
-  const requireSame = ({ idsSha256 }: Claim): void => {
-    if (idsSha256 !== run.idsSha256) throw noRedrive(run.id, latest.runId);
-  };
+  const earlier = earlierRedrivesOf(run, latest, store, outOfTime);
+  const { findStored } = earlier;
+  const isHandedOver = request.acceptedAs !== undefined;
   try {
     return await runUnderClaim(
       run,
-      { findStored, hasLooked: true, requireSame },
+      { ...earlier, isHandedOver },
       ports,
       outOfTime,
       async (signal, progress) => {
@@ -179,6 +202,32 @@ async function findLatest(request: RedriveRequest, store: RunStore, signal: Abor
   return latest;
 }
 
+/** Whether there is a redrive to be done after this run: by this request, and as what was accepted of it. */
+function hasNext(request: RedriveRequest, latest: NamedRun): boolean {
+  const { acceptedAs = nextRedriveId(latest.runId) } = request;
+  return (
+    !isOf(request, latest) &&
+    latest.stored.errors.retryableIds.length > 0 &&
+    nextRedriveId(latest.runId) === acceptedAs
+  );
+}
+
+/** How a run under the id of a redrive is found, of whose document there was none just now. */
+function earlierRedrivesOf(
+  run: RunHead,
+  latest: NamedRun,
+  store: RunStore,
+  signal: AbortSignal,
+): Pick<Claiming, 'findStored' | 'hasLooked' | 'requireSame'> {
+  return {
+    findStored: () => findRedrive(run.id, latest.runId, store, signal),
+    hasLooked: true,
+    requireSame({ idsSha256 }: Claim) {
+      if (idsSha256 !== run.idsSha256) throw noRedrive(run.id, latest.runId);
+    },
+  };
+}
+
 /** Whether an earlier delivery of the request wrote this run. */
 function isOf({ requestId }: RedriveRequest, { stored: { run } }: NamedRun): boolean {
   return run.redriveOf !== undefined && run.requestId === requestId;
@@ -192,16 +241,16 @@ function requireAtMost(maxIds: number, { runId, stored }: NamedRun): void {
     );
 }
 
+/** What is said of the next redrive after this run. */
 function headOf(
-  id: string,
   { trigger, requestId }: RedriveRequest,
   { runId, stored }: NamedRun,
-  { postUrl }: RunSettings,
+  { postUrl }: Pick<RunSettings, 'postUrl'>,
   startedAt: Date,
 ): RunHead {
   const { returnExceptions, requested, idsSha256 } = stored.run;
   return {
-    id,
+    id: parseName(nextRedriveId(runId), 'run.id'),
     trigger,
     requestId,
     startedAt: startedAt.toISOString(),

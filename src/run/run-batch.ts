@@ -3,6 +3,8 @@ import { endInTime } from '../base/time-limit.ts';
 import type { Batch } from '../batch/base-form.ts';
 import type { RunHead, Trigger } from '../document/run-head.ts';
 import type { RunStore } from '../store/run-store.ts';
+import { acceptRun } from './accept-run.ts';
+import type { Claiming } from './acquire-claim.ts';
 import {
   type FetchedPosts,
   fetchAndStore,
@@ -11,6 +13,7 @@ import {
   type RunSettings,
   type RunTime,
 } from './fetch-and-store.ts';
+import type { ClaimPorts } from './held-claim.ts';
 import { observeRun } from './observer.ts';
 import { type Run, replayOf } from './replay.ts';
 import { runUnderClaim } from './run-under-claim.ts';
@@ -20,6 +23,8 @@ export interface RunRequest extends RunName {
   readonly batch: Batch;
   /** Of a part of another run. @default the run has the origin to itself, and nothing is known of that */
   readonly share?: OriginShare | undefined;
+  /** Whether this is the run for which the id was accepted. @default false */
+  readonly isHandedOver?: boolean;
 }
 
 export interface RunName {
@@ -47,21 +52,43 @@ export async function runBatch(
   ports: RunPorts,
   time: RunTime,
 ): Promise<Run> {
-  const { runId, batch, share } = request;
+  const { runId, batch, share, isHandedOver } = request;
   const { store, clock } = ports;
   const startMs = clock.now();
   const run = headOf(request, settings, clock.date());
   return endInTime(`${store.location(runId)} could not be written`, time, ports, (outOfTime) =>
     observeRun(run, ports.observer, async () => {
       const { ids } = batch;
-      const findStored = () => findEarlier(request, store, outOfTime);
-      const requireSame = (earlier: EarlierRun) => requireSameBatch(request, earlier);
-      return runUnderClaim(run, { findStored, requireSame }, ports, outOfTime, (signal, progress) => {
+      const earlier = earlierRunsOf(request, store, outOfTime);
+      const { findStored } = earlier;
+      return runUnderClaim(run, { ...earlier, isHandedOver }, ports, outOfTime, (signal, progress) => {
         const work = { run, startMs, outOfTime: signal, progress, ids, toFetch: ids, place: asFetched };
         return fetchAndStore({ ...work, findStored, share }, settings, ports, time);
       });
     }),
   );
+}
+
+/**
+ * Accepts a batch that another invocation is to run: claims its id, and has `handOver` tell that invocation so. Resolves
+ * with whether it did; where the run is accepted, running or stored by now, there is nothing to hand over.
+ *
+ * Rejects with RunConflictError or IdempotencyKeyReusedError as `runBatch` does, with StoreError where S3 fails, and with
+ * what `handOver` rejects with.
+ */
+export async function acceptBatch(
+  request: RunRequest,
+  handOver: (signal: AbortSignal) => Promise<void>,
+  settings: Pick<RunSettings, 'postUrl'>,
+  ports: ClaimPorts & Pick<RunPorts, 'store'>,
+  time: RunTime,
+): Promise<boolean> {
+  const { store, clock } = ports;
+  const run = headOf(request, settings, clock.date());
+  return endInTime(`${request.runId} could not be accepted`, time, ports, (outOfTime) => {
+    const earlier = earlierRunsOf(request, store, outOfTime);
+    return acceptRun(run, earlier, () => handOver(outOfTime), ports, outOfTime);
+  });
 }
 
 function asFetched(fetched: FetchedPosts): FetchedPosts {
@@ -70,7 +97,7 @@ function asFetched(fetched: FetchedPosts): FetchedPosts {
 
 function headOf(
   { trigger, batch, runId, requestId }: RunRequest,
-  { postUrl }: RunSettings,
+  { postUrl }: Pick<RunSettings, 'postUrl'>,
   date: Date,
 ): RunHead {
   return {
@@ -82,6 +109,18 @@ function headOf(
     returnExceptions: batch.returnExceptions,
     requested: batch.requested,
     idsSha256: batch.idsSha256,
+  };
+}
+
+/** How an earlier run under this run id is found, and told from one of another batch. */
+function earlierRunsOf(
+  request: RunRequest,
+  store: RunStore,
+  signal: AbortSignal,
+): Pick<Claiming, 'findStored' | 'requireSame'> {
+  return {
+    findStored: () => findEarlier(request, store, signal),
+    requireSame: (claim) => requireSameBatch(request, claim),
   };
 }
 

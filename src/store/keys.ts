@@ -30,3 +30,8 @@ export function keysOf(prefix: string, runId: string): RunKeys {
     mapResultsPrefix: `${prefix}map-results/${runId}`,
   };
 }
+
+/** The key of ids that were too long to be handed over with their run, by their hash. */
+export function handedOverKey(prefix: string, runId: string, sha256: string): string {
+  return `${prefix}handed-over/${runId}.${sha256}.json`;
+}

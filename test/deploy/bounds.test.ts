@@ -72,10 +72,12 @@ describe('the API', () => {
         'authorization',
         'content-type',
         'idempotency-key',
+        'prefer',
         'x-amz-content-sha256',
         'x-amz-date',
         'x-amz-security-token',
       ],
+      ExposeHeaders: ['location', 'preference-applied', 'retry-after'],
       MaxAge: 3600,
     });
     expect(routesOf(every)).toStrictEqual(routes);
@@ -101,7 +103,12 @@ it('tells every topic that is named, and none by default', () => {
       .map(([logicalId, { Properties }]) => [logicalId, Properties?.AlarmActions]);
   const alarms = topicsOf(prod).map(([logicalId]) => logicalId);
   expect(alarms).toStrictEqual(
-    expect.arrayContaining(['UndeliveredEventsAlarm', 'FailedRunsAlarm', 'FetchAtScaleAlarm']),
+    expect.arrayContaining([
+      'UndeliveredEventsAlarm',
+      'FailedRunsAlarm',
+      'FetchAtScaleAlarm',
+      'FetchAtScaleForApiAlarm',
+    ]),
   );
   expect(topicsOf(prod)).toStrictEqual(alarms.map((alarm) => [alarm, []]));
   const topics = everyParameter.alarmTopics.split(',');

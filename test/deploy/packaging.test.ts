@@ -25,6 +25,15 @@ function variablesOf(template: Template): unknown[] {
   );
 }
 
+/** What only the stack knows. */
+const aliasOf = (name: string) => ({
+  'Fn::Sub': `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:batch-fetcher-prod-${name}`,
+});
+const ofFetch = { ASYNC_FUNCTION: aliasOf('fetch:api'), ASYNC_TASK_FUNCTION: aliasOf('fetch:api-parts') };
+const ofApi = { ASYNC_FUNCTION: { Ref: 'FetchApiAlias' }, STATE_MACHINE_ARN: { Ref: 'FetchAtScaleForApi' } };
+const ofPlan = { ASYNC_TASK_FUNCTION: aliasOf('plan:api-parts') };
+const ofConclude = { ASYNC_TASK_FUNCTION: aliasOf('conclude:api-parts') };
+
 describe('packaging', { timeout: 60_000 }, () => {
   it('builds the function anew, whatever dist/ holds, and where there is none', async () => {
     const handler = join(service.dir, 'dist/handler.js');
@@ -49,12 +58,19 @@ describe('packaging', { timeout: 60_000 }, () => {
       POWERTOOLS_METRICS_NAMESPACE: 'BatchFetcher',
       NODE_OPTIONS: '--max-semi-space-size=4',
     };
-    const runs = { ...shared, RESULTS_PREFIX: 'runs/' };
+    const runs = { ...shared, RESULTS_PREFIX: 'runs/', ASYNC_RESULTS_PREFIX: 'runs/api/' };
     expect(variablesOf(await service.packaged('prod'))).toStrictEqual([
-      { ...runs, POST_IDS: '1-100', MAX_IDS: '100000', WRITE_RESERVE_MS: '15000' },
-      { ...shared, RESULTS_PREFIX: 'runs/api/', POST_IDS: '1', MAX_IDS: '1000' },
-      { ...runs, POST_IDS: '1', MAX_IDS: '1000000000', ORIGIN_CONCURRENCY: '500' },
-      runs,
+      { ...runs, ...ofFetch, POST_IDS: '1-100', MAX_IDS: '100000', WRITE_RESERVE_MS: '15000' },
+      {
+        ...shared,
+        ...ofApi,
+        RESULTS_PREFIX: 'runs/api/',
+        POST_IDS: '1',
+        MAX_IDS: '1000',
+        ASYNC_MAX_IDS: '100000',
+      },
+      { ...runs, ...ofPlan, POST_IDS: '1', MAX_IDS: '1000000000', ORIGIN_CONCURRENCY: '500' },
+      { ...runs, ...ofConclude },
     ]);
   });
 
@@ -84,20 +100,22 @@ describe('packaging', { timeout: 60_000 }, () => {
       POWERTOOLS_LOGGER_LOG_EVENT: 'true',
       NODE_OPTIONS: '--max-semi-space-size=4',
     };
-    const runs = { ...shared, RESULTS_PREFIX: 'posts/' };
+    const runs = { ...shared, RESULTS_PREFIX: 'posts/', ASYNC_RESULTS_PREFIX: 'posts/api/' };
     const headers = { POST_HEADERS_PARAMETER: '/batch-fetcher/post-headers' };
     expect(variablesOf(await service.packaged('prod', everyParameter))).toStrictEqual([
-      { ...runs, ...headers, POST_IDS: '1-20', MAX_IDS: '20000', WRITE_RESERVE_MS: '20000' },
+      { ...runs, ...ofFetch, ...headers, POST_IDS: '1-20', MAX_IDS: '20000', WRITE_RESERVE_MS: '20000' },
       {
         ...shared,
+        ...ofApi,
         ...headers,
         RESULTS_PREFIX: 'posts/api/',
         POST_IDS: '1',
         MAX_IDS: '50',
+        ASYNC_MAX_IDS: '30000',
         WRITE_RESERVE_MS: '4000',
       },
-      { ...runs, POST_IDS: '1', MAX_IDS: '5000000', ORIGIN_CONCURRENCY: '200' },
-      runs,
+      { ...runs, ...ofPlan, POST_IDS: '1', MAX_IDS: '5000000', ORIGIN_CONCURRENCY: '200' },
+      { ...runs, ...ofConclude },
     ]);
   });
 

@@ -32,8 +32,10 @@ export async function copyService(): Promise<ServiceCopy> {
 }
 
 /** The wide permissions that CloudWatch Logs asks of the role of every state machine with a log. */
-export const logDeliveries = logDeliveryActions.map(
-  (action) => `FetchAtScaleRole: ${action} on "*": CloudWatch Logs has no resource for log deliveries`,
+export const logDeliveries = ['FetchAtScaleRole', 'FetchAtScaleForApiRole'].flatMap((role) =>
+  logDeliveryActions.map(
+    (action) => `${role}: ${action} on "*": CloudWatch Logs has no resource for log deliveries`,
+  ),
 );
 
 /** A fault to seed into a template that has none. */

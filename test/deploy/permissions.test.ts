@@ -113,8 +113,10 @@ it.each<
       ['replace outcomes of a run that has not ended', replace, 'runs/api/payroll.ndjson'],
       ['claim a run', create, 'runs/api/payroll.progress.json'],
       ['renew the claim of a run', replace, 'runs/api/payroll.progress.json'],
+      ['write ids that it hands over', create, 'runs/api/handed-over/payroll.0f.json'],
     ],
     [
+      ['write over ids that it has handed over', put, 'runs/api/handed-over/payroll.0f.json'],
       ['read the document of a schedule', get, 'runs/payroll.json'],
       ['read a run manifest', get, 'runs/payroll.manifest.json'],
       ['read a plan', get, 'runs/plans/payroll.jsonl'],
@@ -135,8 +137,14 @@ it.each<
       ['send a part of an upload', upload, 'runs/plans/night.jsonl'],
       ['read a plan', get, 'runs/plans/night.jsonl'],
       ['read a run manifest', get, 'runs/night.manifest.json'],
+      ['write a plan of the API', create, 'runs/api/plans/night.jsonl'],
+      ['read the ids of one', get, 'runs/api/handed-over/night.0f.json'],
+      ['end the claim of one', replace, 'runs/api/night.progress.json'],
     ],
     [
+      ['end the claim of another run', replace, 'runs/night.progress.json'],
+      ['write over the claim of a run of the API', put, 'runs/api/night.progress.json'],
+      ['write a document of the API', create, 'runs/api/night.json'],
       ['write a run manifest', create, 'runs/night.manifest.json'],
       ['replace a plan', replace, 'runs/plans/night.jsonl'],
       ['write over a plan', put, 'runs/plans/night.jsonl'],
@@ -150,6 +158,8 @@ it.each<
       ['read a document', get, parts],
       ['write a run manifest', create, 'runs/night.manifest.json'],
       ['replace one', replace, 'runs/night.manifest.json'],
+      ['write one of the API', create, 'runs/api/night.manifest.json'],
+      ['end the claim of a run of the API', replace, 'runs/api/night.progress.json'],
     ],
     [
       ['write over a run manifest', put, 'runs/night.manifest.json'],
@@ -167,6 +177,20 @@ it.each<
     [
       ['read a document', get, 'runs/night.json'],
       ['write over a document', put, 'runs/night.json'],
+      ['read a plan of the API', get, 'runs/api/plans/night.jsonl'],
+      ['write the results of a Map of the API', put, 'runs/api/map-results/night/manifest.json'],
+    ],
+  ],
+  [
+    'FetchAtScaleForApiRole',
+    [
+      ['read a plan of the API', get, 'runs/api/plans/night.jsonl'],
+      ['write the results of a Map of the API', put, 'runs/api/map-results/night/manifest.json'],
+    ],
+    [
+      ['read a plan of others', get, 'runs/plans/night.jsonl'],
+      ['write the results of a Map of others', put, 'runs/map-results/night/manifest.json'],
+      ['write over a document', put, 'runs/api/night.json'],
     ],
   ],
 ])('%s can do what it has to with the objects of runs, and nothing else', (role, can, cannot) => {
@@ -235,6 +259,9 @@ const faults: readonly Fault[] = [
     at: 'ApiLambdaFunction.Properties.Environment.Variables.RESULTS_PREFIX',
     put: 'runs/api-2/',
     found: [
+      ...['Fetch', 'Plan', 'Conclude'].map(
+        (name) => `${name}LambdaFunction.Properties.Environment.Variables.ASYNC_RESULTS_PREFIX`,
+      ),
       'ApiRole.Properties.Policies[0].PolicyDocument.Statement[0].Resource',
       'ApiLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET',
     ],

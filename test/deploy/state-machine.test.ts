@@ -203,10 +203,7 @@ const machineFaults: readonly Fault[] = [
     fault: 'all of the bucket for manifests',
     at: 'ConcludeRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
     put: { 'Fn::Sub': `\${ResultsBucket.Arn}/*.manifest.json` },
-    found: [
-      'ConcludeLambdaFunction.Properties.Environment.Variables.RESULTS_BUCKET',
-      ...Array(3).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
-    ],
+    found: Array(3).fill('ConcludeRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource'),
   },
 ];
 

@@ -37,15 +37,19 @@ describe('the packaged service', () => {
     const { findings, allowances } = checkTemplate(withHeaders);
     expect(findings).toStrictEqual([]);
     expect(allowances.filter((allowance) => !logDeliveries.includes(allowance))).toStrictEqual([
-      'FetchAtScaleRole: xray:PutTraceSegments on "*": X-Ray has no resource for traces',
-      'FetchAtScaleRole: xray:PutTelemetryRecords on "*": X-Ray has no resource for traces',
-      'FetchAtScaleRole: xray:GetSamplingRules on "*": X-Ray has no resource for sampling',
-      'FetchAtScaleRole: xray:GetSamplingTargets on "*": X-Ray has no resource for sampling',
+      ...['FetchAtScaleRole', 'FetchAtScaleForApiRole'].flatMap((role) => [
+        `${role}: xray:PutTraceSegments on "*": X-Ray has no resource for traces`,
+        `${role}: xray:PutTelemetryRecords on "*": X-Ray has no resource for traces`,
+        `${role}: xray:GetSamplingRules on "*": X-Ray has no resource for sampling`,
+        `${role}: xray:GetSamplingTargets on "*": X-Ray has no resource for sampling`,
+      ]),
     ]);
-    const isTraced = [prod, withHeaders].map(
-      ({ Resources }) => Resources.FetchAtScale?.Properties?.TracingConfiguration,
-    );
-    expect(isTraced).toStrictEqual([{ Enabled: false }, { Enabled: true }]);
+    for (const machine of ['FetchAtScale', 'FetchAtScaleForApi']) {
+      const isTraced = [prod, withHeaders].map(
+        ({ Resources }) => Resources[machine]?.Properties?.TracingConfiguration,
+      );
+      expect(isTraced).toStrictEqual([{ Enabled: false }, { Enabled: true }]);
+    }
     for (const role of ['FetchRole', 'ApiRole', 'PlanRole']) {
       const granted = [`s3:GetObject on ${lists}/*`, `s3:ListBucket on ${lists}`];
       expect(grants(role, withHeaders)).toStrictEqual(expect.arrayContaining(granted));
@@ -69,10 +73,14 @@ describe('the packaged service', () => {
     expect(grants('ApiRole', prod)).toStrictEqual([
       `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/api/*`,
       `s3:ListBucket on ${results}`,
+      `lambda:InvokeFunction on \${FetchApiAlias}`,
+      `states:StartExecution on \${FetchAtScaleForApi}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ApiLogGroup.Arn}`,
     ]);
     expect(grants('PlanRole', prod)).toStrictEqual([
-      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/plans/*`,
+      `s3:GetObject,s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/plans/*,${results}/runs/api/plans/*`,
+      `s3:GetObject on ${results}/runs/api/handed-over/*`,
+      `s3:GetObject,s3:PutObject on ${results}/runs/api/*.progress.json`,
       `s3:GetObject on ${results}/runs/*.manifest.json`,
       `s3:ListBucket on ${results}`,
       `logs:CreateLogStream,logs:PutLogEvents on \${PlanLogGroup.Arn}`,
@@ -81,6 +89,7 @@ describe('the packaged service', () => {
       `s3:GetObject on ${results}/runs/*`,
       `s3:ListBucket on ${results}`,
       `s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/*.manifest.json`,
+      `s3:GetObject,s3:PutObject on ${results}/runs/api/*.progress.json`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ConcludeLogGroup.Arn}`,
     ]);
   });
@@ -93,6 +102,48 @@ describe('the packaged service', () => {
       `s3:GetObject on ${results}/runs/plans/*`,
       `${s3Objects} on ${results}/runs/map-results/*`,
     ]);
+  });
+
+  it('lets the state machine for runs of the API do the same with what is theirs, through aliases of the functions', () => {
+    const aliases = ['Plan', 'Fetch', 'Conclude'].map((name) => `\${${name}PartsAlias}`);
+    const s3Objects = 's3:GetObject,s3:PutObject,s3:ListMultipartUploadParts,s3:AbortMultipartUpload';
+    const granted = grants('FetchAtScaleForApiRole', prod).filter((grant) => !grant.startsWith('logs:'));
+    expect(granted).toStrictEqual([
+      `lambda:InvokeFunction on ${aliases}`,
+      `s3:GetObject on ${results}/runs/api/plans/*`,
+      `${s3Objects} on ${results}/runs/api/map-results/*`,
+    ]);
+    const [plain, ofApi] = ['FetchAtScale', 'FetchAtScaleForApi'].map(
+      (name) => prod.Resources[name]?.Properties,
+    );
+    expect(ofApi?.Definition).toStrictEqual(plain?.Definition);
+    expect(ofApi?.DefinitionSubstitutions).toStrictEqual({
+      Partition: { Ref: 'AWS::Partition' },
+      PlanFunctionArn: { Ref: 'PlanPartsAlias' },
+      FetchFunctionArn: { Ref: 'FetchPartsAlias' },
+      ConcludeFunctionArn: { Ref: 'ConcludePartsAlias' },
+    });
+  });
+
+  it('lets nobody but api invoke the alias that runs are handed to, or start the state machine for them', () => {
+    const roles = Object.keys(prod.Resources).filter((id) => prod.Resources[id]?.Type === 'AWS::IAM::Role');
+    const mayDo = (grant: string): string[] => roles.filter((role) => grants(role, prod).includes(grant));
+    expect(mayDo(`lambda:InvokeFunction on \${FetchApiAlias}`)).toStrictEqual(['ApiRole']);
+    expect(mayDo(`states:StartExecution on \${FetchAtScaleForApi}`)).toStrictEqual(['ApiRole']);
+    const permissions = Object.values(prod.Resources).filter(
+      ({ Type }) => Type === 'AWS::Lambda::Permission',
+    );
+    expect(JSON.stringify(permissions)).not.toContain('Alias');
+  });
+
+  it('has Lambda try a run that was handed over twice more, and keeps its event where that does not help', () => {
+    expect(prod.Resources.FetchApiAliasInvocations?.Properties).toStrictEqual({
+      FunctionName: { Ref: 'FetchLambdaFunction' },
+      Qualifier: 'api',
+      MaximumRetryAttempts: 2,
+      MaximumEventAgeInSeconds: 3_600,
+      DestinationConfig: { OnFailure: { Destination: { 'Fn::GetAtt': ['FailedRuns', 'Arn'] } } },
+    });
   });
 
   it('lets both roles read the parameter that is set, and use its key for that', () => {
@@ -159,6 +210,7 @@ const faults: readonly Fault[] = [
     found: [
       'FetchLambdaFunction.Properties.Role',
       storeFound,
+      'FetchApiAliasInvocations.Properties.DestinationConfig.OnFailure.Destination',
       'FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination',
     ],
   },
@@ -231,7 +283,62 @@ const faults: readonly Fault[] = [
     fault: 'a failure queue that the role may not write to',
     at: 'FetchRole.Properties.Policies.2',
     put: undefined,
-    found: ['FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination'],
+    found: [
+      'FetchApiAliasInvocations.Properties.DestinationConfig.OnFailure.Destination',
+      'FetchLambdaEvConf.Properties.DestinationConfig.OnFailure.Destination',
+    ],
+  },
+  {
+    fault: 'no failure destination of what is handed over',
+    at: 'FetchApiAliasInvocations.Properties.DestinationConfig',
+    put: undefined,
+    found: ['FetchApiAliasInvocations.Properties.DestinationConfig.OnFailure.Destination'],
+  },
+  {
+    fault: 'another role that may invoke the alias that runs are handed to',
+    at: 'FetchAtScaleRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource.3',
+    put: { Ref: 'FetchApiAlias' },
+    found: ['FetchApiAlias'],
+  },
+  {
+    fault: 'an alias that nobody may invoke',
+    at: 'FetchAtScaleForApiRole.Properties.Policies.0.PolicyDocument.Statement.0.Resource.1',
+    put: { 'Fn::GetAtt': ['FetchLambdaFunction', 'Arn'] },
+    found: [
+      'FetchPartsAlias',
+      ...['FetchPart', 'RedrivePart'].map(
+        (name) =>
+          `FetchAtScaleForApi.Properties.Definition.States.FetchParts.ItemProcessor.States.${name}.Parameters.FunctionName`,
+      ),
+    ],
+  },
+  {
+    fault: 'a name where the Arn of an alias belongs',
+    at: 'ApiRole.Properties.Policies.1.PolicyDocument.Statement.0.Resource',
+    put: { Ref: 'FetchLambdaFunction' },
+    found: [
+      'ApiLambdaFunction.Properties.Environment.Variables.ASYNC_FUNCTION',
+      'ApiRole.Properties.Policies[1].PolicyDocument.Statement[0].Resource',
+      'FetchApiAlias',
+    ],
+  },
+  {
+    fault: 'another role that may start the state machine for runs of the API',
+    at: 'FetchRole.Properties.Policies.2.PolicyDocument.Statement.1',
+    put: { Effect: 'Allow', Action: 'states:StartExecution', Resource: { Ref: 'FetchAtScaleForApi' } },
+    found: ['FetchAtScaleForApi'],
+  },
+  {
+    fault: 'a function that takes the alias of another one for that of the API',
+    at: 'FetchLambdaFunction.Properties.Environment.Variables.ASYNC_FUNCTION',
+    put: {
+      'Fn::Sub': `arn:\${AWS::Partition}:lambda:\${AWS::Region}:\${AWS::AccountId}:function:batch-fetcher-prod-plan:api`,
+    },
+  },
+  {
+    fault: 'a function that keeps runs of the API elsewhere',
+    at: 'PlanLambdaFunction.Properties.Environment.Variables.ASYNC_RESULTS_PREFIX',
+    put: 'runs/',
   },
   {
     fault: 'a bucket open to the public',
@@ -335,7 +442,7 @@ const headerFaults: readonly Fault[] = [
 describe('the template check finds', () => {
   it.each(['*', 'my-*', 'my-lists*', 'my-?ists', ''])('manifests from buckets of others: "%s"', (put) => {
     const places = [
-      'ApiRole.Properties.Policies[3]',
+      'ApiRole.Properties.Policies[4]',
       'FetchRole.Properties.Policies[4]',
       'PlanRole.Properties.Policies[1]',
     ];
@@ -367,7 +474,7 @@ describe('the template check finds', () => {
       },
     };
     expect(placesIn(template)).toStrictEqual([
-      'ApiRole.Properties.Policies[2].PolicyDocument.Statement[0].Resource',
+      'ApiRole.Properties.Policies[3].PolicyDocument.Statement[0].Resource',
       `${headersPolicyFound}[0].Resource`,
     ]);
   });
@@ -388,7 +495,7 @@ describe('the template check finds', () => {
 
   it('no fault in an action that AWS cannot narrow, but prints the reason', () => {
     const statement = { Effect: 'Allow', Action: 'xray:PutTraceSegments', Resource: '*' };
-    const template = seeded(prod, 'ApiRole.Properties.Policies.1.PolicyDocument.Statement.1', statement);
+    const template = seeded(prod, 'ApiRole.Properties.Policies.2.PolicyDocument.Statement.1', statement);
     expect(checkTemplate(template)).toStrictEqual({
       findings: [],
       allowances: [

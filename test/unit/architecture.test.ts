@@ -24,6 +24,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   undici: ['fetch/origin'],
   'structured-headers': ['fetch/politeness', 'lambda/events'],
   '@aws-sdk/client-s3': ['store'],
+  '@aws-sdk/client-lambda': ['lambda'],
+  '@aws-sdk/client-sfn': ['lambda'],
   '@aws-sdk/client-ssm': ['lambda'],
   '@aws-lambda-powertools': ['lambda'],
   'aws-lambda': ['lambda', 'lambda/events'],

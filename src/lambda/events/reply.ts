@@ -1,10 +1,11 @@
 import type { ALBResult, APIGatewayProxyResult, APIGatewayProxyStructuredResultV2 } from 'aws-lambda';
-import { MethodNotAllowedError } from '../../base/errors.ts';
+import { MethodNotAllowedError, RunConflictError } from '../../base/errors.ts';
 import { type Claim, type ProgressReport, progressIn, RunInProgressError } from '../../document/claim.ts';
-import { problemOf } from '../../document/problem.ts';
+import { type Problem, problemOf } from '../../document/problem.ts';
+import { PostError } from '../../fetch/outcome.ts';
 import type { Run } from '../../run/replay.ts';
 import type { RecognizedEvent } from './event.ts';
-import type { ApiDialect } from './http-request.ts';
+import type { ApiDialect, ApiRequest } from './http-request.ts';
 
 /** What a direct or scheduled invocation gets back: never the results, which may be more than Lambda returns. */
 export type DirectReply = Pick<Run, 'runId' | 'location' | 'replayed' | 'errors' | 'summary'>;
@@ -16,7 +17,7 @@ interface InProgressReply extends Pick<Run, 'runId' | 'location'>, Pick<Claim, '
 
 export type ApiReply = APIGatewayProxyStructuredResultV2 | APIGatewayProxyResult | ALBResult;
 
-export type Reply = DirectReply | InProgressReply | ApiReply;
+export type Reply = DirectReply | InProgressReply | ApiReply | Problem;
 
 const MAX_REPLY_BYTES = 4_000_000;
 /** What Lambda takes from a function, 6 MB: a JSON object that holds the body as a string, each quote as two bytes. */
@@ -32,8 +33,8 @@ export function maxReplyBytes(event: RecognizedEvent): number {
 
 /** The reply to an event whose run has a document: with its text, where it is given and fits. */
 export function replyTo(event: RecognizedEvent, run: Run, document?: string): DirectReply | ApiReply {
-  const { runId, location, replayed, errors, summary } = run;
-  if (event.trigger !== 'api') return { runId, location, replayed, errors, summary };
+  if (event.trigger !== 'api') return directReply(run);
+  const { location, replayed, errors, summary } = run;
   const { dialect } = event.request;
   if (document !== undefined) {
     // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
@@ -45,6 +46,18 @@ export function replyTo(event: RecognizedEvent, run: Run, document?: string): Di
   }
   const body = JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary });
   return apiReply(dialect, 200, JSON_TYPE, body);
+}
+
+export function directReply({ runId, location, replayed, errors, summary }: Run): DirectReply {
+  return { runId, location, replayed, errors, summary };
+}
+
+/** The reply to an API request whose run goes on elsewhere; what the paths of others start with is that of this one. */
+export function acceptedReply({ dialect }: ApiRequest, runId: string, apiBasePath: string): ApiReply {
+  return apiReply(dialect, 202, JSON_TYPE, JSON.stringify({ runId, state: 'accepted' }), {
+    location: `${apiBasePath}/batches/${runId}`,
+    'preference-applied': 'respond-async',
+  });
 }
 
 /**
@@ -64,6 +77,17 @@ export function replyToError(event: RecognizedEvent, error: unknown): InProgress
     ...(inProgress && { 'retry-after': String(inProgress.retryAfterSeconds) }),
   };
   return apiReply(event.request.dialect, problem.status, PROBLEM_TYPE, JSON.stringify(problem), more);
+}
+
+/**
+ * What comes of a run that was handed over and fails: the claim of the run, which tells the caller, says it as well. Throws
+ * the error where Lambda's trying again may help; as which the first failure of a run without `returnExceptions` does not
+ * count.
+ */
+export function replyToHandedOver(error: unknown): InProgressReply | Problem {
+  if (error instanceof RunInProgressError) return inProgressReply(error);
+  if (error instanceof PostError || error instanceof RunConflictError) return problemOf(error);
+  throw error;
 }
 
 function inProgressReply({ claim, location }: RunInProgressError): InProgressReply {

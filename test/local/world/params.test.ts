@@ -2,7 +2,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { mistakesInEnvironments, mistakesInValues, PARAMS } from '../../../local/world/params.ts';
+import {
+  mistakesInEnvironments,
+  mistakesInValues,
+  PARAMS,
+  variablesOfTheStack,
+} from '../../../local/world/params.ts';
 import { everyParameter } from '../../../scripts/template/check-template.ts';
 import { VARIABLES } from '../../../src/lambda/config.ts';
 
@@ -28,13 +33,20 @@ function bare(cell: string): string {
 test('README has a row for every parameter, with its variable, and for nothing else', () => {
   const shown = rows?.map(({ name, variable }) => [name, variable]);
   const known = PARAMS.map((param) => [param.name, 'variable' in param ? param.variable : '–']);
-  expect(shown?.toSorted()).toStrictEqual(known.toSorted());
+  const ofTheStack = variablesOfTheStack.map((name) => ['–', name]);
+  expect(shown?.toSorted()).toStrictEqual([...known, ...ofTheStack].toSorted());
 });
 
-test('every variable that the functions read has a parameter', () => {
+test('every variable that the functions read has a parameter, or a value that only the stack knows', () => {
   const set = PARAMS.map((param) => ('variable' in param ? param.variable : undefined));
   const names = Object.values(VARIABLES).map(({ name }) => name);
-  expect(names.filter((name) => !set.includes(name))).toStrictEqual([]);
+  expect(names.filter((name) => !set.includes(name)).toSorted()).toStrictEqual(
+    variablesOfTheStack.toSorted(),
+  );
+  const { functions } = parse(read('serverless.yml').replaceAll(/!\w+/g, ''));
+  const given = Object.values<{ environment: object }>(functions).map(({ environment }) => environment);
+  for (const name of variablesOfTheStack)
+    expect(given.filter((environment) => name in environment)).not.toStrictEqual([]);
 });
 
 test('serverless.yml has a default for every parameter, which README has as well, and for nothing else', () => {
