@@ -159,7 +159,7 @@ function timeOf(context: Context): RunTime {
   return { remainingMs: context.getRemainingTimeInMillis() };
 }
 
-type Composition = Omit<ReturnType<typeof inItsTime>, 'telemetry'>;
+type Composition = ReturnType<typeof inItsTime>;
 type Lasting = Awaited<ReturnType<typeof compose>>;
 
 let composed: Promise<Lasting> | undefined;
