@@ -54,6 +54,7 @@ interface Pushback {
 const ORIGINS = {
   'token bucket': { gate: tokenBucket(100, 10), perSecond: 100 },
   'token bucket, Retry-After: 1': { gate: tokenBucket(100, 10, '1'), perSecond: 100 },
+  'token bucket, else 503': { gate: tokenBucket(100, 10, undefined, 503), perSecond: 100 },
   '100 in each second': { gate: fixedWindow(100), perSecond: 100 },
   '100 in each second, Retry-After: 1': { gate: fixedWindow(100, '1'), perSecond: 100 },
   '1 % answered 429 at random': { gate: atRandom(0.01, 5) },
