@@ -13,15 +13,20 @@ export type MakeGate = () => Gate;
 
 export const open: MakeGate = () => () => 'post';
 
-/** So many requests a second on average, and `burst` at once. */
-export function tokenBucket(perSecond: number, burst: number, retryAfter?: string): MakeGate {
+/** So many requests a second on average, and `burst` at once; others are turned away with `status`. */
+export function tokenBucket(
+  perSecond: number,
+  burst: number,
+  retryAfter?: string,
+  status: 429 | 503 = 429,
+): MakeGate {
   return () => {
     let tokens = burst;
     let filledMs = 0;
     return (nowMs) => {
       tokens = Math.min(burst, tokens + ((nowMs - filledMs) * perSecond) / 1_000);
       filledMs = nowMs;
-      if (tokens < 1) return { status: 429, retryAfter };
+      if (tokens < 1) return { status, retryAfter };
       tokens -= 1;
       return 'post';
     };

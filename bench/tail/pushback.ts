@@ -23,10 +23,11 @@ const LESS_THAN_BEFORE = 2;
 const SLOW: readonly Origin[] = ['token bucket of 5 a second', '5 in each second'];
 const SLOW_POSTS = 500;
 const SLOW_TURNED_AWAY = 0.1;
-/** Windows that are used up at once, and then nothing is taken for long: no post may be lost. */
-const LONG_WINDOWS = [
+/** Windows that are long, and a limit that says it by 503: no post may be lost. */
+const NONE_LOST = [
   { origin: '100 in each 10 s', posts: 500 },
   { origin: '60 in each minute', posts: 150 },
+  { origin: 'token bucket, else 503', posts: 5_000 },
 ] as const;
 
 const SEEDS = 5;
@@ -85,6 +86,6 @@ export async function judgePushback(judge: Judge): Promise<Row[]> {
     await table(origin, SLOW_POSTS, (cell, name) =>
       judge(`${name}: turned away`, cell.turnedAway, SLOW_TURNED_AWAY, true),
     );
-  for (const { origin, posts } of LONG_WINDOWS) await table(origin, posts, () => {});
+  for (const { origin, posts } of NONE_LOST) await table(origin, posts, () => {});
   return rows;
 }

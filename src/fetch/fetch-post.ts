@@ -62,8 +62,8 @@ export function fetchPostWith(
       const rejection = ({ ownMessage, failedBy: _, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
-      // A post that was refused for the rate does not go first: all others would wait, and it be refused again and again.
-      const isUrgent = failed !== undefined && failed.code !== 'RATE_LIMITED';
+      // A post that was refused does not go first: all others would wait, and it be refused again and again.
+      const isUrgent = failed !== undefined && failed.failedBy === undefined;
       const attempted = await gate.attempt(id, attempts > 1, isUrgent, signal);
       if (typeof attempted === 'string') {
         if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
@@ -155,7 +155,9 @@ function judgeStatus(id: Id, response: Response, date: Date): Failure {
     return { ...limited, failedBy: pauseMs > 0 ? 'told refusal' : 'refusal' };
   }
   const received = redirect === undefined ? '' : `, ${redirect}`;
-  return failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
+  const failed = failure('HTTP_ERROR', `Post ${id} answered HTTP ${status}`, isRetryable, received);
+  // As many rate limits say it, nginx's above all.
+  return status === 503 ? { ...failed, failedBy: 'refusal' } : failed;
 }
 
 function noData(code: 'NOT_FOUND' | 'NO_DATA', id: Id): Failure {

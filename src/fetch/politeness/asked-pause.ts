@@ -62,6 +62,6 @@ export function untilGivenMs(
   // The reset may stand in a field of another kind than what is left.
   const resetMs =
     longest(usedUp.map((quota) => quota.resetMs)) ?? longest(unsaid.map((quota) => quota.resetMs));
-  if (!refuses) return resetMs;
-  return resetMs === undefined ? longest(usedUp.map((quota) => quota.windowMs)) : resetMs || DUE_MS;
+  if (resetMs === undefined) return longest(usedUp.map((quota) => quota.windowMs));
+  return refuses ? resetMs || DUE_MS : resetMs;
 }

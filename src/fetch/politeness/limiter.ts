@@ -112,7 +112,10 @@ export class Limiter {
     this.#settings = settings;
     this.#ports = ports;
     this.#deadlineMs = deadlineMs;
-    if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), learned);
+    const inTimeFor = ((deadlineMs - clock.now()) * (learned?.perSecond ?? Infinity)) / 1_000;
+    // A rate that would not get the run done is none to be held to: the origin may take more by now.
+    const known = inTimeFor < requested && requested < Infinity ? { ...learned, perSecond: null } : learned;
+    if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), known);
     this.#refilledMs = clock.now();
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#told = new ToldPace(requested, deadlineMs);

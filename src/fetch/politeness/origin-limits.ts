@@ -110,12 +110,13 @@ export class OriginLimits {
   #learnRefusal(request: SentRequest, feedback: 'throttled' | 'overloaded', ended: RequestEnd): boolean {
     const { nowMs, toldMs } = ended;
     const isSince = this.#isSince(request);
-    if (feedback === 'throttled') this.#pace.turnedAway(request);
+    this.#pace.turnedAway(request);
     this.#refusals += 1;
     // The odd refusal says nothing of either.
     if (toldMs === 0 && isSince && this.#refusals < MANY) return false;
     if (isSince) this.#refusals = 0;
-    const isForRate = feedback === 'throttled' && (toldMs > 0 || request.inFlight <= this.#mostAnswered);
+    const isTold = feedback === 'throttled' && toldMs > 0;
+    const isForRate = isTold || request.inFlight <= this.#mostAnswered;
     if (isForRate) this.#pace.slowDown(nowMs, toldMs, request);
     // Where nothing at all is taken there is no rate to keep to, and fewer in flight are all that is left.
     if (isForRate && (toldMs > 0 || this.perSecond(nowMs) < Infinity)) return false;

@@ -61,6 +61,8 @@ export class LearnedPace {
   #curve: Cubic | undefined;
   /** The rate that the origin was seen to take; undefined while it is searched for. */
   #seen: number | undefined;
+  /** Where the search began. */
+  #searchedFrom = 0;
   /** Whether the curve is that of an earlier run, and no refusal has borne it out. */
   #isResumed = false;
   /** The most that is kept to, however the curve grows, while nothing at all is taken. */
@@ -93,8 +95,12 @@ export class LearnedPace {
     if (!this.#curve || this.#isResumed) return undefined;
     if (this.#seen !== undefined) return this.#seen;
     const last = this.#requests.next - 1;
+    const pace = this.#curveAt(this.#active(nowMs));
+    // The last of a run may be few and far between, which is no rate of the origin's.
+    if (this.#requests.perSecond(last, BINDING_MS, { onlyTaken: false }) < BINDING * pace)
+      return this.#searchedFrom;
     const taken = this.#mostTaken(last, MAX_RECOVERY_MS, SHORT_SPANS_MS);
-    return Math.min(this.#curveAt(this.#active(nowMs)), taken) || undefined;
+    return Math.min(pace, taken) || undefined;
   }
 
   /** Requests that may start in a second, as of now: more than 0, and Infinity as long as no rate is known. */
@@ -200,6 +206,7 @@ export class LearnedPace {
 
   #search(from: number, most: number, fromMs: number, toldMs: number): Cubic {
     this.#seen = undefined;
+    this.#searchedFrom = from;
     const backOff = Math.max(MIN_SEARCH_BACK_OFF, 1 - from / most);
     return { most, fromMs, recoveryMs: SEARCH_MS + SEARCH_PER_PAUSE * toldMs, backOff };
   }

@@ -563,7 +563,7 @@ describe('a run that may not go on asking', () => {
     ['a third after a refusal that tells nothing', answer(429), 19, 3],
     ['a third after a refusal whose time is over', answer(429, '', { retryAfter: '0' }), 19, 3],
     ['a third after a 420 whose time is over', answer(420, '', { retryAfter: '0' }), 19, 3],
-    ['all of it after a 503 that tells nothing', answer(503), 10, 0],
+    ['a third after a 503 that tells nothing', answer(503), 19, 3],
     ['all of it after any other status', answer(502), 10, 0],
     ['all of it after a status that tells when to come back', answer(500, '', retryAfter), 10, 0],
     ['all of it after a connection that is reset', reset, 10, 0],

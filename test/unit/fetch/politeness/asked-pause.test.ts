@@ -275,7 +275,7 @@ describe('how long they ask to be left alone, without and with a request that wa
     [
       'its window alone',
       [quota({ remaining: 0, windowMs: 60_000 }), quota({ remaining: 0 })],
-      undefined,
+      60_000,
       60_000,
     ],
     ['a window of one that is not', [quota({ remaining: 1, windowMs: 60_000 })], undefined, undefined],

@@ -194,20 +194,30 @@ describe('a limiter that adapts', () => {
     expect(await startTimes(world, 10)).toStrictEqual(Array(10).fill(0));
   });
 
-  test('leaves an origin alone that turns away a single request still, for ever longer, until it answers', async () => {
+  test.each([
+    { requested: 600, paced: true },
+    { requested: 601, paced: false },
+  ])('starts from a learned rate that gets $requested posts done in time: $paced', ({ requested, paced }) => {
+    const learned = { perSecond: 10, inFlight: null, told: null };
+    const { limiter } = limiterWith({ adaptive: true, requested, learned, deadlineMs: 60_000 });
+    slotOf(limiter);
+    expect(limiter.start(NEVER) instanceof Promise).toBe(paced);
+  });
+
+  test('leaves an origin alone that turns away a single request still, for ever longer', async () => {
     const world = limiterWith({ adaptive: true, concurrency: 1, random: () => 0, deadlineMs: 1e6 });
     const waits: number[] = [];
-    for (let i = 0; i < 9; i++) {
+    for (let i = 0; i < 8; i++) {
       // The odd refusal says nothing.
       for (let n = 0; n < 3; n++)
         world.limiter.release(slotOf(world.limiter), i % 2 ? 'throttled' : 'overloaded');
       const fromMs = world.clock.now();
       const slot = await world.clock.runUntil(Promise.resolve(world.limiter.start(NEVER)));
       waits.push(Math.round(world.clock.now() - fromMs));
-      world.limiter.release(slot ?? ANY_SLOT, i === 7 ? 'answered' : 'unknown');
+      world.limiter.release(slot ?? ANY_SLOT, 'unknown');
       world.clock.advance(5_000);
     }
-    expect(waits).toStrictEqual([50, 100, 200, 400, 800, 1_600, 2_500, 2_500, 50]);
+    expect(waits).toStrictEqual([50, 100, 200, 400, 800, 1_600, 2_500, 2_500]);
   });
 
   test('does so where the origin has answered before, and takes nothing any more', async () => {

@@ -293,11 +293,11 @@ describe('the time of a pause', () => {
     const pace = new LearnedPace(0);
     take(pace, times(0, 1_000, 10));
     refuse(pace, 1_000);
-    take(pace, times(1_900, 2_000, 5));
+    take(pace, times(1_500, 2_000, 10));
     pace.pause(2_000, 32_000);
-    take(pace, times(32_000, 32_100, 5));
-    // 20 before the pause and 20 after it, in half of a second.
-    expect(pace.learned(32_100)).toBe(80);
+    take(pace, times(32_000, 32_500, 10));
+    // The pace of the search, 1.5 s after it began.
+    expect(rounded(pace.learned(32_500))).toBe(99.921875);
   });
 
   test('holds up the recovery', () => {
@@ -474,13 +474,13 @@ describe('a refusal of what was sent so long ago that no more is known of that t
 });
 
 describe('what was learned', () => {
-  test('is, while the rate is searched for, the most that was taken of late', () => {
+  test('is, while the rate is searched for, the most that was taken of late, and no more than the pace', () => {
     const pace = new LearnedPace(0);
     take(pace, times(0, 1_000, 10));
     refuse(pace, 1_000);
-    take(pace, times(1_000, 3_000, 20));
-    // 26 in half of a second, 51 in one, 102 in two; and 200 in three.
-    expect(rounded(pace.learned(3_000))).toBe(rounded(200 / 3));
+    take(pace, times(1_000, 1_500, 10));
+    // 102 a second were taken, and 97.9 is the pace by now.
+    expect(rounded(pace.learned(1_500))).toBe(97.890625);
   });
 
   test('is not above the pace at which it is searched for', () => {
@@ -490,12 +490,12 @@ describe('what was learned', () => {
     expect(pace.learned(1_000)).toBe(95);
   });
 
-  test('is nothing where nothing was taken of late', () => {
+  test('is what the search began at where requests were few of late: the last of a run are no rate', () => {
     const pace = new LearnedPace(0);
     take(pace, times(0, 1_000, 10));
     refuse(pace, 1_000);
     turnAway(pace, 20_000);
-    expect(pace.learned(20_000)).toBeUndefined();
+    expect(pace.learned(20_000)).toBe(97);
   });
 });
 
@@ -518,8 +518,7 @@ describe('what an earlier run learned', () => {
     refuse(pace, 125);
     // 10 in 125 ms, as if nothing had been learned.
     expect(pacesAt(pace, 125, 2_125)).toStrictEqual([rounded(80 / 3), 80]);
-    // 10 in half of a second.
-    expect(pace.learned(125)).toBe(20);
+    expect(rounded(pace.learned(125))).toBe(rounded(80 / 3));
   });
 
   test.each([
