@@ -13,6 +13,8 @@
  * │   ├── RunConflictError              RUN_CONFLICT            the run id belongs to another batch
  * │   ├── IdempotencyKeyReusedError     IDEMPOTENCY_KEY_REUSED  so does the Idempotency-Key
  * │   ├── RunInProgressError            RUN_IN_PROGRESS         another invocation does the run; see claim.ts
+ * │   ├── RunNotFoundError              RUN_NOT_FOUND           there is no such run to be read
+ * │   ├── NoDocumentError               NO_DOCUMENT             there is, without the outcomes that are to be read
  * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
  * └── PostError                         a reason code           one post fails; see outcome.ts
  */
@@ -82,6 +84,18 @@ export class RunConflictError extends BatchFetcherError {
 export class IdempotencyKeyReusedError extends BatchFetcherError {
   override readonly name = 'IdempotencyKeyReusedError';
   readonly code = 'IDEMPOTENCY_KEY_REUSED';
+}
+
+/** Nothing is kept of a run of this id. */
+export class RunNotFoundError extends BatchFetcherError {
+  override readonly name = 'RunNotFoundError';
+  readonly code = 'RUN_NOT_FOUND';
+}
+
+/** A run has no document of its own: it failed, or its parts have theirs. */
+export class NoDocumentError extends BatchFetcherError {
+  override readonly name = 'NoDocumentError';
+  readonly code = 'NO_DOCUMENT';
 }
 
 /** S3 could not be read or written, after its retries; `cause` is the SDK's error. */

@@ -15,10 +15,16 @@ import { runBatch } from '../run/run-batch.ts';
 import { createClaimStore } from '../store/claim-store.ts';
 import { copyDocument } from '../store/document-copy.ts';
 import { createIdSource } from '../store/id-source.ts';
+import { createPlanStore } from '../store/plan-store.ts';
+import { createResultUrls } from '../store/result-urls.ts';
+import { createRunNames } from '../store/run-names.ts';
+import { createRunPieces } from '../store/run-pieces.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
+import { answerRead } from './answer-read.ts';
 import { readConfig } from './config.ts';
 import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts';
+import { parseReadRequest } from './events/read-request.ts';
 import { maxReplyBytes, type Reply, replyTo, replyToError } from './events/reply.ts';
 import { readPostHeaders } from './post-headers.ts';
 import { tellRefusal, tellRefusals } from './refusals.ts';
@@ -34,6 +40,11 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
   try {
     requireShallow(event, 'event');
     const composition = inItsTime(await composeOnce(timeOf(context)), context);
+    if (recognized.trigger === 'api') {
+      const reading = parseReadRequest(recognized.request, composition.config);
+      const { dialect } = recognized.request;
+      if (reading) return await answerRead(reading, dialect, composition.reading, timeOf(context));
+    }
     const request = parseEvent(recognized, composition.config, context.awsRequestId);
     if (recognized.trigger !== 'api')
       return replyTo(recognized, await runForm(request, composition, context));
@@ -136,9 +147,17 @@ function inItsTime({ config, ports, telemetry, client }: Lasting, context: Conte
   const endMs = clock.now() + context.getRemainingTimeInMillis();
   const { resultsBucket: bucket, resultsPrefix: prefix } = config;
   const s3 = { client, bucket, prefix, clock, endMs };
+  const stores = { store: createRunStore(s3), claims: createClaimStore(s3) };
+  const others = {
+    plans: createPlanStore(s3),
+    pieces: createRunPieces(s3),
+    names: createRunNames(s3),
+    urls: createResultUrls(s3),
+  };
   return {
     config,
-    ports: { ...ports, store: createRunStore(s3), claims: createClaimStore(s3) },
+    ports: { ...ports, ...stores },
+    reading: { ...stores, ...others, clock },
     telemetry,
     idSource: createIdSource({ client, clock, endMs }),
   };

@@ -15,6 +15,7 @@ const ORDER = [
   'store',
   'run',
   'run/parts',
+  'reading',
   'lambda/events',
   'lambda',
 ];
@@ -24,6 +25,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   undici: ['fetch/origin'],
   'structured-headers': ['fetch/politeness', 'lambda/events'],
   '@aws-sdk/client-s3': ['store'],
+  '@aws-sdk/s3-request-presigner': ['store'],
   '@aws-sdk/client-ssm': ['lambda'],
   '@aws-lambda-powertools': ['lambda'],
   'aws-lambda': ['lambda', 'lambda/events'],
