@@ -6,6 +6,7 @@ import { S3Error } from '../../node_modules/fauxqs/dist/common/errors.js';
 import { S3Store } from '../../node_modules/fauxqs/dist/s3/s3Store.js';
 
 type S3Object = ReturnType<S3Store['headObject']>;
+type Listed = ReturnType<S3Store['listObjects']>;
 
 /**
  * The store of fauxqs with its objects in plain files, `<root>/<bucket>/<key>`, byte for byte. What a file
@@ -30,10 +31,7 @@ export class ObjectFiles extends S3Store {
     super.createBucket(bucket);
     const folder = join(this.#root, bucket);
     mkdirSync(folder, { recursive: true });
-    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      this.#reread(bucket, relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
-    }
+    for (const key of filesIn(folder)) this.#reread(bucket, key);
   }
 
   override putObject(...put: Parameters<S3Store['putObject']>): S3Object {
@@ -48,6 +46,28 @@ export class ObjectFiles extends S3Store {
 
   override getObject(bucket: string, key: string): S3Object {
     return { ...this.headObject(bucket, key), body: readFileSync(this.#path(bucket, key)) };
+  }
+
+  /** fauxqs sorts keys by the rules of a language, and S3 by their bytes. */
+  override listObjects(...[bucket, options = {}]: Parameters<S3Store['listObjects']>): Listed {
+    if (!this.hasBucket(bucket)) return super.listObjects(bucket, options);
+    const { prefix = '', delimiter, maxKeys = 1_000 } = options;
+    const startAfter = options.startAfter ?? options.marker ?? '';
+    const found = new Map<string, boolean>();
+    for (const key of filesIn(join(this.#root, bucket))) {
+      const end = delimiter ? key.indexOf(delimiter, prefix.length) : -1;
+      const name = end < 0 ? key : key.slice(0, end + 1);
+      if (key.startsWith(prefix) && name > startAfter) found.set(name, end < 0);
+    }
+    const names = [...found.keys()].sort((one, other) =>
+      Buffer.compare(Buffer.from(one), Buffer.from(other)),
+    );
+    const listed = names.slice(0, maxKeys);
+    return {
+      objects: listed.filter((name) => found.get(name)).map((key) => this.headObject(bucket, key)),
+      commonPrefixes: listed.filter((name) => !found.get(name)),
+      isTruncated: names.length > maxKeys,
+    };
   }
 
   override deleteObject(bucket: string, key: string): void {
@@ -125,6 +145,13 @@ export class ObjectFiles extends S3Store {
   #headersPath(bucket: string, key: string): string {
     return join(this.#root, '.headers', bucket, `${key}.json`);
   }
+}
+
+/** The keys of the objects whose files are in a folder. */
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
 }
 
 function describe(key: string, body: Buffer): Omit<S3Object, 'body' | 'lastModified'> {

@@ -15,6 +15,8 @@
  * │   ├── RunInProgressError            RUN_IN_PROGRESS         another invocation does the run; see claim.ts
  * │   ├── AsyncNotConfiguredError       ASYNC_NOT_CONFIGURED    nobody is named that a run could be handed over to
  * │   ├── HandoverError                 HANDOVER_FAILED         a run could not be handed over
+ * │   ├── RunNotFoundError              RUN_NOT_FOUND           there is no such run to be read
+ * │   ├── NoDocumentError               NO_DOCUMENT             there is, without the outcomes that are to be read
  * │   └── StoreError                    STORE_FAILED            S3 cannot be read or written
  * └── PostError                         a reason code           one post fails; see outcome.ts
  */
@@ -96,6 +98,18 @@ export class AsyncNotConfiguredError extends BatchFetcherError {
 export class HandoverError extends BatchFetcherError {
   override readonly name = 'HandoverError';
   readonly code = 'HANDOVER_FAILED';
+}
+
+/** Nothing is kept of a run of this id. */
+export class RunNotFoundError extends BatchFetcherError {
+  override readonly name = 'RunNotFoundError';
+  readonly code = 'RUN_NOT_FOUND';
+}
+
+/** A run has no document of its own: it failed, or its parts have theirs. */
+export class NoDocumentError extends BatchFetcherError {
+  override readonly name = 'NoDocumentError';
+  readonly code = 'NO_DOCUMENT';
 }
 
 /** S3 could not be read or written, after its retries; `cause` is the SDK's error. */

@@ -103,6 +103,13 @@ export function progressIn(claim: Claim): ProgressReport {
   return { requested, done, fulfilled, rejected, perSecond, etaSeconds };
 }
 
+/** When it is worth asking again for a run: it may be done, is heard of again, or is lost. */
+export function retryAfterSeconds({ etaSeconds, beatAt, until }: Claim, now: Date): number {
+  const doneInMs = etaSeconds === null ? BEAT_MS : Date.parse(beatAt) + 1_000 * etaSeconds - now.getTime();
+  const lapsesInMs = Date.parse(until) - now.getTime();
+  return Math.max(1, Math.ceil(Math.min(doneInMs, lapsesInMs) / 1_000));
+}
+
 /** Another invocation does the run, or is to do it. */
 export class RunInProgressError extends BatchFetcherError {
   override readonly name = 'RunInProgressError';
@@ -111,17 +118,13 @@ export class RunInProgressError extends BatchFetcherError {
   readonly claim: Claim;
   /** Where the document of the run will be. */
   readonly location: string;
-  /** When it is worth asking again: the run may be done, is heard of again, or is lost. */
   readonly retryAfterSeconds: number;
 
   constructor(claim: Claim, location: string, now: Date) {
     super(`The run ${claim.runId} is ${claim.state}`);
     this.claim = claim;
     this.location = location;
-    const { etaSeconds, beatAt, until } = claim;
-    const doneInMs = etaSeconds === null ? BEAT_MS : Date.parse(beatAt) + 1_000 * etaSeconds - now.getTime();
-    const lapsesInMs = Date.parse(until) - now.getTime();
-    this.retryAfterSeconds = Math.max(1, Math.ceil(Math.min(doneInMs, lapsesInMs) / 1_000));
+    this.retryAfterSeconds = retryAfterSeconds(claim, now);
   }
 }
 

@@ -4,7 +4,7 @@ import { ChunkWriter } from './chunk-writer.ts';
 import { type OutcomeLine, outcomeStart } from './outcome-line.ts';
 import { isErrorSummary, isOutcomeSummary, isOutcomesObject, isRunHead } from './report-shape.ts';
 import type { OutcomesObject, RunHead, RunReport } from './run-head.ts';
-import type { Tally } from './tally.ts';
+import type { OutcomeSummary, Tally } from './tally.ts';
 
 /** What came of a post: fetched now, or a line of another document. */
 export type Outcome = PromiseSettledResult<Post> | OutcomeLine;
@@ -13,6 +13,8 @@ export type Outcome = PromiseSettledResult<Post> | OutcomeLine;
 const RESULTS_START = ',\n"results":[';
 const ERRORS_START = ',\n"errors":';
 const SUMMARY_START = ',\n"summary":';
+/** What follows the head of a run, by `OUTPUT`. */
+const RUN_END = /,\n"(?:results|outcomes)":/;
 const DOCUMENT_START = '{"version":1,\n"run":{';
 
 /**
@@ -70,6 +72,28 @@ export function readReport(head: string, tail: string): RunReport | undefined {
     return version === 1 && hasOutcomes && isReport
       ? { run, ...(outcomes && { outcomes }), errors, summary }
       : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a stored document says of its run in a few words: when it started, and what it came to. */
+export interface RunBrief {
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly summary: OutcomeSummary;
+}
+
+/** The same from less of a document: its tail has to hold the last line, however long the line of the errors is. */
+export function readBrief(head: string, tail: string): RunBrief | undefined {
+  const runEnd = head.search(RUN_END);
+  const summaryStart = tail.lastIndexOf(SUMMARY_START);
+  if (runEnd < 0 || summaryStart < 0) return undefined;
+  try {
+    const { version, run } = JSON.parse(`${head.slice(0, runEnd)}}`);
+    const { summary } = JSON.parse(`{${tail.slice(summaryStart + 1)}`);
+    const isBrief = version === 1 && isRunHead(run) && isOutcomeSummary(summary);
+    return isBrief ? { startedAt: run.startedAt, summary } : undefined;
   } catch {
     return undefined;
   }

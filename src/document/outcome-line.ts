@@ -25,7 +25,8 @@ const BRACE = 0x7d;
 /**
  * The outcomes of a stored run, in their order, one held at a time. `chunks` is the text of its document (`json`), of
  * which nothing behind the results is read, or of its outcomes by themselves (`ndjson`), from the start and cut
- * anywhere. `location` names it in errors.
+ * anywhere; or else from the start of the line of the outcome `firstIndex`, if that is given. `location` names it in
+ * errors.
  *
  * Throws RunConflictError where the text is not as `writeDocument` or `writeOutcomes` writes it, and what `chunks`
  * throws.
@@ -34,9 +35,10 @@ export async function* readOutcomeLines(
   chunks: AsyncIterable<Buffer>,
   location: string,
   format: Output,
+  firstIndex?: number,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
-  const lines = format === 'json' ? resultLines(chunks, location) : eachLine(chunks);
-  let index = 0;
+  const lines = format === 'json' ? resultLines(chunks, location, firstIndex) : eachLine(chunks);
+  let index = firstIndex ?? 0;
   for await (const line of lines) {
     const outcome = parseLine(line);
     if (outcome?.index !== index) throw notAsWritten(location, index);
@@ -49,8 +51,9 @@ export async function* readOutcomeLines(
 async function* resultLines(
   chunks: AsyncIterable<Buffer>,
   location: string,
+  firstIndex = -1,
 ): AsyncGenerator<Buffer, void, undefined> {
-  let index = -1;
+  let index = firstIndex;
   let isLast = false;
   for await (const line of eachLine(chunks)) {
     if (index < 0) {
@@ -67,6 +70,22 @@ async function* resultLines(
     }
   }
   throw new RunConflictError(`${location} ends before its results do`);
+}
+
+/** Where the line of an outcome starts. */
+export interface LinePlace {
+  readonly index: number;
+  /** In bytes. */
+  readonly offset: number;
+}
+
+/** Of what is kept in JSON on one line, nothing else starts so behind a line break. */
+const NEXT_LINE = /\n\{"index":(?<index>\d+),"id":/;
+
+/** The first line of an outcome that starts in a piece of a text of outcomes; undefined where none does. */
+export function firstLineIn(piece: Buffer): LinePlace | undefined {
+  const found = NEXT_LINE.exec(piece.toString('latin1'));
+  return found ? { index: Number(found.groups?.index), offset: found.index + 1 } : undefined;
 }
 
 /** The line of an outcome up to its value or reason: the bytes of a value are not to be touched. */

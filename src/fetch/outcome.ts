@@ -4,16 +4,18 @@ import type { Id } from '../batch/ids.ts';
  * Why a post failed: the codes that `reason.code` can have. A new one is decided on in fetch-post.ts, by its status in
  * politeness/verdict.ts, and stands in README's table and in the document's schema.
  */
-export type ReasonCode =
-  | 'NOT_FOUND'
-  | 'NO_DATA'
-  | 'HTTP_ERROR'
-  | 'RATE_LIMITED'
-  | 'TIMEOUT'
-  | 'NETWORK'
-  | 'BAD_JSON'
-  | 'TOO_LARGE'
-  | 'DEADLINE';
+export const REASON_CODES = [
+  'NOT_FOUND',
+  'NO_DATA',
+  'HTTP_ERROR',
+  'RATE_LIMITED',
+  'TIMEOUT',
+  'NETWORK',
+  'BAD_JSON',
+  'TOO_LARGE',
+  'DEADLINE',
+] as const;
+export type ReasonCode = (typeof REASON_CODES)[number];
 
 /** How a post was fetched, whatever came of it. */
 export interface FetchRecord {

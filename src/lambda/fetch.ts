@@ -18,8 +18,12 @@ import { copyDocument } from '../store/document-copy.ts';
 import { createHandedOverIds } from '../store/handed-over-ids.ts';
 import { createIdSource } from '../store/id-source.ts';
 import { createPlanStore } from '../store/plan-store.ts';
+import { createResultUrls } from '../store/result-urls.ts';
+import { createRunNames } from '../store/run-names.ts';
+import { createRunPieces } from '../store/run-pieces.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { createS3Client } from '../store/s3.ts';
+import { answerRead } from './answer-read.ts';
 import { isFromApi, isTaskOfApiRun, prefixOf } from './api-runs.ts';
 import { carryOn } from './carry-on.ts';
 import { readConfig } from './config.ts';
@@ -27,6 +31,7 @@ import { type EventRequest, parseEvent, recognizeEvent } from './events/event.ts
 import { type HandOverEvent, isHandOver, parseHandOver } from './events/handed-over.ts';
 import type { ApiRequest } from './events/http-request.ts';
 import { prefersAsync } from './events/prefer.ts';
+import { parseReadRequest } from './events/read-request.ts';
 import {
   acceptedReply,
   directReply,
@@ -59,6 +64,11 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
     const composition = inItsTime(await composeOnce(timeOf(context)), context);
     const { config, ports, telemetry } = composition;
     if (isFromApi(context, config)) throw badInput('event', 'a run that the API hands over', event);
+    if (recognized.trigger === 'api') {
+      const reading = parseReadRequest(recognized.request, config);
+      const { dialect } = recognized.request;
+      if (reading) return await answerRead(reading, dialect, composition.reading, timeOf(context));
+    }
     const isAsync = recognized.trigger === 'api' && prefersAsync(recognized.request);
     const settings = isAsync ? { ...config, maxIds: MAX_ASYNC_IDS } : config;
     const request = parseEvent(recognized, settings, context.awsRequestId);
@@ -205,15 +215,16 @@ function inItsTime({ config, ports, telemetry, client }: Lasting, context: Conte
   const { clock } = ports;
   const endMs = clock.now() + context.getRemainingTimeInMillis();
   const s3 = { client, bucket: config.resultsBucket, prefix: prefixOf(context, config), clock, endMs };
+  const stores = { store: createRunStore(s3), claims: createClaimStore(s3), plans: createPlanStore(s3) };
+  const others = {
+    pieces: createRunPieces(s3),
+    names: createRunNames(s3),
+    urls: createResultUrls(s3),
+  };
   return {
     config,
-    ports: {
-      ...ports,
-      store: createRunStore(s3),
-      claims: createClaimStore(s3),
-      plans: createPlanStore(s3),
-      handedOverIds: createHandedOverIds(s3),
-    },
+    ports: { ...ports, ...stores, handedOverIds: createHandedOverIds(s3) },
+    reading: { ...stores, ...others, clock },
     telemetry,
     idSource: createIdSource({ client, clock, endMs }),
   };

@@ -1,5 +1,5 @@
 import { RunConflictError } from '../base/errors.ts';
-import { type OutcomeLine, readOutcomeLines } from '../document/outcome-line.ts';
+import { type LinePlace, type OutcomeLine, readOutcomeLines } from '../document/outcome-line.ts';
 import type { RunStore, StoredRun } from '../store/run-store.ts';
 
 /** A run that is in the store, and under which id. */
@@ -9,10 +9,16 @@ export interface NamedRun {
 }
 
 const REDRIVE = /^(?<runId>.+)\.redrive-(?<number>[1-9]\d{0,8})$/;
+const PART = /\.part-\d+(?:\.redrive-\d+)?$/;
 
 /** Which redrive of its run this is, from 1; 0 for none. */
 export function redriveNumber(runId: string): number {
   return Number(REDRIVE.exec(runId)?.groups?.number ?? 0);
+}
+
+/** Whether a run is a part of another one, or the redrive of a part. */
+export function isPartRunId(runId: string): boolean {
+  return PART.test(runId);
 }
 
 /** The run id of the first redrive of a run, or of that after a redrive. */
@@ -91,15 +97,20 @@ export function noRedrive(runId: string, source: string): RunConflictError {
   return new RunConflictError(`The runId ${runId} names a run that is no redrive of ${source}`);
 }
 
-/** The outcomes of a stored run, in their order, wherever they are kept. Throws as `readOutcomeLines` and `stream` do. */
+/**
+ * The outcomes of a stored run, in their order, wherever they are kept; where `from` is given, from the line on that
+ * starts there. Throws as `readOutcomeLines` and `stream` do.
+ */
 export function outcomesOf(
   run: NamedRun,
   store: Pick<RunStore, 'location' | 'stream'>,
   signal: AbortSignal,
+  from?: LinePlace,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
   const { outcomes } = run.stored;
-  const chunks = store.stream(run.runId, outcomes, signal);
-  return readOutcomeLines(chunks, outcomesLocation(run, store), outcomes ? 'ndjson' : 'json');
+  const chunks = store.stream(run.runId, outcomes, signal, from?.offset);
+  const format = outcomes ? 'ndjson' : 'json';
+  return readOutcomeLines(chunks, outcomesLocation(run, store), format, from?.index);
 }
 
 /** The object that has the outcomes of a stored run. */

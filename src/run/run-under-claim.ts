@@ -5,10 +5,9 @@ import type { RunHead } from '../document/run-head.ts';
 import { acquireClaim, type Claiming } from './acquire-claim.ts';
 import type { ClaimPorts, HeldClaim } from './held-claim.ts';
 import { Progress } from './progress.ts';
+import { isPartRunId } from './redrive-chain.ts';
 import type { Run } from './replay.ts';
 
-/** The run ids of parts, and of their redrives: Step Functions starts each of them once. */
-const PART = /\.part-\d+(?:\.redrive-\d+)?$/;
 /** A constant: a signal that is given no reason makes an error of its own, with a stack. */
 const ENDED = 'The run has ended';
 
@@ -27,7 +26,8 @@ export async function runUnderClaim(
   work: (signal: AbortSignal, progress: Progress) => Promise<Run>,
 ): Promise<Run> {
   const progress = new Progress(ports.clock, run.requested);
-  if (PART.test(run.id)) return (await claiming.findStored()) ?? (await work(signal, progress));
+  // Step Functions starts each part once.
+  if (isPartRunId(run.id)) return (await claiming.findStored()) ?? (await work(signal, progress));
   const acquired = await acquireClaim(run, { ...claiming, state: 'running' }, ports, signal);
   if ('stored' in acquired) return acquired.stored;
   const { held } = acquired;

@@ -1,5 +1,11 @@
 import { addAbortSignal, type Readable } from 'node:stream';
-import { GetObjectCommand, HeadObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  type ListObjectsV2CommandInput,
+  type S3Client,
+} from '@aws-sdk/client-s3';
 import { follow } from '../base/abort.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { sharesOf } from '../base/time-limit.ts';
@@ -24,6 +30,15 @@ interface ObjectBytes {
   readonly etag: string;
   /** Of the whole object. */
   readonly totalBytes: number;
+}
+
+/** Where a list of keys goes on. */
+type ListedFrom = Pick<ListObjectsV2CommandInput, 'StartAfter' | 'ContinuationToken' | 'MaxKeys'>;
+
+interface ListedKeys {
+  readonly keys: readonly string[];
+  /** The `ContinuationToken` of the next ones; undefined where there are none. */
+  readonly next: string | undefined;
 }
 
 interface ObjectHead extends Uploaded {
@@ -113,7 +128,7 @@ export function createObjects({
   };
 
   /**
-   * Reads an object of any size in blocks of 4 MiB: each is a read when it is asked for, and is held whole, so that
+   * Reads an object of any size, from the byte `start` on, in blocks of 4 MiB: each is a read when it is asked for, and is held whole, so that
    * whoever takes them may take as long as he likes. Resolves once the first is there. Rejects, or throws later, as a
    * read does, also where the object has another ETag than the expected one, or changes in the meantime.
    */
@@ -121,12 +136,13 @@ export function createObjects({
     key: string,
     signal: AbortSignal,
     expectedEtag?: string,
+    start = 0,
   ): Promise<AsyncGenerator<Buffer, void, undefined>> => {
     const blockAt = (from: number, IfMatch: string | undefined): Promise<ObjectBytes> =>
       get(key, signal, { Range: `bytes=${from}-${from + BLOCK_BYTES - 1}`, IfMatch });
-    let { bytes, etag, totalBytes } = await blockAt(0, expectedEtag);
+    let { bytes, etag, totalBytes } = await blockAt(start, expectedEtag);
     return (async function* () {
-      for (let from = 0; from < totalBytes; ) {
+      for (let from = start; from < totalBytes; ) {
         from += bytes.length;
         yield bytes;
         // Not held any longer while the next one comes.
@@ -136,11 +152,24 @@ export function createObjects({
     })();
   };
 
+  /**
+   * The keys that start with `prefix`, in the order of their bytes, without those that have a slash behind that: some of
+   * them, from behind the key or the page that `from` names. Rejects as a read does.
+   */
+  const list = async (prefix: string, from: ListedFrom, signal: AbortSignal): Promise<ListedKeys> => {
+    const command = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, Delimiter: '/', ...from });
+    const { Contents = [], NextContinuationToken } = await read(prefix, signal, (abortSignal) =>
+      client.send(command, { abortSignal }),
+    );
+    return { keys: Contents.map(({ Key }) => String(Key)), next: NextContinuationToken };
+  };
+
   return {
     location,
     get,
     head,
     stream,
+    list,
     /** Does what may be left undone, while there is time for that, 2 s at most. Never rejects. */
     lastly: (work: (signal: AbortSignal) => Promise<unknown>): Promise<void> => lastly(work),
     /** See `upload`. */

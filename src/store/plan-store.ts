@@ -22,8 +22,12 @@ export interface PlanStore {
     runId: string,
     signal: AbortSignal,
   ): Promise<{ readonly text: string; readonly etag: string } | undefined>;
+  /** The last of these lines, which knows how many there are before it; undefined where there are none. */
+  readPlanEnd(runId: string, signal: AbortSignal): Promise<string | undefined>;
   /** The end of the run manifest, its summary at least; undefined where there is none. */
   readRunManifestEnd(runId: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The text of the run manifest up to its parts at least, and from behind them; undefined where there is none. */
+  readRunManifestEnds(runId: string, signal: AbortSignal): Promise<RunManifestEnds | undefined>;
   /** Writes a run manifest in the place of the one with this ETag, or of none. Resolves with whether that was still so. */
   writeRunManifest(
     runId: string,
@@ -33,8 +37,23 @@ export interface PlanStore {
   ): Promise<boolean>;
 }
 
+/** A run manifest without its parts, which may be many. Where it is short, either end is all of it. */
+interface RunManifestEnds {
+  readonly start: string;
+  readonly end: string;
+  readonly etag: string;
+  /** Of all of it. */
+  readonly bytes: number;
+}
+
 /** Above what a summary takes, whatever the number of parts. */
 const END = { Range: 'bytes=-16384' };
+/** The same with the errors before it. */
+const LONG_END = { Range: 'bytes=-32768' };
+/** Above what the head takes, which names a key. */
+const START = { Range: 'bytes=0-2047' };
+/** Above what a part takes. */
+const PLAN_END = { Range: 'bytes=-262144' };
 
 /** A store in the bucket of the documents. */
 export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore {
@@ -56,6 +75,10 @@ export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore
       const stored = await ifThere(objects.stream(keys(runId).plan, signal));
       return stored && textOf(eachLine(stored));
     },
+    async readPlanEnd(runId, signal) {
+      const end = await ifThere(objects.get(keys(runId).plan, signal, PLAN_END));
+      return end?.bytes.toString().trimEnd().split('\n').at(-1);
+    },
     async readRunManifest(runId, signal) {
       const stored = await ifThere(objects.get(keys(runId).runManifest, signal));
       return stored && { text: stored.bytes.toString(), etag: stored.etag };
@@ -63,6 +86,17 @@ export function createPlanStore({ prefix, ...options }: StoreOptions): PlanStore
     async readRunManifestEnd(runId, signal) {
       const end = await ifThere(objects.get(keys(runId).runManifest, signal, END));
       return end?.bytes.toString();
+    },
+    async readRunManifestEnds(runId, signal) {
+      const { runManifest } = keys(runId);
+      const last = await ifThere(objects.get(runManifest, signal, LONG_END));
+      if (!last) return undefined;
+      const { etag, totalBytes: bytes } = last;
+      const end = last.bytes.toString();
+      // It may be replaced by a later one in between.
+      const first =
+        bytes > last.bytes.length && (await objects.get(runManifest, signal, { ...START, IfMatch: etag }));
+      return { start: first ? first.bytes.toString() : end, end, etag, bytes };
     },
     async writeRunManifest(runId, text, etag, signal) {
       const condition = etag === undefined ? { IfNoneMatch: '*' } : { IfMatch: etag };

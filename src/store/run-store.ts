@@ -27,11 +27,14 @@ export interface RunStore {
    * The text of a document, or of the outcomes that it names, in blocks, each asked for when it is: one is held at a
    * time, and its reader may take as long as it likes. Throws as `find` rejects, also where there is none, and where
    * it changes in the meantime.
+   *
+   * `start` is the first byte. @default 0
    */
   stream(
     runId: string,
     outcomes: OutcomesObject | undefined,
     signal: AbortSignal,
+    start?: number,
   ): AsyncGenerator<Buffer, void, undefined>;
   /**
    * Writes a document as it comes, unless there is one already: resolves with whether it did. Rejects with the very
@@ -98,9 +101,9 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
     async read(runId, signal) {
       return (await objects.get(keys(runId).document, signal)).bytes.toString();
     },
-    async *stream(runId, outcomes, signal) {
+    async *stream(runId, outcomes, signal, start) {
       const { document, outcomes: apart } = keys(runId);
-      yield* await objects.stream(outcomes ? apart : document, signal, outcomes?.etag);
+      yield* await objects.stream(outcomes ? apart : document, signal, outcomes?.etag, start);
     },
     async write(runId, chunks, signal) {
       const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };

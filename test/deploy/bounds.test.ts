@@ -23,7 +23,10 @@ function propertiesOf(logicalId: string, template: Template): Properties | undef
   return applyConditions(template).Resources[logicalId]?.Properties;
 }
 
-const routes = ['DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT'].map((method) => `${method} /batches`);
+const paths = ['/batches', '/batches/{runId}', '/batches/{runId}/outcomes'];
+const routesBy = (...methods: readonly string[]): string[] =>
+  methods.flatMap((method) => paths.map((path) => `${method} ${path}`)).sort();
+const routes = routesBy('DELETE', 'GET', 'HEAD', 'PATCH', 'POST', 'PUT');
 
 function routesOf(template: Template): unknown[] {
   return Object.values(applyConditions(template).Resources)
@@ -61,7 +64,7 @@ describe('the API', () => {
 
   it('is for no web page, and answers a preflight request with 405', () => {
     expect(propertiesOf('HttpApi', prod)).not.toHaveProperty('CorsConfiguration');
-    expect(routesOf(prod)).toStrictEqual([...routes, 'OPTIONS /batches'].sort());
+    expect(routesOf(prod)).toStrictEqual([...routes, ...routesBy('OPTIONS')].sort());
   });
 
   it('is for the web pages of the origins that are named, and leaves preflight requests to API Gateway', () => {
@@ -72,12 +75,13 @@ describe('the API', () => {
         'authorization',
         'content-type',
         'idempotency-key',
+        'if-none-match',
         'prefer',
         'x-amz-content-sha256',
         'x-amz-date',
         'x-amz-security-token',
       ],
-      ExposeHeaders: ['location', 'preference-applied', 'retry-after'],
+      ExposeHeaders: ['etag', 'location', 'preference-applied', 'retry-after'],
       MaxAge: 3600,
     });
     expect(routesOf(every)).toStrictEqual(routes);
@@ -126,6 +130,10 @@ it('keeps an event that Lambda did not take for six hours in a queue that only i
   ]);
 });
 
+/** The routes that a preflight request would meet. */
+const preflighted = ['', 'RunidVar', 'RunidVarOutcomes'].map(
+  (path) => `HttpApiRouteOptionsBatches${path}.Properties.RouteKey`,
+);
 const stage = 'HttpApiStage.Properties';
 const rule = 'FetchEventsRuleSchedule1.Properties.Targets';
 const target = 'FetchEventsRuleSchedule1.Properties.Targets[0]';
@@ -145,16 +153,13 @@ const faults: readonly Fault[] = [
     fault: 'web pages of every origin',
     at: 'HttpApi.Properties.CorsConfiguration',
     put: { AllowOrigins: ['https://*'] },
-    found: [
-      'HttpApi.Properties.CorsConfiguration.AllowOrigins',
-      'HttpApiRouteOptionsBatches.Properties.RouteKey',
-    ],
+    found: ['HttpApi.Properties.CorsConfiguration.AllowOrigins', ...preflighted],
   },
   {
     fault: 'a route that refuses the preflight requests of a web page',
     at: 'HttpApi.Properties.CorsConfiguration',
     put: { AllowOrigins: ['https://app.example.com'] },
-    found: ['HttpApiRouteOptionsBatches.Properties.RouteKey'],
+    found: preflighted,
   },
   {
     fault: 'a schedule without a queue for what is not delivered',

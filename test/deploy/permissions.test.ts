@@ -37,10 +37,13 @@ const put = make({});
 /** CreateMultipartUpload and UploadPart, which take no condition. */
 const upload: S3Request = { action: 's3:PutObject', keys: { 's3:ObjectCreationOperation': 'false' } };
 
-/** Whether IAM and the bucket's policy let a role do this to the object with that key. */
+/** To list what starts with this, or to be told that an object is missing, which has no prefix. */
+const list = (prefix?: string): S3Request => ({ action: 's3:ListBucket', keys: { 's3:prefix': prefix } });
+
+/** Whether IAM and the bucket's policy let a role do this to the object with that key, or to the bucket. */
 function isAllowed(roleId: string, { action, keys }: S3Request, key: string, template: Template): boolean {
   const { Resources } = applyConditions(template);
-  const arn = `arn:\${AWS::Partition}:s3:::\${ResultsBucket}/${key}`;
+  const arn = `arn:\${AWS::Partition}:s3:::\${ResultsBucket}${key && `/${key}`}`;
   const meets = (statement: Properties): boolean => {
     const isOfAction = [statement.Action].flat().some((it) => matches(it, action));
     const covers = (resources: unknown): boolean => [resources].flat().some((it) => matches(it, arn));
@@ -70,6 +73,7 @@ function holds(condition: unknown, keys: S3Request['keys']): boolean {
     Object.entries(isObject(wanted) ? wanted : {}).every(([key, value]) => {
       if (operator === 'Null') return value === (keys[key] === undefined);
       if (operator === 'Bool') return keys[key] === String(value);
+      if (operator === 'StringEqualsIfExists') return keys[key] === undefined || keys[key] === value;
       throw new Error(`The test does not know the operator ${operator}`);
     }),
   );
@@ -107,6 +111,10 @@ it.each<
   [
     'ApiRole',
     [
+      ['list the runs of the API', list('runs/api/'), ''],
+      ['be told that an object is missing', list(), ''],
+      ['read the plan of a run of parts', get, 'runs/api/plans/night.jsonl'],
+      ['read a run manifest of the API', get, 'runs/api/night.manifest.json'],
       ['read a document of the API', get, 'runs/api/payroll.json'],
       ['write one', create, 'runs/api/payroll.json'],
       ['send a part of an upload', upload, 'runs/api/payroll.json'],
@@ -117,6 +125,8 @@ it.each<
     ],
     [
       ['write over ids that it has handed over', put, 'runs/api/handed-over/payroll.0f.json'],
+      ['list the runs of schedules', list('runs/'), ''],
+      ['list what is beside the runs', list(''), ''],
       ['read the document of a schedule', get, 'runs/payroll.json'],
       ['read a run manifest', get, 'runs/payroll.manifest.json'],
       ['read a plan', get, 'runs/plans/payroll.jsonl'],

@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 export type S3Operation =
   | 'GetObject'
   | 'HeadObject'
+  | 'ListObjectsV2'
   | 'PutObject'
   | 'CreateMultipartUpload'
   | 'UploadPart'
@@ -243,7 +244,7 @@ function operationOf({ method, url = '' }: IncomingMessage): S3Operation {
     case 'HEAD':
       return 'HeadObject';
     default:
-      return 'GetObject';
+      return query.has('list-type') ? 'ListObjectsV2' : 'GetObject';
   }
 }
 

@@ -195,7 +195,18 @@ const bad: Readonly<Record<string, unknown>> = {
   'http-api-query-reversed': badRequest(
     'Expected `query.ids[0]` to be a range whose "from" is not above its "to", got "9-7"',
   ),
-  'http-api-query-none': badRequest('Expected `query.ids` to be comma-separated ids and ranges, got nothing'),
+  'http-api-query-none': badRequest('Expected `query` to be no parameters but after, limit, got "runId"'),
+  'http-api-list-limit': badRequest('Expected `query.limit` to be an integer from 1 to 50, got "51"'),
+  'http-api-run-missing': problem(404, 'Not Found', 'There is no run no-such-run', 'RUN_NOT_FOUND'),
+  'http-api-delete-run': problem(
+    405,
+    'Method Not Allowed',
+    'Expected the method GET, got DELETE',
+    'METHOD_NOT_ALLOWED',
+    {},
+    { allow: 'GET' },
+  ),
+  'alb-run-id': badRequest(`Expected \`path.runId\` to be ${nameExpected}, got ".."`),
   'http-api-put': problem(
     405,
     'Method Not Allowed',
@@ -215,7 +226,7 @@ const bad: Readonly<Record<string, unknown>> = {
   'http-api-unknown-route': problem(
     404,
     'Not Found',
-    'Expected the path /batches, got /batches/1',
+    'Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got /posts/1',
     'UNKNOWN_ROUTE',
   ),
   'http-api-empty-body': badRequest('Expected `body` to be the text of a JSON object, got nothing'),
@@ -234,9 +245,17 @@ const bad: Readonly<Record<string, unknown>> = {
     `Expected \`headers.idempotency-key\` to be ${nameExpected}, got "a key"`,
   ),
   'alb-health-check': multiValued(
-    problem(404, 'Not Found', 'Expected the path /batches, got /', 'UNKNOWN_ROUTE'),
+    problem(
+      404,
+      'Not Found',
+      'Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got /',
+      'UNKNOWN_ROUTE',
+    ),
   ),
 };
+
+/** Those that read what others leave. */
+const readers = ['http-api-get-run', 'http-api-list', 'rest-api-get-outcomes', 'alb-get-run'];
 
 const bucket = 'results';
 
@@ -268,7 +287,7 @@ afterAll(async () => {
 });
 
 test('every sample event has its expectation', () => {
-  const expected = [...Object.keys(good), ...Object.keys(failFast), 'direct-redrive'];
+  const expected = [...Object.keys(good), ...Object.keys(failFast), ...readers, 'direct-redrive'];
   expect(sampleNames().sort()).toStrictEqual(expected.sort());
   expect(sampleNames('bad').sort()).toStrictEqual(Object.keys(bad).sort());
 });
@@ -339,6 +358,61 @@ test('direct-redrive of a run that left nothing to fetch again is that run', asy
     },
   });
   expect(stub.requests()).toBe(requests);
+});
+
+describe('what a run has left', () => {
+  test('is read under its run id, and said to be the same by its ETag', async () => {
+    const runId = '8e03978e-40d5-43e8-bc93-6894a57f9324';
+    await invoke(sampleEvent('http-api-post'));
+    const text = await storedText(runId);
+    const etag = `"${createHash('md5').update(text).digest('hex')}"`;
+    const head = `{"runId":"${runId}","state":"succeeded","location":"s3://${bucket}/runs/${runId}.json",`;
+    const event = sampleEvent<{ headers: object }>('http-api-get-run');
+    expect(await invoke(event)).toStrictEqual({
+      returned: {
+        statusCode: 200,
+        headers: { ...headersOf('application/json'), etag },
+        body: `${head}${text.slice(1)}`,
+        isBase64Encoded: false,
+      },
+    });
+    const headers = { ...event.headers, 'if-none-match': `"x", W/${etag}` };
+    expect(await invoke({ ...event, headers })).toStrictEqual({
+      returned: {
+        statusCode: 304,
+        headers: { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', etag },
+        body: '',
+        isBase64Encoded: false,
+      },
+    });
+  });
+
+  test('is read by a load balancer as well', async () => {
+    await invoke({ ids: [1], runId: 'alb-post' });
+    expect(await invoke(sampleEvent('alb-get-run'))).toMatchObject({
+      returned: { statusCode: 200, body: expect.stringContaining('"runId":"alb-post","state":"succeeded"') },
+    });
+  });
+
+  test('is read outcome by outcome', async () => {
+    await invoke(sampleEvent('rest-api-get'));
+    const line = (await storedText('rest-get')).split('\n')[4]?.replace(/,$/, '');
+    expect(await invoke(sampleEvent('rest-api-get-outcomes'))).toStrictEqual(
+      okReply({ trigger: 'api', ids: [] }, `{"runId":"rest-get","outcomes":[\n${line}\n],"next":1}\n`),
+    );
+  });
+
+  test('is in the list', async () => {
+    await invoke({ ids: [1], runId: '0-first' });
+    const { summary, run } = JSON.parse(await storedText('0-first'));
+    const { returned } = (await invoke(sampleEvent('http-api-list'))) as { returned: { body: string } };
+    expect(JSON.parse(returned.body).runs[0]).toStrictEqual({
+      runId: '0-first',
+      state: 'succeeded',
+      startedAt: run.startedAt,
+      summary,
+    });
+  });
 });
 
 test.each(Object.keys(failFast))(

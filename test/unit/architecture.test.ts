@@ -15,6 +15,7 @@ const ORDER = [
   'store',
   'run',
   'run/parts',
+  'reading',
   'lambda/events',
   'lambda',
 ];
@@ -26,6 +27,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@aws-sdk/client-s3': ['store'],
   '@aws-sdk/client-lambda': ['lambda'],
   '@aws-sdk/client-sfn': ['lambda'],
+  '@aws-sdk/s3-request-presigner': ['store'],
   '@aws-sdk/client-ssm': ['lambda'],
   '@aws-lambda-powertools': ['lambda'],
   'aws-lambda': ['lambda', 'lambda/events'],

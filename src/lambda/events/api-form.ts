@@ -33,16 +33,37 @@ export interface ApiSettings {
  * Throws a BadInputError of the kind that its HTTP status needs.
  */
 export function parseApiForm(request: ApiRequest, { maxIds, apiBasePath }: ApiSettings): BaseForm {
-  const path = request.path.startsWith(`${apiBasePath}/`)
-    ? request.path.slice(apiBasePath.length)
-    : request.path;
-  if (path !== '/batches') throw new UnknownRouteError(`Expected the path /batches, got ${shorten(path)}`);
+  const path = pathOf(request, apiBasePath);
+  if (path !== '/batches')
+    throw new UnknownRouteError(
+      `Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got ${shorten(path)}`,
+    );
   if (request.method === 'GET') return parseQuery(request.query, maxIds);
   if (request.method === 'POST') return parseBaseForm(parseJsonBody(request), { place: 'body', maxIds });
   throw new MethodNotAllowedError(
     `Expected the method GET or POST, got ${shorten(request.method)}`,
     'GET, POST',
   );
+}
+
+/** The path of a request without what paths start with besides the route. */
+export function pathOf({ path }: ApiRequest, apiBasePath: string): string {
+  return path.startsWith(`${apiBasePath}/`) ? path.slice(apiBasePath.length) : path;
+}
+
+/** The parameters of a query by name. Throws BadInputError for one that is none of `keys`, or is given twice. */
+export function parametersOf(query: ApiRequest['query'], keys: readonly string[]): Map<string, string> {
+  const given = new Map<string, string>();
+  for (const [key, value] of query) {
+    if (key === EXECUTION_LINK_KEY) continue;
+    if (!keys.includes(key))
+      throw badInput('query', keys.length > 0 ? `no parameters but ${keys.join(', ')}` : 'empty', key);
+    const earlier = given.get(key);
+    if (earlier !== undefined)
+      throw badInput(`query.${key}`, 'given once', `${shorten(earlier)}, then ${value}`);
+    given.set(key, value);
+  }
+  return given;
 }
 
 /** The Idempotency-Key header, with or without the quotes of a structured field. Throws BadInputError. */
@@ -54,17 +75,11 @@ export function idempotencyKey(request: ApiRequest): string | undefined {
 }
 
 function parseQuery(query: ApiRequest['query'], maxIds: number): BaseForm {
-  const given = new Map<string, string | boolean>();
-  for (const [key, value] of query) {
-    if (key === EXECUTION_LINK_KEY) continue;
-    if (!FETCH_KEYS.includes(key)) throw badInput('query', `no parameters but ${FETCH_KEYS.join(', ')}`, key);
-    const earlier = given.get(key);
-    if (earlier !== undefined)
-      throw badInput(`query.${key}`, 'given once', `${shorten(String(earlier))}, then ${value}`);
+  const given = [...parametersOf(query, FETCH_KEYS)].map(([key, value]) => {
     // Any other text than these two is refused for what it is.
     const isMode = key === 'returnExceptions' && (value === 'true' || value === 'false');
-    given.set(key, isMode ? value === 'true' : value);
-  }
+    return [key, isMode ? value === 'true' : value] as const;
+  });
   return parseBaseForm(Object.fromEntries(given), { place: 'query', maxIds, parseIds: parseIdsText });
 }
 

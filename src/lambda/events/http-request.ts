@@ -100,8 +100,12 @@ function multiValueFields(event: APIGatewayProxyEvent | ALBEvent) {
 function pathOfRoute(route: string, parameters: unknown): string | undefined {
   if (!route.startsWith('/')) return undefined;
   const values = fieldsOf(parameters);
-  // SAM's sample event has a greedy parameter with the slash in front of it.
-  return route.replace(/\{([^{}+]+)\+?\}/g, (_, name: string) => textOr('', values[name]).replace(/^\//, ''));
+  return route.replace(/\{([^{}+]+)(\+?)\}/g, (_, name: string, greedy: string) => {
+    // SAM's sample event has a greedy parameter with the slash in front of it.
+    const value = textOr('', values[name]).replace(/^\//, '');
+    // One that is not is a segment, whatever was decoded in it.
+    return greedy ? value : value.replaceAll('/', '%2F');
+  });
 }
 
 /** HTTP APIs put the stage in front of the path, unless that is the stage `$default`. */

@@ -27,8 +27,26 @@ const MAX_ALB_ENVELOPE_BYTES = 1_000_000;
 
 /** The largest document that fits into a reply to this event; 0 where it has no place there. */
 export function maxReplyBytes(event: RecognizedEvent): number {
-  if (event.trigger !== 'api') return 0;
-  return isAlb(event.request.dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_REPLY_BYTES;
+  return event.trigger === 'api' ? boundsOf(event.request.dialect).bodyBytes : 0;
+}
+
+/** What a reply is held to: its body, and all that the function returns. Either has to have fewer bytes. */
+export function boundsOf(dialect: ApiDialect): Readonly<Record<'bodyBytes' | 'envelopeBytes', number>> {
+  return dialect.startsWith('alb')
+    ? { bodyBytes: MAX_ALB_ENVELOPE_BYTES, envelopeBytes: MAX_ALB_ENVELOPE_BYTES }
+    : { bodyBytes: MAX_REPLY_BYTES, envelopeBytes: MAX_ENVELOPE_BYTES };
+}
+
+/** The reply of a good status with this JSON in its body, where it fits. */
+export function fittingReply(
+  dialect: ApiDialect,
+  body: string,
+  more?: Readonly<Record<string, string>>,
+): ApiReply | undefined {
+  const { bodyBytes, envelopeBytes } = boundsOf(dialect);
+  const reply = apiReply(dialect, 200, JSON_TYPE, body, more);
+  const fits = Buffer.byteLength(body) < bodyBytes;
+  return fits && Buffer.byteLength(JSON.stringify(reply)) < envelopeBytes ? reply : undefined;
 }
 
 /** The reply to an event whose run has a document: with its text, where it is given and fits. */
@@ -39,10 +57,8 @@ export function replyTo(event: RecognizedEvent, run: Run, document?: string): Di
   if (document !== undefined) {
     // The document goes in as the text that it is: parsed and serialized, its numbers would not be those that were sent.
     const body = `{"location":${JSON.stringify(location)},"replayed":${replayed},${document.slice(1)}`;
-    const reply = apiReply(dialect, 200, JSON_TYPE, body);
-    const maxEnvelopeBytes = isAlb(dialect) ? MAX_ALB_ENVELOPE_BYTES : MAX_ENVELOPE_BYTES;
-    const fits = Buffer.byteLength(body) < maxReplyBytes(event);
-    if (fits && Buffer.byteLength(JSON.stringify(reply)) < maxEnvelopeBytes) return reply;
+    const reply = fittingReply(dialect, body);
+    if (reply) return reply;
   }
   const body = JSON.stringify({ location, replayed, version: 1, run: run.run, errors, summary });
   return apiReply(dialect, 200, JSON_TYPE, body);
@@ -95,22 +111,19 @@ function inProgressReply({ claim, location }: RunInProgressError): InProgressRep
   return { runId, location, state, startedAt, progress: progressIn(claim) };
 }
 
-function isAlb(dialect: ApiDialect): boolean {
-  return dialect.startsWith('alb');
-}
-
-const JSON_TYPE = 'application/json';
+export const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
 
-function apiReply(
+/** A reply in the shape that its sender takes, with the header fields that every reply has, and `more`. */
+export function apiReply(
   dialect: ApiDialect,
   status: number,
-  contentType: string,
+  contentType: string | undefined,
   body: string,
   more: Readonly<Record<string, string>> = {},
 ): ApiReply {
   const headers = {
-    'content-type': contentType,
+    ...(contentType !== undefined && { 'content-type': contentType }),
     'cache-control': 'no-store',
     // A reply quotes what others wrote, which a browser is not to take for a page.
     'x-content-type-options': 'nosniff',

@@ -70,11 +70,15 @@ export function partLine(part: Part): string {
   return `${JSON.stringify(part)}\n`;
 }
 
-/** The part of a line that `partLine` wrote. Throws RunConflictError where the line is not of this part of the run. */
-export function readPart(line: string, runId: string, number: number): Part {
+/**
+ * The part of a line that `partLine` wrote. Throws RunConflictError where the line is not of this part of the run, or,
+ * where no number is given, of any.
+ */
+export function readPart(line: string, runId: string, number?: number): Part {
   try {
     const part: unknown = JSON.parse(line);
-    if (isPart(part) && part.part === number && part.runId === partRunId(runId, number)) return part;
+    if (isPart(part) && part.part === (number ?? part.part) && part.runId === partRunId(runId, part.part))
+      return part;
   } catch {}
   throw noPlan(runId);
 }

@@ -1,5 +1,5 @@
 import { RunConflictError } from '../../base/errors.ts';
-import { isCount, isFlag, isListOf, isRecordOf, isText } from '../../base/shapes.ts';
+import { isCount, isFlag, isListOf, isMapOf, isRecordOf, isText, type Shape } from '../../base/shapes.ts';
 import type { FirstError } from '../../document/tally.ts';
 import type { ReasonCode } from '../../fetch/outcome.ts';
 import type { Learned } from '../../fetch/politeness/learned.ts';
@@ -100,6 +100,8 @@ export interface RunManifest {
   readonly summary: MergedSummary;
 }
 
+const PARTS_START = ',\n"parts":[';
+const ERRORS_START = '\n"errors":';
 const SUMMARY_START = '\n"summary":';
 
 /** The text of a run manifest, whose parts are `entries`, each as JSON, one a line. */
@@ -127,7 +129,32 @@ export function parseEntries(text: string, runId: string): readonly PartEntry[] 
     const { version, run, parts } = JSON.parse(text);
     if (version === 1 && run.id === runId && isEntryList(parts)) return parts;
   } catch {}
-  throw new RunConflictError(`What stands in the place of the manifest of ${runId} is none`);
+  throw noRunManifest(runId);
+}
+
+function noRunManifest(runId: string): RunConflictError {
+  return new RunConflictError(`What stands in the place of the manifest of ${runId} is none`);
+}
+
+/** What a run manifest says besides its parts. */
+export interface RunManifestReport extends Pick<RunManifest, 'run'> {
+  readonly errors: CheckedErrors;
+  readonly summary: CheckedSummary;
+}
+
+/** As far as they are read here; the rest, which older ones may lack, is passed on as it is. */
+type CheckedErrors = Pick<MergedErrors, 'total' | 'byCode' | 'retryable'>;
+type CheckedSummary = Omit<MergedSummary, 'latencyMs' | 'learned'>;
+
+/** The same from either end of its text, which may overlap. Throws as `parseEntries` does. */
+export function parseRunManifestReport(start: string, end: string, runId: string): RunManifestReport {
+  try {
+    const { version, run } = JSON.parse(`${start.slice(0, start.indexOf(PARTS_START))}}`);
+    const { errors, summary } = JSON.parse(`{${end.slice(end.lastIndexOf(ERRORS_START))}`);
+    const isReport = isRun(run) && isMergedErrors(errors) && isMergedSummary(summary);
+    if (version === 1 && run.id === runId && isReport) return { run, errors, summary };
+  } catch {}
+  throw noRunManifest(runId);
 }
 
 /** What a run manifest says that its run learned, from the end of its text; null where it says nothing of that. */
@@ -165,3 +192,35 @@ const isFailedPart = isRecordOf<Omit<FailedPart, 'redrive'>>({
 });
 
 const isEntryList = isListOf<PartEntry>((value) => isStoredPart(value) || isFailedPart(value));
+
+const isRun = isRecordOf<RunManifest['run']>({
+  id: isText,
+  requested: isCount,
+  parts: isCount,
+  plan: isText,
+});
+
+const isMergedErrors = isRecordOf<CheckedErrors>({
+  total: isCount,
+  byCode: isMapOf(isCount),
+  retryable: isCount,
+});
+
+const isTextOrNull: Shape = (value) => value === null || isText(value);
+
+const isMergedSummary = isRecordOf<CheckedSummary>({
+  startedAt: isTextOrNull,
+  finishedAt: isTextOrNull,
+  requested: isCount,
+  fulfilled: isCount,
+  rejected: isCount,
+  failed: isCount,
+  attempts: isCount,
+  complete: isFlag,
+  parts: isRecordOf<MergedSummary['parts']>({
+    total: isCount,
+    stored: isCount,
+    failed: isCount,
+    incomplete: isCount,
+  }),
+});

@@ -123,6 +123,38 @@ describe('objects as files', () => {
     ]);
   });
 
+  test('keys are listed in the order of their bytes, by the files that there are', async () => {
+    for (const key of ['l/b.json', 'l/a-b.json', 'l/a.json', 'l/B.json', 'l/x/1', 'l/x/2', 'l/é'])
+      await put(key, '1');
+    rmSync(fileOf('l/b.json'));
+    writeFileSync(fileOf('l/c.json'), '1');
+    const list = async (more: object) => {
+      const listed = await s3.send(new ListObjectsV2Command({ Bucket, Prefix: 'l/', ...more }));
+      const { Contents = [], CommonPrefixes = [], IsTruncated, NextContinuationToken } = listed;
+      return {
+        keys: [...Contents.map(({ Key }) => Key), ...CommonPrefixes.map(({ Prefix }) => Prefix)],
+        IsTruncated,
+        NextContinuationToken,
+      };
+    };
+    const keys = ['l/B.json', 'l/a-b.json', 'l/a.json', 'l/c.json', 'l/é'];
+    expect(await list({ Delimiter: '/' })).toMatchObject({ keys: [...keys, 'l/x/'], IsTruncated: false });
+    expect((await list({})).keys).toStrictEqual([...keys.slice(0, 4), 'l/x/1', 'l/x/2', 'l/é']);
+    expect((await list({ StartAfter: 'l/a.json' })).keys).toStrictEqual([
+      'l/c.json',
+      'l/x/1',
+      'l/x/2',
+      'l/é',
+    ]);
+    const first = await list({ MaxKeys: 2 });
+    expect(first).toMatchObject({ keys: keys.slice(0, 2), IsTruncated: true });
+    const { keys: rest } = await list({ ContinuationToken: first.NextContinuationToken });
+    expect(rest).toStrictEqual(['l/a.json', 'l/c.json', 'l/x/1', 'l/x/2', 'l/é']);
+    await expect(s3.send(new ListObjectsV2Command({ Bucket: 'no-such-bucket' }))).rejects.toThrow(
+      S3ServiceException,
+    );
+  });
+
   test.each(['../escape', 'runs/../../escape', 'runs//x', 'runs/'])(
     'the key %s cannot leave its place',
     async (key) => {

@@ -172,10 +172,19 @@ const queryKeys = fc.constantFrom(
   'redrive',
   'runId',
   'returnExceptions',
+  'limit',
+  'after',
+  'status',
+  'code',
   'extra',
   '__proto__',
 );
-const queryValues = fc.oneof(fc.constantFrom('1,2,7-9', 'true', 'a'), locations, names, texts);
+const queryValues = fc.oneof(
+  fc.constantFrom('1,2,7-9', 'true', 'a', '1', '0', 'rejected', 'NOT_FOUND'),
+  locations,
+  names,
+  texts,
+);
 const query = fc.dictionary(queryKeys, orJunk(queryValues), { maxKeys: 3 });
 const queryTexts = fc
   .array(fc.tuple(queryKeys, queryValues), { maxLength: 3 })
@@ -190,6 +199,11 @@ const paths = orJunk(
     '/live/batches',
     '/',
     '/batches/1',
+    '/batches/1/outcomes',
+    '/batches/run/outcomes',
+    '/batches/run',
+    '/batches/%2e%2e',
+    '/batches/a%2Fb',
     '//batches',
     '/api/batches',
   ),
@@ -208,7 +222,9 @@ const authorizers = orJunk(
 const requestsV2 = fc.record(
   {
     version: fc.constant('2.0'),
-    routeKey: orJunk(fc.constantFrom('$default', 'POST /batches', 'GET /batches', 'ANY /{proxy+}')),
+    routeKey: orJunk(
+      fc.constantFrom('$default', 'POST /batches', 'GET /batches', 'GET /batches/{proxy}', 'ANY /{proxy+}'),
+    ),
     rawPath: paths,
     rawQueryString: orJunk(fc.oneof(queryTexts, texts)),
     queryStringParameters: orJunk(query),

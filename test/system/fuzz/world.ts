@@ -27,7 +27,7 @@ const MAX_ERROR_BYTES = 1_024;
 /** Every code that an error of ours has, but for what is wrong inside. */
 const CODES = new Set(
   `BAD_INPUT TOO_LARGE UNKNOWN_ROUTE METHOD_NOT_ALLOWED UNSUPPORTED_MEDIA_TYPE RUN_CONFLICT IDEMPOTENCY_KEY_REUSED
-   STORE_FAILED NOT_FOUND NO_DATA HTTP_ERROR BAD_JSON`.split(/\s+/),
+   RUN_NOT_FOUND NO_DOCUMENT STORE_FAILED NOT_FOUND NO_DATA HTTP_ERROR BAD_JSON`.split(/\s+/),
 );
 const POST = /^\/v1\/posts\/(?!\.{1,2}\/)[A-Za-z0-9._~-]{1,128}\/text$/;
 const KEY = /^\/results\/runs\/(plans\/)?[A-Za-z0-9._~-]+(\?|$)/;
@@ -125,6 +125,8 @@ function faultsInText(text: string): string[] {
 /** In the bucket of results, what is under the prefix; in others, which manifests may be in, nothing but reads. */
 function isFit(key: string): boolean {
   const [method, path = ''] = key.split(' ');
+  const [, listed] = /^\/results\/?\?(.*)/.exec(path) ?? [];
+  if (listed !== undefined) return method === 'GET' && new URLSearchParams(listed).get('prefix') === 'runs/';
   return path.startsWith('/results/') ? KEY.test(path) : method === 'GET';
 }
 

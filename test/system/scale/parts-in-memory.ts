@@ -29,12 +29,20 @@ export function partsInMemory(): PartsInMemory {
       const text = plans.get(runId);
       return text === undefined ? undefined : linesOf(text);
     },
+    async readPlanEnd(runId) {
+      return plans.get(runId)?.trimEnd().split('\n').at(-1);
+    },
     async readRunManifest(runId) {
       const text = manifests.get(runId);
       return text === undefined ? undefined : { text, etag: etagOf(text) };
     },
     async readRunManifestEnd(runId) {
       return manifests.get(runId)?.slice(-16_384);
+    },
+    async readRunManifestEnds(runId) {
+      const text = manifests.get(runId);
+      if (text === undefined) return undefined;
+      return { start: text, end: text, etag: etagOf(text), bytes: Buffer.byteLength(text) };
     },
     async writeRunManifest(runId, text, etag) {
       const earlier = manifests.get(runId);

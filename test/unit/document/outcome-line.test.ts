@@ -5,7 +5,12 @@ import { RunConflictError } from '../../../src/base/errors.ts';
 import type { Id } from '../../../src/batch/ids.ts';
 import { countRepeats } from '../../../src/batch/repeats.ts';
 import { writeDocument, writeOutcomes } from '../../../src/document/document.ts';
-import { type OutcomeLine, outcomeStart, readOutcomeLines } from '../../../src/document/outcome-line.ts';
+import {
+  firstLineIn,
+  type OutcomeLine,
+  outcomeStart,
+  readOutcomeLines,
+} from '../../../src/document/outcome-line.ts';
 import type { Output } from '../../../src/document/run-head.ts';
 import { Tally } from '../../../src/document/tally.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from '../../../src/fetch/outcome.ts';
@@ -237,3 +242,21 @@ describe('outcomeStart', () => {
     );
   });
 });
+
+test.each(['json', 'ndjson'] as const)(
+  'the outcomes from any line on are read from where a piece of the text shows that it starts (%s)',
+  async (format) => {
+    await fc.assert(
+      fc.asyncProperty(outcomes, fc.nat(3_000), async (given, at) => {
+        const text = await textOf(given, format);
+        const all = await linesOf(text, [], format);
+        const line = firstLineIn(text.subarray(at));
+        const expected = all.filter(({ line }) => text.indexOf(line) > at);
+        expect(line?.index).toBe(expected[0]?.index);
+        if (!line) return;
+        const rest = readOutcomeLines(cut(text.subarray(at + line.offset), []), 'it', format, line.index);
+        expect(await Array.fromAsync(rest)).toStrictEqual(all.slice(line.index));
+      }),
+    );
+  },
+);

@@ -131,12 +131,13 @@ describe('an invocation that is refused', () => {
 
 describe('each function tells of what it refuses:', () => {
   const context = { awsRequestId: 'request-1', getRemainingTimeInMillis: () => 1_000 };
-  const http = sampleEvent<object>('bad/http-api-query-none');
+  const http = sampleEvent<object>('bad/http-api-query-reversed');
 
   test.each<[name: string, event: unknown, path: string]>([
     ['fetch', { ids: 'all' }, 'ids'],
     ['fetch', [1], 'event'],
-    ['fetch', http, 'query.ids'],
+    ['fetch', http, 'query.ids[0]'],
+    ['fetch', sampleEvent<object>('bad/http-api-list-limit'), 'query.limit'],
     ['plan', { input: { ids: 'all' }, execution: 'run' }, 'ids'],
     ['plan', [1], 'event'],
     ['conclude', { runId: 'a/b' }, 'runId'],

@@ -152,3 +152,25 @@ test('of a run manifest, the end can be read by itself', async () => {
   const end = await store.readRunManifestEnd(long, never);
   expect([end?.length, end?.slice(-8)]).toStrictEqual([16_384, 'xthe end']);
 });
+
+test('the last part is read alone, however long it is', async () => {
+  await expect(store.readPlanEnd(runId, never)).resolves.toBeUndefined();
+  const long = 'x'.repeat(240_000);
+  await store.writePlan(runId, () => [`${'y'.repeat(500_000)}\n`, 'short\n', `${long}\n`], never);
+  await expect(store.readPlanEnd(runId, never)).resolves.toBe(long);
+});
+
+test('a run manifest is read by its ends, which are one where it is short', async () => {
+  await expect(store.readRunManifestEnds(runId, never)).resolves.toBeUndefined();
+  for (const text of ['short', `start${'x'.repeat(100_000)}end`]) {
+    await world.put(`runs/${runId}.manifest.json`, text);
+    const ends = await store.readRunManifestEnds(runId, never);
+    const etag = (await store.readRunManifest(runId, never))?.etag;
+    expect(ends).toStrictEqual({
+      start: text.slice(0, text.length > 32_768 ? 2_048 : undefined),
+      end: text.slice(-32_768),
+      etag,
+      bytes: text.length,
+    });
+  }
+});

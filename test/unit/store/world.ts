@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { DeleteObjectCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, vi } from 'vitest';
 import type { S3Store } from '../../../local/world/s3.ts';
 import { StoreError } from '../../../src/base/errors.ts';
@@ -35,6 +36,8 @@ export interface StoreWorld {
   newRunId(): string;
   /** Puts an object there behind the back of the store under test. */
   put(key: string, body: string | Buffer): Promise<void>;
+  /** Removes every object. */
+  clear(): Promise<void>;
   /** What stands there; undefined where nothing does. */
   stored(key: string): Promise<Buffer | undefined>;
   /** How often each operation was asked for. */
@@ -120,6 +123,12 @@ export function storeWorld(): StoreWorld {
     async put(key, body) {
       const response = await fetch(urlOf(key), { method: 'PUT', body: new Uint8Array(Buffer.from(body)) });
       expect(response.status).toBe(200);
+    },
+    async clear() {
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
+      for (const { Key = '' } of Contents)
+        await client.send(new DeleteObjectCommand({ Bucket: bucket, Key }));
+      s3.behave();
     },
     async stored(key) {
       const response = await fetch(urlOf(key));

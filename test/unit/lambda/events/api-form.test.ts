@@ -313,7 +313,9 @@ test.each(['/', '', '/batches/', '/Batches', '/batches/1', '//batches', '/batche
   'there is no route %j',
   (path) => {
     expect(() => parseApiForm(requestOf({ path, method: 'PUT' }), settings)).toThrow(
-      new UnknownRouteError(`Expected the path /batches, got ${path}`),
+      new UnknownRouteError(
+        `Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got ${path}`,
+      ),
     );
   },
 );
@@ -330,7 +332,9 @@ test.each(['HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'get', ''])(
 test('a path or a method that is long is shortened', () => {
   const long = '/x'.repeat(4_500);
   expect(() => parseApiForm(requestOf({ path: long }), settings)).toThrow(
-    new UnknownRouteError(`Expected the path /batches, got ${'/x'.repeat(40)}…`),
+    new UnknownRouteError(
+      `Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got ${'/x'.repeat(40)}…`,
+    ),
   );
   expect(() => parseApiForm(requestOf({ method: long }), settings)).toThrow(
     new MethodNotAllowedError(`Expected the method GET or POST, got ${'/x'.repeat(40)}…`, 'GET, POST'),
@@ -352,7 +356,9 @@ describe('behind a base path', () => {
     ['/api/v1', '/api/v1'],
   ])('%s is none', (path, shown) => {
     expect(() => parseApiForm(requestOf({ path, query }), based)).toThrow(
-      new UnknownRouteError(`Expected the path /batches, got ${shown}`),
+      new UnknownRouteError(
+        `Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got ${shown}`,
+      ),
     );
   });
 });

@@ -258,6 +258,8 @@ describe('a request in payload 1.0', () => {
     ['/{proxy+}', '//batches', '//batches'],
     ['/api/{proxy+}', '/batches', '/api/batches'],
     ['/{proxy}', '/batches', '/batches'],
+    ['/{proxy}', 'batches/1', '/batches%2F1'],
+    ['/batches/{proxy}/outcomes', '../a/', '/batches/..%2Fa%2F/outcomes'],
     ['/{proxy+}', { toString: 1 }, '/'],
     ['/{toString}', 'batches', '/'],
   ])('of the route %s with %j has the path %3$s', (resource, proxy, path) => {
