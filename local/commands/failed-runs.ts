@@ -29,10 +29,15 @@ export interface FailedRun {
 export function readFailedRun({ body, attributes }: Message): FailedRun | undefined {
   const record = parseJson(body);
   if (!isRecord(record)) return undefined;
-  const { TARGET_ARN: target, ERROR_CODE: code, ERROR_MESSAGE: message } = attributes;
-  if (target !== undefined) {
-    const why = [code, message].filter((word) => word !== undefined).join(': ');
-    return { ...named(record, String(record.id)), functionArn: target, failedAt: textOf(record.time), why };
+  const { TARGET_ARN, ERROR_CODE, ERROR_MESSAGE } = attributes;
+  if (TARGET_ARN !== undefined) {
+    const why = [ERROR_CODE, ERROR_MESSAGE].filter((word) => word !== undefined).join(': ');
+    return {
+      ...named(record, String(record.id)),
+      functionArn: TARGET_ARN,
+      failedAt: textOf(record.time),
+      why,
+    };
   }
   const { requestContext: context, requestPayload, responsePayload: response, timestamp } = record;
   if (!isRecord(context) || typeof context.functionArn !== 'string' || !('requestPayload' in record))

@@ -213,7 +213,7 @@ describe('npm run results -- <runId> --watch, of a run of parts', () => {
       '2 of 3 parts, 20 of 30 posts\n',
       '3 of 3 parts, 30 of 30 posts\n',
       expect.stringMatching(
-        /^run +run-1\nparts +3: 3 stored, 0 failed, 0 incomplete\n(.*\n)*took +3\.0 s, 10 posts/,
+        /^run +run-1\nparts +3: 3 stored, 0 failed, 0 incomplete\n(.*\n)*took +3\.0 s, 30 posts fetched, 10 a second/,
       ),
     ]);
   });
