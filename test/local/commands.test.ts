@@ -83,7 +83,8 @@ describe.concurrent('npx serverless invoke local', { timeout: 60_000 }, () => {
   test.each([
     ['fetch', 'eventbridge-rule', { fulfilled: 100, rejected: 0 }],
     ['fetch', 'scheduler', { fulfilled: 5, rejected: 0 }],
-    ['api', 'rest-api-post', { statusCode: 200, fulfilled: 1, rejected: 1 }],
+    ['api', 'rest-api-post', { statusCode: 200, fulfilled: 2, rejected: 0 }],
+    ['api', 'http-api-post', { statusCode: 200, fulfilled: 2, rejected: 1 }],
     ['api', 'alb-post', { statusCode: 200, fulfilled: 2, rejected: 0 }],
     ['api', 'http-api-fail-fast', { statusCode: 502, detail: 'No data for post 99999' }],
   ] as const)('with -f %s takes events/%s.json', async (functionName, event, expected) => {
