@@ -107,7 +107,7 @@ export const deployed = {
   /** A run of its own, and no part, says so often how far it is. */
   claimSeconds: 15,
   /** Of those of deploy/alarms.yml, one has two. */
-  alarmMetrics: 20,
+  alarmMetrics: 21,
   /** FetchPart, HasItMoreToFetch, PartFetched. */
   statesPerPart: 3,
   /** Plan, FetchParts, Conclude, HasEveryPartItsDocument, Concluded. */

@@ -122,7 +122,7 @@ describe('an alarm goes off', () => {
       [every, topics],
     ] as const) {
       const alarms = Object.values(alarmsOf(template));
-      expect(alarms).toHaveLength(19);
+      expect(alarms).toHaveLength(20);
       for (const { AlarmActions, AlarmDescription, TreatMissingData } of alarms)
         expect([AlarmActions, AlarmDescription, TreatMissingData]).toStrictEqual([
           told,
