@@ -59,6 +59,8 @@ test('for any requests, time alone never lowers the pace', () => {
 interface World {
   readonly perSecond: number;
   readonly burst: number;
+  /** Where the burst is given anew, at once, in each window of that length; or else it comes bit by bit. */
+  readonly windowMs?: number;
   /** How long an answer takes. */
   readonly latencyMs: number;
   /** For how long a refusal asks to be left alone. */
@@ -79,7 +81,7 @@ interface Flight {
  * the time, as a share of what it could.
  */
 function shareTaken(world: World, forMs: number): number {
-  const { perSecond, burst, latencyMs, toldMs, pressure } = world;
+  const { perSecond, burst, windowMs = 0, latencyMs, toldMs, pressure } = world;
   const pace = new LearnedPace(0);
   const flights: Flight[] = [];
   let tokens = burst;
@@ -90,7 +92,9 @@ function shareTaken(world: World, forMs: number): number {
   let taken = 0;
 
   const send = (nowMs: number): void => {
-    tokens = Math.min(burst, tokens + ((nowMs - filledMs) * perSecond) / 1_000);
+    const isNewWindow = windowMs > 0 && nowMs - (nowMs % windowMs) > filledMs;
+    const filled = windowMs > 0 ? 0 : ((nowMs - filledMs) * perSecond) / 1_000;
+    tokens = isNewWindow ? burst : Math.min(burst, tokens + filled);
     filledMs = nowMs;
     const isTaken = tokens >= 1;
     if (isTaken) tokens -= 1;
@@ -156,5 +160,17 @@ describe('of an origin that limits the rate', () => {
 
   test('of which none is saved up, where each that comes too early costs the wait for it, to two thirds and more', () => {
     assertShare(worlds([3, 1_000], [1, 1]), 0.66, 1.01, 120_000);
+  });
+
+  test('of windows from 5 s to a minute, each of which is used up by a burst, to within 20 %', () => {
+    const windows = fc
+      .record({
+        burst: fc.integer({ min: 10, max: 300 }),
+        windowMs: fc.integer({ min: 5_000, max: 60_000 }),
+        latencyMs: fc.integer({ min: 1, max: 300 }),
+        toldMs: fc.constant(0),
+      })
+      .map((window) => ({ ...window, perSecond: (window.burst * 1_000) / window.windowMs, pressure: 100 }));
+    assertShare(windows, 0.8, 1.1, 1_200_000);
   });
 });

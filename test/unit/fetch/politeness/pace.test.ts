@@ -1,58 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { LearnedPace, type Sent } from '../../../../src/fetch/politeness/pace.ts';
-
-/** From one time to before another, at even distances. */
-function times(fromMs: number, toMs: number, everyMs: number): number[] {
-  return Array.from({ length: Math.ceil((toMs - fromMs) / everyMs) }, (_, i) => fromMs + i * everyMs);
-}
-
-/** Requests that are sent at these times, and answered at once. */
-function take(pace: LearnedPace, timesMs: readonly number[]): void {
-  for (const atMs of timesMs) pace.answered(pace.sent(atMs), atMs);
-}
-
-/** A request that is sent then, and turned away. */
-function turnAway(pace: LearnedPace, atMs: number): Sent {
-  const sent = pace.sent(atMs);
-  pace.turnedAway(sent);
-  return sent;
-}
-
-/** A request that is sent then, and turned away at once, and the pace learns from it. It tells to wait for `toldMs`. */
-function refuse(pace: LearnedPace, atMs: number, toldMs = 0): Sent {
-  const sent = pace.sent(atMs);
-  if (toldMs > 0) pace.pause(atMs, atMs + toldMs);
-  pace.turnedAway(sent);
-  pace.slowDown(atMs, toldMs, sent);
-  return sent;
-}
-
-/** To a millionth. */
-const rounded = (figure: number | undefined) => figure && Math.round(figure * 1e6) / 1e6;
-const pacesAt = (pace: LearnedPace, ...timesMs: number[]) =>
-  timesMs.map((atMs) => rounded(pace.perSecond(atMs)));
-
-/**
- * The pace of a run that was known to be taken twice as many requests a second, of an origin that took every other one
- * from 1,000 ms on: so many a second from the first refusal to the last, from which the pace learned at 2,000 ms.
- */
-function keepingTo(perSecond: number, toldMs = 0): LearnedPace {
-  const pace = new LearnedPace(0, 2 * perSecond);
-  const everyMs = 500 / perSecond;
-  take(pace, times(0, 1_000, everyMs));
-  let last: Sent | undefined;
-  for (const atMs of times(1_000, 2_000, 2 * everyMs)) {
-    take(pace, [atMs]);
-    last = turnAway(pace, atMs + everyMs);
-  }
-  if (toldMs > 0) pace.pause(2_000, 2_000 + toldMs);
-  if (last) pace.slowDown(2_000, toldMs, last);
-  return pace;
-}
-
-/** The least and the most of a curve of 100 a second: 94.09 is 97 % of 97. */
-const LOW = 94.09;
-const HIGH = 97;
+import { LearnedPace } from '../../../../src/fetch/politeness/pace.ts';
+import {
+  HIGH,
+  keepingTo,
+  LOW,
+  pacesAt,
+  refuse,
+  rounded,
+  take,
+  times,
+  turnAway,
+} from '../../../support/pace-world.ts';
 
 describe('before a request is turned away', () => {
   test('the pace is unlimited, whatever is sent and however it pauses', () => {
@@ -340,89 +298,6 @@ describe('where fewer are sent than the pace allows', () => {
     refuse(pace, 1_020);
     // 75 of the last second are kept to at 97 %, and 100 a second were taken in half of that.
     expect(pacesAt(pace, 1_020, 3_020)).toStrictEqual([72.75, 100]);
-  });
-});
-
-describe('where nothing at all is taken', () => {
-  test.each([{ toldMs: 0 }, { toldMs: 1 }])(
-    'the pace is halved each time, down to one request in five seconds ($toldMs ms)',
-    ({ toldMs }) => {
-      const pace = new LearnedPace(0, 8);
-      const seen = Array.from({ length: 8 }, () => {
-        refuse(pace, 0, toldMs);
-        return pace.perSecond(0);
-      });
-      expect(seen.map(rounded)).toStrictEqual([3.8, 1.9, 0.95, 0.475, 0.2375, 0.2, 0.2, 0.2]);
-      expect(pace.learned(0)).toBeUndefined();
-    },
-  );
-
-  test('a pace that is slower still stays as it is', () => {
-    const pace = new LearnedPace(0, 0.1);
-    refuse(pace, 0);
-    expect(pacesAt(pace, 0, 10_000)).toStrictEqual([0.095, 0.095]);
-  });
-
-  test('the pace stays what it is held to, as time goes on', () => {
-    const pace = keepingTo(100);
-    refuse(pace, 2_000);
-    expect(pacesAt(pace, 2_000, 12_000, 1_000_000)).toStrictEqual([LOW / 2, LOW / 2, LOW / 2].map(rounded));
-    // What it would have come to without is not what is halved.
-    refuse(pace, 1_000_000);
-    expect(pacesAt(pace, 1_000_000)).toStrictEqual([rounded(LOW / 4)]);
-  });
-
-  test('the first answer to what was sent since sets the pace free, and no other', () => {
-    const pace = keepingTo(100);
-    const before = pace.sent(2_000);
-    refuse(pace, 2_000);
-    refuse(pace, 2_000);
-    const after = pace.sent(2_000);
-    pace.answered(before, 2_100);
-    const held = pace.perSecond(2_100);
-    pace.answered(after, 2_100);
-    expect([held, pace.perSecond(2_000)].map(rounded)).toStrictEqual([LOW / 4, LOW].map(rounded));
-  });
-
-  test('but for what has not ended, a rate that this shows is kept to as well', () => {
-    const pace = new LearnedPace(0);
-    refuse(pace, 0, 1_000);
-    for (const atMs of times(1_000, 1_125, 5)) pace.sent(atMs);
-    refuse(pace, 1_125);
-    expect(pacesAt(pace, 1_125, 3_125)).toStrictEqual([rounded(200 / 3), 200]);
-  });
-
-  test('and no rate is known, there is nothing to keep to', () => {
-    const pace = new LearnedPace(0);
-    refuse(pace, 0);
-    refuse(pace, 100, 1_000);
-    expect([pace.perSecond(1_100), pace.learned(1_100)]).toStrictEqual([Infinity, undefined]);
-    take(pace, times(1_100, 1_225, 5));
-    refuse(pace, 1_225);
-    expect(pacesAt(pace, 1_225, 3_225)).toStrictEqual([rounded(200 / 3), 200]);
-  });
-
-  test('though something was between other refusals, the pace is held back as well', () => {
-    const pace = new LearnedPace(0);
-    take(pace, times(0, 100, 10));
-    turnAway(pace, 100);
-    turnAway(pace, 400);
-    refuse(pace, 700);
-    expect([pace.perSecond(700), pace.learned(700)]).toStrictEqual([Infinity, undefined]);
-  });
-
-  test('what is sent by a pace that is held back does not tell whether the whole one would hold requests back', () => {
-    const pace = keepingTo(100);
-    refuse(pace, 2_000);
-    for (const atMs of times(2_025, 3_000, 25)) pace.sent(atMs);
-    // The first answer sets the pace free, and for 300 ms as many are sent as that lets pass.
-    take(pace, times(3_000, 3_300, 10));
-    refuse(pace, 3_300);
-    // 99, 39 and 30 since the first refusal, at 1,005 ms.
-    const rate = 168 / 2.295;
-    expect([pace.learned(3_300), pace.perSecond(3_300)].map(rounded)).toStrictEqual(
-      [rate, 0.97 * 0.97 * rate].map(rounded),
-    );
   });
 });
 
