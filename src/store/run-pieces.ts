@@ -41,8 +41,9 @@ export function createRunPieces({ prefix, ...options }: StoreOptions): RunPieces
       const isWhole = last.totalBytes === last.bytes.length;
       const first = isWhole ? last : await objects.get(document, signal, START);
       const brief = readBrief(first.bytes.toString(), last.bytes.toString());
-      if (brief) return brief;
-      throw new RunConflictError(`${objects.location(document)} exists, and is no document of a run`);
+      if (!brief)
+        throw new RunConflictError(`${objects.location(document)} exists, and is no document of a run`);
+      return brief;
     },
     async readPiece(runId, outcomes, start, bytes, signal) {
       const keys = keysOf(prefix, runId);

@@ -59,6 +59,7 @@ export function startHandler(file: string, env: Readonly<Record<string, string>>
           throw new Error(`The process has ended with code ${code}: ${stdout}${stderr}`);
         }),
       ]);
+      if ('returned' in answer) await requireDescribed(event, answer.returned);
       return answer as Answer;
     },
     leave() {
@@ -69,6 +70,14 @@ export function startHandler(file: string, env: Readonly<Record<string, string>>
       child.kill('SIGKILL');
     },
   };
+}
+
+/** Rejects where a reply of the API is not as its description says. */
+async function requireDescribed(event: unknown, reply: unknown): Promise<void> {
+  // Not loaded by the process of the handler.
+  const { apiFaults } = await import('./api-description.ts');
+  const faults = apiFaults(event, reply);
+  if (faults.length > 0) throw new Error(faults.join('\n'));
 }
 
 if (import.meta.main) {

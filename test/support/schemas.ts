@@ -2,6 +2,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 
+/** Every schema of schema/, by the name of its file. */
+export const schemaFiles: ReadonlyMap<string, Record<string, unknown>> = new Map(
+  ['event', 'document', 'run-manifest', 'progress'].map((name) => [`${name}.schema.json`, readSchema(name)]),
+);
+
 /** The schemas of schema/, as JSON. */
 export const eventSchema = readSchema('event');
 export const documentSchema = readSchema('document');

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../local/world/s3.ts';
 import { anyMs, anyTime } from '../support/any.ts';
+import { apiFaults } from '../support/api-description.ts';
 import { anyTraffic } from '../support/plain-traffic.ts';
 import { sampleEvent, sampleNames } from '../support/sample-events.ts';
 import { documentFaults, eventFaults } from '../support/schemas.ts';
@@ -528,6 +529,7 @@ type Response = { readonly returned: unknown } | { readonly thrown: unknown };
 async function invoke(event: unknown, requestId = 'request'): Promise<Response> {
   try {
     const reply = await handler(event, contextOf(requestId));
+    expect(apiFaults(event, reply)).toStrictEqual([]);
     return { returned: isProblem(reply) ? { ...reply, body: JSON.parse(reply.body) } : reply };
   } catch (error) {
     const { name, message, code, id } = error as Error & { code: string; id?: number };

@@ -6,6 +6,7 @@ import type { Context } from 'aws-lambda';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type PostsStub, startPostsStub } from '../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../local/world/s3.ts';
+import { apiFaults } from '../support/api-description.ts';
 
 /**
  * An event in the shape that its maker publishes, with values of our own, and what it is to come to: a run of these
@@ -98,6 +99,7 @@ async function invoke(event: unknown, awsRequestId: string): Promise<unknown> {
   const context = { awsRequestId, getRemainingTimeInMillis: () => 60_000 } as Context;
   try {
     const reply = (await handler(event, context)) as Record<string, unknown>;
+    expect(apiFaults(event, reply)).toStrictEqual([]);
     if (typeof reply.body !== 'string') return reply;
     const body = JSON.parse(reply.body);
     return reply.statusCode === 200 ? body : { refused: body };

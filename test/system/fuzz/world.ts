@@ -8,6 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { gzipSync } from 'node:zlib';
 import type { Context } from 'aws-lambda';
 import { startS3Store } from '../../../local/world/s3.ts';
+import { apiFaults } from '../../support/api-description.ts';
 import type { Invocation } from './events.ts';
 
 type Handler = (event: unknown, context: Context) => Promise<unknown>;
@@ -89,7 +90,9 @@ export async function openFuzzWorld(): Promise<FuzzWorld> {
       const faults: string[] = [];
       try {
         // All of a context that the handlers use.
-        faults.push(...faultsInReply(await handlers[name](JSON.parse(json), context as Context)));
+        const event: unknown = JSON.parse(json);
+        const reply = await handlers[name](event, context as Context);
+        faults.push(...faultsInReply(reply), ...apiFaults(event, reply));
       } catch (error) {
         const { code, message } = error as Error & { code?: string };
         if (!CODES.has(String(code))) faults.push(`It threw ${String(error)}`);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { answerRead } from '../../../src/lambda/answer-read.ts';
 import type { ApiDialect } from '../../../src/lambda/events/http-request.ts';
 import type { ReadRequest } from '../../../src/lambda/events/read-request.ts';
+import { replyFaults } from '../../support/api-description.ts';
 import { hold } from '../../support/misbehaving-s3.ts';
 import type { Result } from '../../support/stored-run.ts';
 import { readingWorld } from '../reading/world.ts';
@@ -15,7 +16,13 @@ const json = { 'content-type': 'application/json', ...always };
 async function answer(request: ReadRequest, dialect: ApiDialect = 'http-api', remainingMs = 30_000) {
   const reply = await answerRead(request, dialect, world.ports(), { remainingMs });
   const { statusCode, headers, body } = reply as APIGatewayProxyResult; // an API's reply has them
+  expect(replyFaults('GET', pathOf(request), { statusCode, headers, body })).toStrictEqual([]);
   return { statusCode, headers, body };
+}
+
+function pathOf(request: ReadRequest): string {
+  if (request.kind === 'list') return '/batches';
+  return `/batches/${request.runId}${request.kind === 'outcomes' ? '/outcomes' : ''}`;
 }
 
 const run = (runId: string, ifNoneMatch = ''): ReadRequest => ({ kind: 'run', runId, ifNoneMatch });

@@ -8,6 +8,7 @@ import { type PostsStub, startPostsStub } from '../../../local/world/posts.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { hashIds } from '../../../src/batch/ids.ts';
 import type { DirectReply } from '../../../src/lambda/events/reply.ts';
+import { apiFaults } from '../../support/api-description.ts';
 import { lessonReply } from '../../support/lesson-reply.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
 import {
@@ -63,7 +64,11 @@ async function coldStart(env: Readonly<Record<string, string | undefined>> = goo
   for (const [name, value] of Object.entries(env)) vi.stubEnv(name, value);
   vi.resetModules();
   const { handler } = await import('../../../src/lambda/fetch.ts');
-  return handler;
+  return async (event: unknown, context: Context) => {
+    const reply = await handler(event, context);
+    expect(apiFaults(event, reply)).toStrictEqual([]);
+    return reply;
+  };
 }
 
 /** All of a context that the handler uses. */

@@ -89,7 +89,13 @@ describe('an invocation that is refused', () => {
     ],
     [new BadInputError('Something of hunter2'), 'BAD_INPUT', undefined],
     [new TooLargeError('Expected `ids` to hold at most 10 ids (MAX_IDS), got 11'), 'TOO_LARGE', 'ids'],
-    [new UnknownRouteError('Expected the path /batches, got /hunter2'), 'UNKNOWN_ROUTE', undefined],
+    [
+      new UnknownRouteError(
+        'Expected the path /batches, /batches/{runId} or /batches/{runId}/outcomes, got /hunter2',
+      ),
+      'UNKNOWN_ROUTE',
+      undefined,
+    ],
     [
       new ConfigError('Expected `POST_URL` to be …, got "hunter2"; Expected `MAX_IDS` to be …'),
       'BAD_CONFIG',

@@ -170,6 +170,14 @@ describe('the list of runs', () => {
     );
   });
 
+  test('passes over a document that is gone when it is read', async () => {
+    const ports = portsInMemory(['a.json', 'b.json'], 9);
+    const pieces = { findBrief: async (runId: string) => (runId === 'b' ? brief : undefined) };
+    expect(await listRuns({ after: undefined, limit: 50 }, { ...ports, pieces }, never())).toStrictEqual({
+      runs: [{ runId: 'b', state: 'succeeded', ...brief }],
+    });
+  });
+
   test('fails as S3 does', async () => {
     await world.putDocument('run', []);
     world.s3.s3.always('GetObject', accessDenied);

@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { description, examplesOf, replyFaults } from '../support/api-description.ts';
+
+const root = join(import.meta.dirname, '../..');
+const examples = [...examplesOf()];
+const readme = readFileSync(join(root, 'README.md'), 'utf8');
+
+describe('the description of the API', () => {
+  test('has examples that are as its schemas say, of every body', () => {
+    const faults = examples.flatMap(({ place, faults }) => faults.map((fault) => `${place} ${fault}`));
+    expect(faults).toStrictEqual([]);
+    expect(examples.length).toBeGreaterThan(35);
+  });
+
+  test('refers to the schemas of schema/, and has none of their own words', () => {
+    const text = readFileSync(join(root, 'openapi.yaml'), 'utf8');
+    expect(text.match(/\$ref: schema\/[\w.-]+/g)?.length).toBeGreaterThan(30);
+    expect(text).not.toMatch(/idsSha256:\n|latencyMs:\n|retryableIds:\n {10}type/);
+  });
+
+  test('has the codes of all problems in its examples', () => {
+    const codes = examples.map(({ value }) => (value as { code?: string }).code);
+    const inReadme = readme
+      .slice(readme.indexOf('### Replies'), readme.indexOf('## Politeness'))
+      .matchAll(/^\| \d{3}.*? \| (.*?) \|/gm);
+    const named = [...inReadme].flatMap(([, cell = '']) =>
+      [...cell.matchAll(/`([A-Z_]{5,})`/g)].map(([, code]) => code),
+    );
+    expect(named.length).toBeGreaterThan(10);
+    // What wants no example: it reads as others of its status do.
+    const alike = ['INTERNAL_ERROR', 'CONFIG_UNAVAILABLE'];
+    expect(named.filter((code) => !codes.includes(code) && !alike.includes(String(code)))).toStrictEqual([]);
+  });
+
+  test('is what the README shows of the API', () => {
+    const section = readme.slice(readme.indexOf('### Reading back'), readme.indexOf('### Replies'));
+    const shown = [...section.matchAll(/```json\n(.*?)```/gs)].map(([, text = '']) => JSON.parse(text));
+    expect(shown.length).toBeGreaterThan(2);
+    for (const value of shown) expect(examples.map((example) => example.value)).toContainEqual(value);
+    const paths = Object.keys(description.paths as object);
+    expect(paths.filter((path) => !section.includes(path))).toStrictEqual([]);
+  });
+});
+
+describe('a reply is not as described', () => {
+  const headers = {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  };
+  const good = { statusCode: 200, headers, body: '{"runs":[]}' };
+
+  test('but where it is', () => {
+    expect(replyFaults('GET', '/batches', good)).toStrictEqual([]);
+    const multiValueHeaders = Object.fromEntries(
+      Object.entries(headers).map(([name, value]) => [name, [value]]),
+    );
+    expect(replyFaults('GET', '/batches', { ...good, headers: undefined, multiValueHeaders })).toStrictEqual(
+      [],
+    );
+  });
+
+  test.each([
+    ['of another status', { ...good, statusCode: 201 }, 'GET /batches has no reply of status 201'],
+    [
+      'with another header',
+      { ...good, headers: { ...headers, etag: '"a"' } },
+      'The header etag is not described',
+    ],
+    [
+      'without a header',
+      { ...good, headers: { ...headers, 'x-content-type-options': undefined } },
+      'The header X-Content-Type-Options is missing',
+    ],
+    [
+      'with another value of a header',
+      { ...good, headers: { ...headers, 'cache-control': 'public' } },
+      'Cache-Control:  must be equal to constant',
+    ],
+    [
+      'of another type',
+      { ...good, headers: { ...headers, 'content-type': 'text/html' } },
+      'The type text/html is not described',
+    ],
+    ['with another body', { ...good, body: '{"runs":[],"x":1}' }, ' must NOT have additional properties'],
+  ])('%s', (_, reply, fault) => {
+    const { headers: given, ...rest } = reply;
+    const known = Object.entries(given).filter(([, value]) => value !== undefined);
+    expect(replyFaults('GET', '/batches', { ...rest, headers: Object.fromEntries(known) })).toContain(fault);
+  });
+
+  test('to a method or a path that is none, unless it says so', () => {
+    expect(replyFaults('PUT', '/batches', good)).toStrictEqual(['PUT /batches has no reply of status 200']);
+    expect(replyFaults('GET', '/posts', good)).toStrictEqual(['GET /posts has no reply of status 200']);
+    const problem = {
+      type: 'about:blank',
+      title: 'Not Found',
+      status: 404,
+      detail: 'x',
+      code: 'UNKNOWN_ROUTE',
+    };
+    const reply = {
+      statusCode: 404,
+      headers: { ...headers, 'content-type': 'application/problem+json' },
+      body: JSON.stringify(problem),
+    };
+    expect(replyFaults('GET', '/posts', reply)).toStrictEqual([]);
+    expect(replyFaults('GET', '/posts', { ...reply, body: '{}' })).not.toStrictEqual([]);
+  });
+
+  test('with a body where there is to be none', () => {
+    const { 'content-type': _type, ...others } = headers;
+    const notModified = { statusCode: 304, headers: { ...others, etag: '"a"' }, body: '' };
+    expect(replyFaults('GET', '/batches/r', notModified)).toStrictEqual([]);
+    expect(replyFaults('GET', '/batches/r', { ...notModified, body: 'x' })).toStrictEqual([
+      'There is a body',
+    ]);
+  });
+});
