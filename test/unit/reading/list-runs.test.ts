@@ -118,6 +118,19 @@ describe('the list of runs', () => {
     expect((await list({ after: 'aa' })).runs).toMatchObject([{ runId: 'b' }, { runId: 'c' }]);
   });
 
+  test('goes on behind a page of which no run is left: of the parts of the last one', async () => {
+    for (const runId of ['a.part-000000', 'a.part-000001', 'b']) await world.putDocument(runId, []);
+    expect(await list({ after: 'a' }, 1)).toStrictEqual({ runs: [], next: 'a.part-000000' });
+  });
+
+  test('goes on behind the last run, where the last name is of outcomes whose document comes before', async () => {
+    await world.s3.put('runs/a.ndjson', '');
+    for (const runId of ['a.k', 'b']) await world.putDocument(runId, []);
+    const { runs, next } = await list({}, 2);
+    expect([runs.map(({ runId }) => runId), next]).toStrictEqual([['a.k'], 'a.k']);
+    expect((await pages(50, 2)).flat()).toStrictEqual(['a.k', 'b']);
+  });
+
   test('passes over what no run has left there', async () => {
     await world.putDocument('run', []);
     for (const name of [
