@@ -16,7 +16,7 @@ import { judgeTold } from './told.ts';
 
 const { judge, verdicts } = openCourt();
 
-async function show(title: string, rowsOf: (judge: Judge) => Promise<readonly Row[]>): Promise<void> {
+async function show(title: string, rowsOf: (judge: Judge) => Promise<Row[]>): Promise<void> {
   console.log(title);
   console.table(await rowsOf(judge));
 }

@@ -2,8 +2,14 @@ import type { AttemptResult, RequestPost } from '../../src/fetch/origin/attempt.
 import { type LatencyMs, seeded } from '../support/latency.ts';
 import type { VirtualClock } from '../support/virtual-clock.ts';
 
-/** What an origin does with a request that arrives: it answers with the post, or with a status, or never. */
-type Verdict = 'post' | 'hang' | { readonly status: 429 | 503; readonly retryAfter?: string | undefined };
+/** The head of an answer; with status 200 it brings the post. */
+type Answer = { readonly status: 200 | 429 | 503 } & Pick<
+  Extract<AttemptResult, { kind: 'response' }>,
+  'retryAfter' | 'rateLimit' | 'date'
+>;
+
+/** What an origin does with a request that arrives: it answers with the post, or with a head of its own, or never. */
+type Verdict = 'post' | 'hang' | Answer;
 
 /** Decides on a request that arrives, `inFlight` of them with it. Holds the state of one run. */
 export type Gate = (nowMs: number, inFlight: number) => Verdict;
@@ -70,6 +76,8 @@ export function hangsBeyond(most: number): MakeGate {
 /** What an origin saw of one request. */
 export interface Request {
   readonly startMs: number;
+  /** How long its answer takes. Infinity where there is none. */
+  readonly tookMs: number;
   readonly throttled: boolean;
 }
 
@@ -94,10 +102,10 @@ export function simulateOrigin(clock: VirtualClock, latencyMs: LatencyMs, gate: 
       asked.set(id, request + 1);
       inFlight += 1;
       const verdict = gate(clock.now(), inFlight);
-      const isAnswer = typeof verdict === 'object';
-      requests.push({ startMs: clock.now(), throttled: isAnswer });
+      const throttled = typeof verdict === 'object' && verdict.status !== 200;
       const postMs = verdict === 'hang' ? Infinity : latencyMs(Number(id), request);
-      const tookMs = isAnswer ? postMs / 2 : postMs;
+      const tookMs = throttled ? postMs / 2 : postMs;
+      requests.push({ startMs: clock.now(), tookMs, throttled });
       const end = (): void => {
         inFlight -= 1;
         signal.removeEventListener('abort', onAbort);
@@ -118,6 +126,6 @@ export function simulateOrigin(clock: VirtualClock, latencyMs: LatencyMs, gate: 
 }
 
 function answer(verdict: Verdict): AttemptResult {
-  if (typeof verdict === 'object') return { kind: 'response', body: Buffer.alloc(0), ...verdict };
-  return { kind: 'response', status: 200, body: BODY };
+  const head = typeof verdict === 'object' ? verdict : ({ status: 200 } as const);
+  return { kind: 'response', body: head.status === 200 ? BODY : Buffer.alloc(0), ...head };
 }

@@ -1,9 +1,10 @@
-import { startFetching } from '../../src/fetch/fetching.ts';
-import type { AttemptResult, RateLimitFields, RequestPost } from '../../src/fetch/origin/attempt.ts';
-import { gatherStream } from '../../src/gather.ts';
-import { drawLatencies, type LatencyMs, logNormal, seeded } from '../support/latency.ts';
+import type { RateLimitFields } from '../../src/fetch/origin/attempt.ts';
+import { drawLatencies, logNormal } from '../support/latency.ts';
 import { VirtualClock } from '../support/virtual-clock.ts';
-import { CONCURRENCY } from './run.ts';
+import { type Judge, ofSeeds, percent, type Row } from './judge.ts';
+import type { MakeGate } from './origin.ts';
+import { MEDIANS_MS } from './pushback.ts';
+import { CONCURRENCY, type Simulated, simulate } from './run.ts';
 
 /*
  * Origins that tell of their quota with each answer, in each dialect: does the run keep to what is told from the first
@@ -210,100 +211,42 @@ const ORIGINS: Readonly<
   '1,000 in each 10 s': { policy: TEN_SECONDS, count: (policy) => fixedWindow(policy) },
 };
 
-interface Sent {
-  readonly atMs: number;
-  readonly answeredMs: number;
-  readonly isTurnedAway: boolean;
-}
-
-interface Fetched {
-  readonly makespanMs: number;
-  readonly requests: readonly Sent[];
-  readonly lost: number;
-}
-
-const DEADLINE_MS = 3_600_000;
-const BODY = Buffer.from('{"id":1}');
-
-async function fetchTold(
-  counter: Counter,
-  says: Dialect,
-  policy: Policy,
-  { posts, latencyMs, seed }: { posts: number; latencyMs: LatencyMs; seed: number },
-): Promise<Fetched> {
-  const clock = new VirtualClock();
-  const requests: Sent[] = [];
-  const asked = new Map<unknown, number>();
-  const requestPost: RequestPost = (id) =>
-    new Promise((resolve) => {
-      const request = asked.get(id) ?? 0;
-      asked.set(id, request + 1);
-      const atMs = clock.now();
+function telling(counterOf: (policy: Policy) => Counter, policy: Policy, says: Dialect): MakeGate {
+  return () => {
+    const counter = counterOf(policy);
+    return (atMs) => {
       const { isTaken, left, resetAtMs } = counter(atMs);
-      const nowMs = clock.date().getTime();
+      const nowMs = VirtualClock.startDate.getTime() + atMs;
       const fields = says({ ...policy, left, resetMs: resetAtMs - atMs, nowMs });
-      const tookMs = isTaken ? latencyMs(Number(id), request) : latencyMs(Number(id), request) / 2;
-      requests.push({ atMs, answeredMs: atMs + tookMs, isTurnedAway: !isTaken });
-      const answer: AttemptResult = isTaken
-        ? { kind: 'response', status: 200, body: BODY, ...fields }
-        : { kind: 'response', status: 429, body: Buffer.alloc(0), ...fields };
-      clock.afterExactly(tookMs, () => resolve(answer));
-    });
-  const settings = {
-    concurrency: CONCURRENCY,
-    adaptive: true,
-    ratePerSecond: Infinity,
-    retryBudgetPercent: 20,
-    hedge: false,
-    maxAttempts: 4,
-    attemptTimeoutMs: 5_000,
-    maxBodyBytes: 1_048_576,
+      return { status: isTaken ? 200 : 429, ...fields };
+    };
   };
-  const origin = { startRun: () => ({ requestPost, unsolicited: () => 0 }) };
-  const { fetchPost } = startFetching(
-    settings,
-    { origin, clock, random: seeded(seed) },
-    { startMs: 0, deadlineMs: DEADLINE_MS, requested: posts },
-  );
-  const outcomes = gatherStream(
-    Array.from({ length: posts }, (_, id) => id),
-    (id, _index, signal) => fetchPost(id, signal),
-    { concurrency: CONCURRENCY, returnExceptions: true, window: 4_096 },
-  );
-  const count = async (): Promise<number> => {
-    let lost = 0;
-    for await (const { status } of outcomes) if (status === 'rejected') lost += 1;
-    return lost;
-  };
-  const lost = await clock.runUntil(count());
-  return { makespanMs: clock.now(), requests, lost };
 }
 
 /**
  * The time that the same posts take at the told rate, as a share of what they took: those sent before the first answer
  * are as they were, and count; the others start evenly, each where one of the slots is free.
  */
-function shareOfPossible({ requests, makespanMs }: Fetched, { limit, windowMs }: Policy): number {
-  const firstMs = Math.min(...requests.map(({ answeredMs }) => answeredMs));
-  const before = requests.filter(({ atMs }) => atMs < firstMs);
+function shareOfPossible({ requests, makespanMs }: Simulated, { limit, windowMs }: Policy): number {
+  const firstMs = Math.min(...requests.map(({ startMs, tookMs }) => startMs + tookMs));
+  const before = requests.filter(({ startMs }) => startMs < firstMs);
   const everyMs = windowMs / limit;
-  const freeAtMs = before.map(({ answeredMs }) => answeredMs);
+  const freeAtMs = before.map(({ startMs, tookMs }) => startMs + tookMs);
   while (freeAtMs.length < CONCURRENCY) freeAtMs.push(firstMs);
   let endMs = Math.max(...freeAtMs);
   let nextMs = Math.max(firstMs, before.length * everyMs);
-  for (const { atMs, answeredMs, isTurnedAway } of requests) {
-    if (atMs < firstMs || isTurnedAway) continue;
+  for (const { startMs, tookMs, throttled } of requests) {
+    if (startMs < firstMs || throttled) continue;
     const slot = freeAtMs.indexOf(Math.min(...freeAtMs));
-    const startMs = Math.max(nextMs, freeAtMs[slot] as number);
-    nextMs = Math.max(nextMs, startMs) + everyMs;
-    freeAtMs[slot] = startMs + (answeredMs - atMs);
+    const idealMs = Math.max(nextMs, freeAtMs[slot] as number);
+    nextMs = Math.max(nextMs, idealMs) + everyMs;
+    freeAtMs[slot] = idealMs + tookMs;
     endMs = Math.max(endMs, freeAtMs[slot] as number);
   }
   return endMs / makespanMs;
 }
 
 const POSTS = [2_000, 5_000];
-const MEDIANS_MS = [20, 50, 200, 500];
 const SEEDS = 5;
 const LEAST_SHARE = 0.97;
 /** A window of some seconds that is not told has to be found out, which takes the first two. */
@@ -311,11 +254,8 @@ const LEAST_SHARE_FOUND_OUT = 0.965;
 
 const rounded = (share: number): number => Math.round(share * 1_000) / 1_000;
 
-type Judge = (target: string, values: readonly number[], limit: number, isMost: boolean) => void;
-type Row = Readonly<Record<string, string>>;
-
 /** Judges what is told in each dialect, over the worst of the seeds, and gives a table of it. */
-export async function judgeTold(judge: Judge): Promise<readonly Row[]> {
+export async function judgeTold(judge: Judge): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [origin, { policy, needsPolicy, count }] of Object.entries(ORIGINS))
     for (const [dialect, { hasPolicy, says }] of Object.entries(DIALECTS)) {
@@ -325,22 +265,20 @@ export async function judgeTold(judge: Judge): Promise<readonly Row[]> {
       for (const posts of POSTS) {
         const row: Record<string, string> = { origin, dialect, posts: String(posts) };
         for (const medianMs of MEDIANS_MS) {
-          const runs: Fetched[] = [];
-          for (let seed = 1; seed <= SEEDS; seed++) {
+          const gate = telling(count, policy, says);
+          const runs = await ofSeeds(SEEDS, (seed) => {
             const latencyMs = drawLatencies(seed, logNormal(medianMs, 0.3));
-            runs.push(await fetchTold(count(policy), says, policy, { posts, latencyMs, seed }));
-          }
+            return simulate({ adaptive: true }, { posts, latencyMs, gate, seed });
+          });
           const shares = runs.map((run) => shareOfPossible(run, policy));
-          const turnedAway = runs.map(
-            ({ requests }) => requests.filter(({ isTurnedAway }) => isTurnedAway).length,
-          );
+          const turnedAway = runs.map(({ throttled }) => throttled);
           const name = `${origin}, told as ${dialect}, ${posts} posts of ${medianMs} ms`;
           // A timer more or less is no matter.
           judge(`${name}: share of what is possible`, shares.map(rounded), leastShare, false);
           judge(`${name}: turned away`, turnedAway, 0, true);
-          const lost = Math.max(...runs.map((run) => run.lost));
+          const lost = Math.max(...runs.map(({ rejected }) => rejected));
           row[`${medianMs} ms`] =
-            `${(100 * Math.min(...shares)).toFixed(1)} %, ${Math.max(...turnedAway)}${lost > 0 ? `, ${lost} lost` : ''}`;
+            `${percent(Math.min(...shares))}, ${Math.max(...turnedAway)}${lost > 0 ? `, ${lost} lost` : ''}`;
         }
         rows.push(row);
       }
