@@ -50,7 +50,9 @@ export async function buildFunction(
   const onDemand: Record<string, string> = {};
   // The handler is one file of its own, which loads faster than chunks that it shares with others.
   const first = await bundle({ handler }, outDir, { plugins: [leaveOnDemand(onDemand)] });
-  const second = await bundle({ ...others, ...onDemand }, outDir, { splitting: true });
+  // In whatever order they were found: the names of chunks depend on that of the entries.
+  const inOrder = Object.fromEntries(Object.entries({ ...others, ...onDemand }).sort());
+  const second = await bundle(inOrder, outDir, { splitting: true });
   const outputFiles = [...first.outputFiles, ...second.outputFiles];
   const metafile = {
     inputs: { ...first.metafile.inputs, ...second.metafile.inputs },
