@@ -6,6 +6,7 @@ import type { ConcurrencySummary, Feedback } from './concurrency-limit.ts';
 import type { Learned } from './learned.ts';
 import { OriginLimits, type SentRequest } from './origin-limits.ts';
 import type { Quota } from './quotas.ts';
+import { TokenBucket } from './token-bucket.ts';
 import { ToldPace } from './told-pace.ts';
 import type { ToldBy } from './told-quota.ts';
 
@@ -52,10 +53,6 @@ const RESUME_MS = 1_000;
 /** The waits of a run that has one request in flight, and is turned away still. */
 const BACKOFF_BASE_MS = 100;
 const BACKOFF_CAP_MS = 5_000;
-/** What the bucket may hold besides one token, as timers are late. */
-const BURST_MS = 10;
-/** A token, but for what adding up fractions leaves out. */
-const WHOLE = 1 - 1e-9;
 
 /**
  * Decides when a request to the origin may start. Every request of a run passes its limiter: first attempts, retries and
@@ -85,8 +82,7 @@ export class Limiter {
   #peakInFlight = 0;
   /** Waits with one request in flight, since the last answer. */
   #backoffs = 0;
-  #tokens = 1;
-  #refilledMs: number;
+  readonly #bucket = new TokenBucket();
   #pausedUntilMs = -Infinity;
   /** How long the first round after the pause takes to start. */
   #resumingMs = 0;
@@ -116,7 +112,7 @@ export class Limiter {
     // A rate that would not get the run done is none to be held to: the origin may take more by now.
     const known = inTimeFor < requested && requested < Infinity ? { ...learned, perSecond: null } : learned;
     if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), known);
-    this.#refilledMs = clock.now();
+    this.#bucket.fill(1, clock.now());
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#told = new ToldPace(requested, deadlineMs);
   }
@@ -190,7 +186,7 @@ export class Limiter {
 
   /** Gives back the slot of a request that was not sent. */
   cancel(slot: Slot): void {
-    this.#tokens += 1;
+    this.#bucket.putBack();
     this.release(slot, 'unknown');
   }
 
@@ -208,10 +204,7 @@ export class Limiter {
     this.#limits?.pause(now, Math.min(untilMs + this.#resumingMs, this.#deadlineMs));
     this.#pausedUntilMs = untilMs;
     this.#resumed = random();
-    if (isPaced) {
-      this.#tokens = Math.min(this.#tokens, random());
-      this.#refilledMs = untilMs;
-    }
+    if (isPaced) this.#bucket.fill(Math.min(this.#bucket.tokens, random()), untilMs);
     if (!this.#isInTime(now + this.#waitMs(now))) this.#end ??= 'rate-limited';
     this.#serve();
   }
@@ -246,7 +239,7 @@ export class Limiter {
   }
 
   #take(now: number): Slot {
-    this.#tokens -= 1;
+    this.#bucket.take();
     this.#told?.start(now);
     this.#resumed += 1;
     this.#inFlight += 1;
@@ -322,14 +315,6 @@ export class Limiter {
   /** How long until the rates let a request start. */
   #tokenMs(now: number): number {
     const perSecond = Math.min(this.#settings.ratePerSecond, this.#limits?.perSecond(now) ?? Infinity);
-    const sinceMs = Math.max(0, now - this.#refilledMs);
-    this.#refilledMs = Math.max(now, this.#refilledMs);
-    if (perSecond === Infinity) {
-      this.#tokens = 1;
-      return 0;
-    }
-    const capacity = 1 + (perSecond * BURST_MS) / 1_000;
-    this.#tokens = Math.min(capacity, this.#tokens + (sinceMs * perSecond) / 1_000);
-    return this.#tokens > WHOLE ? 0 : ((1 - this.#tokens) * 1_000) / perSecond;
+    return this.#bucket.waitMs(now, perSecond);
   }
 }

@@ -1,4 +1,5 @@
 import type { Quota } from './quotas.ts';
+import { TokenBucket } from './token-bucket.ts';
 import { saysPace, type ToldBy, ToldQuota } from './told-quota.ts';
 
 /** Posts besides those that are left, as some are asked for again: this share, and so many. */
@@ -9,14 +10,10 @@ const READ_EVERY_MS = 10;
 /** A quota that so many readings say nothing of is over; and no origin has more than so many. */
 const MOST_UNTOLD = 20;
 const MOST_QUOTAS = 8;
-/** What is paced may be late by so much, as timers are, and make up for it. */
-const BURST_MS = 10;
 /** From such a share of the pace on, what was sent before is to be made up for. */
 const SLOWER = 0.9;
 /** How often to look whether what is used up has been given, while answers are to come. */
 const LOOK_EVERY_MS = 100;
-/** A token, but for what adding up fractions leaves out. */
-const WHOLE = 1 - 1e-9;
 
 interface Told {
   readonly quota: ToldQuota;
@@ -39,8 +36,7 @@ export class ToldPace {
   #readSeq = 0;
   #sent = 0;
   #firstMs = 0;
-  #tokens = 1;
-  #filledMs = 0;
+  readonly #bucket = new TokenBucket();
   /** What is told, as requests a second, while a quota slows the run down. */
   #pace = Infinity;
 
@@ -84,8 +80,7 @@ export class ToldPace {
     const pace = this.#paceAt(nowMs) < Infinity ? this.#leastPerSecond() : Infinity;
     if (pace < SLOWER * this.#pace) {
       const excesses = this.#told.map(({ quota }) => quota.excessOf(this.#sent, this.#firstMs, nowMs));
-      this.#tokens = 1 - Math.max(0, ...excesses);
-      this.#filledMs = nowMs;
+      this.#bucket.fill(1 - Math.max(0, ...excesses), nowMs);
     }
     this.#pace = pace;
   }
@@ -94,7 +89,7 @@ export class ToldPace {
   start(nowMs: number): void {
     if (this.#sent === 0) this.#firstMs = nowMs;
     this.#sent += 1;
-    this.#tokens -= 1;
+    this.#bucket.take();
   }
 
   /** How long until another request may start, `inFlight` of them being in flight; 0 or less is now. */
@@ -103,15 +98,7 @@ export class ToldPace {
     const perSecond = this.#paceAt(nowMs);
     // What was sent last may have had no answer, and only an answer can tell more.
     if (perSecond === 0) return inFlight === 0 && this.#sent > this.#readSeq ? 0 : LOOK_EVERY_MS;
-    const sinceMs = nowMs - this.#filledMs;
-    this.#filledMs = nowMs;
-    if (perSecond === Infinity) {
-      this.#tokens = 1;
-      return 0;
-    }
-    const capacity = 1 + (perSecond * BURST_MS) / 1_000;
-    this.#tokens = Math.min(capacity, this.#tokens + (sinceMs * perSecond) / 1_000);
-    return this.#tokens > WHOLE ? 0 : ((1 - this.#tokens) * 1_000) / perSecond;
+    return this.#bucket.waitMs(nowMs, perSecond);
   }
 
   #leastPerSecond(): number {
