@@ -9,6 +9,7 @@ import {
   UnknownRouteError,
 } from '../../../src/base/errors.ts';
 import { tellRefusal, tellRefusals } from '../../../src/lambda/refusals.ts';
+import { captureWrites } from '../../support/captured-writes.ts';
 import { sampleEvent } from '../../support/sample-events.ts';
 
 let written: string[];
@@ -24,13 +25,7 @@ beforeEach(() => {
     '_X_AMZN_TRACE_ID',
   ])
     vi.stubEnv(name, undefined);
-  written = [];
-  // Powertools has a console of its own, which writes to the streams of the process.
-  for (const stream of [process.stdout, process.stderr])
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
+  written = captureWrites();
 });
 afterEach(() => {
   vi.unstubAllEnvs();

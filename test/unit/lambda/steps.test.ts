@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
+import { captureWrites } from '../../support/captured-writes.ts';
 import { accessDenied, type MisbehavingS3, startMisbehavingS3 } from '../../support/misbehaving-s3.ts';
 
 let real: S3Store;
@@ -29,13 +30,7 @@ beforeEach(() => {
     ),
   };
   for (const [name, value] of Object.entries(settings)) vi.stubEnv(name, value);
-  written = [];
-  // Powertools has a console of its own, which writes to the streams of the process.
-  for (const stream of [process.stdout, process.stderr])
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
+  written = captureWrites();
 });
 afterEach(() => {
   vi.unstubAllEnvs();

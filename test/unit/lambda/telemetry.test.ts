@@ -13,6 +13,7 @@ import { METRICS } from '../../../src/lambda/metrics.ts';
 import { tellRefusal } from '../../../src/lambda/refusals.ts';
 import { createTelemetry } from '../../../src/lambda/telemetry.ts';
 import type { Run } from '../../../src/run/replay.ts';
+import { captureWrites } from '../../support/captured-writes.ts';
 
 const anyTimestamp = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 const SECRET = 'hunter2';
@@ -95,13 +96,7 @@ beforeEach(() => {
     'TZ',
   ])
     vi.stubEnv(name, undefined);
-  written = [];
-  // Powertools has a console of its own, which writes to the streams of the process.
-  for (const stream of [process.stdout, process.stderr])
-    vi.spyOn(stream, 'write').mockImplementation((text) => {
-      written.push(String(text));
-      return true;
-    });
+  written = captureWrites();
 });
 afterEach(() => {
   vi.unstubAllEnvs();
