@@ -166,7 +166,7 @@ function valueAt(pointer: string): unknown {
 }
 
 function at(value: unknown, key: string): unknown {
-  return isRecord(value) ? value[key] : undefined;
+  return isRecord(value) && Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
 function escaped(key: string): string {

@@ -62,6 +62,27 @@ describe('a reply is not as described', () => {
     );
   });
 
+  test('of a request whose method is a word of JavaScript, as of any that is none of the API', () => {
+    for (const method of ['__proto__', 'constructor', 'BREW'])
+      expect(replyFaults(method, '/batches', { ...good, statusCode: 418 })).toStrictEqual([
+        `${method} /batches has no reply of status 418`,
+      ]);
+    const body = JSON.stringify({
+      type: 'about:blank',
+      title: 'Method Not Allowed',
+      status: 405,
+      detail: 'd',
+      code: 'METHOD_NOT_ALLOWED',
+    });
+    const refused = {
+      statusCode: 405,
+      headers: { ...headers, 'content-type': 'application/problem+json', allow: 'GET, POST' },
+      body,
+    };
+    for (const method of ['__proto__', 'constructor', 'BREW'])
+      expect(replyFaults(method, '/batches', refused)).toStrictEqual([]);
+  });
+
   test.each([
     ['of another status', { ...good, statusCode: 201 }, 'GET /batches has no reply of status 201'],
     [
