@@ -102,7 +102,7 @@ export class ConcurrencyLimit {
   }
 
   /** Learns that a request was answered that was sent since the last decrease; `inFlight` were until then. */
-  answered(sent: Flight, inFlight: number, nowMs: number): void {
+  answered(sent: Pick<Flight, 'inFlight'>, inFlight: number, nowMs: number): void {
     const limit = this.at(nowMs);
     this.#answered += 1;
     if (this.#answered >= limit) this.#endRound();
@@ -148,7 +148,7 @@ export class ConcurrencyLimit {
     this.#isShrinking = false;
   }
 
-  #lookAbove({ most }: Cubic, { inFlight }: Flight, limit: number): void {
+  #lookAbove({ most }: Cubic, { inFlight }: Pick<Flight, 'inFlight'>, limit: number): void {
     if (inFlight <= most) return;
     this.#answeredAbove += 1;
     if (this.#answeredAbove < most) return;

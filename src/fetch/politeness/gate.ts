@@ -45,7 +45,6 @@ export function openGate(
 ): Gate {
   const send = async (id: Id, endMs: number, ...[slot, signal, onOtherConnection]: Parameters<Send>) => {
     let feedback: Feedback = 'unknown';
-    const by = { seq: slot.seq + 1, sentMs: slot.sentMs };
     try {
       const result = await requestPost(id, endMs - clock.now(), signal, onOtherConnection);
       const date = clock.date();
@@ -58,8 +57,10 @@ export function openGate(
       }
       feedback = verdict.feedback;
       limiter.pause(verdict.pauseMs);
-      if ('status' in result && result.rateLimit && limiter.listensTo(by))
-        limiter.tell(quotasToldBy(result.rateLimit, result, date), by);
+      if ('status' in result && result.rateLimit) {
+        const by = { seq: slot.seq + 1, sentMs: slot.sentMs };
+        if (limiter.listensTo(by)) limiter.tell(quotasToldBy(result.rateLimit, result, date), by);
+      }
       return result;
     } finally {
       limiter.release(slot, feedback);

@@ -104,7 +104,7 @@ export class OriginLimits {
     this.#refusals = Math.max(0, this.#refusals - FORGIVEN_PER_ANSWER);
     this.#mostAnswered = Math.max(this.#mostAnswered, request.inFlight);
     this.#pace.answered(request, ended.nowMs);
-    if (this.#isSince(request)) this.#limit.answered(flightOf(request, ended), ended.inFlight, ended.nowMs);
+    if (this.#isSince(request)) this.#limit.answered(request, ended.inFlight, ended.nowMs);
   }
 
   #learnRefusal(request: SentRequest, feedback: 'throttled' | 'overloaded', ended: RequestEnd): boolean {
