@@ -23,7 +23,7 @@ npm run redrive has it fetch again what such a run left.
 
   --json   the stored document alone
 
-The function's variables (see the README) are taken from the environment: POST_URL, CONCURRENCY, OUTPUT and so on.
+The function's variables (docs/configuration.md) are taken from the environment: POST_URL, CONCURRENCY, OUTPUT and so on.
 POWERTOOLS_LOG_LEVEL=DEBUG shows its log, on standard error.`;
 
 /** The events of the lesson's programs, and what each shows. */

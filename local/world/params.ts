@@ -40,7 +40,7 @@ export const variablesOfTheStack: readonly string[] = [
   'ASYNC_RESULTS_PREFIX',
 ];
 
-/** Every parameter; the README shows them, with their defaults. */
+/** Every parameter; docs/configuration.md shows them, with their defaults. */
 export const PARAMS: readonly Param[] = [
   { name: 'resultsBucket', variable: 'RESULTS_BUCKET' },
   { name: 'resultsPrefix', variable: 'RESULTS_PREFIX' },

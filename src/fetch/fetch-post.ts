@@ -35,10 +35,10 @@ export type FetchPost = (id: Id, signal: AbortSignal) => Promise<Post>;
 type Failure = Reason & { readonly ownMessage?: string; readonly failedBy?: FailedBy };
 
 /**
- * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in the README says: after a
- * backoff with full jitter, when its turn comes, and while the run's retry budget lasts, which a post that was turned
- * away and told for how long does not use. What cannot be tried again
- * before the deadline ends at once, so that no time is spent on waiting for nothing.
+ * Makes a `fetchPost` that tries again what may pass, as the table of reason codes in docs/document.md says: after
+ * a backoff with full jitter, when its turn comes, and while the run's retry budget lasts, which a post that was turned
+ * away and told for how long does not use. What cannot be tried again before the deadline ends at once, so that no time
+ * is spent on waiting for nothing.
  */
 export function fetchPostWith(
   settings: AttemptSettings & RetrySettings,

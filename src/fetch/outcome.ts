@@ -2,7 +2,7 @@ import type { Id } from '../batch/ids.ts';
 
 /**
  * Why a post failed: the codes that `reason.code` can have. A new one is decided on in fetch-post.ts, by its status in
- * politeness/verdict.ts, and stands in README's table and in the document's schema.
+ * politeness/verdict.ts, and stands in the table of docs/document.md and in the document's schema.
  */
 export const REASON_CODES = [
   'NOT_FOUND',

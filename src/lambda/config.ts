@@ -58,7 +58,7 @@ const BOOLEAN_IN_OTHER_WORDS = /^\s*(?:1|y|yes|t|true|on|0|n|no|f|false|off)\s*$
 const NUMBER = { test: (text: string): boolean => !Number.isNaN(Number(text)) };
 const ANYTHING = /(?:)/;
 
-/** Every variable that the functions read; the README lists them for users. */
+/** Every variable that the functions read; docs/configuration.md lists them for users. */
 export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = {
   /** Where documents go. Required. */
   resultsBucket: matching('RESULTS_BUCKET', '', 'the name of an S3 bucket', BUCKET),

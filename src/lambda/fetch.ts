@@ -49,8 +49,8 @@ import { tellFailure } from './steps.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
 
 /**
- * Fetches the batch that an event names, and answers with where its document is; see the README for both. What the API
- * hands over comes through an alias of its own, and through that comes nothing else.
+ * Fetches the batch that an event names (docs/events.md), and answers with where its document is (docs/document.md).
+ * What the API hands over comes through an alias of its own, and through that comes nothing else.
  */
 export function handler(event: unknown, context: Context): Promise<Reply> {
   return tellRefusals(context, () => (isHandOver(event) ? takeOver(event, context) : handle(event, context)));

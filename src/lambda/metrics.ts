@@ -6,7 +6,7 @@ export interface TelemetrySettings {
   readonly metricsNamespace: string;
 }
 
-/** Every metric that is written, and its unit. What each counts, the README says. */
+/** Every metric that is written, and its unit. What each counts, docs/operations.md says. */
 export const METRICS = {
   PostsFulfilled: MetricUnit.Count,
   PostsRejected: MetricUnit.Count,

@@ -14,7 +14,7 @@ export interface Telemetry extends RunObserver {
 
 /**
  * Tells of runs on standard output and standard error: one JSON object a line, for CloudWatch Logs, and those in
- * the embedded metric format for CloudWatch's metrics. The README lists both.
+ * the embedded metric format for CloudWatch's metrics. docs/operations.md lists both.
  *
  * A line that cannot be written is lost, and neither throws nor ends the process. What is written are ids, codes,
  * numbers, and the messages of our own errors: never a body, a header, the URL of a post, or the message of an

@@ -12,7 +12,7 @@ interface Reply {
   readonly location: string;
 }
 
-/** Runs `npx serverless invoke local` on an event of events/, as the README says. */
+/** Runs `npx serverless invoke local` on an event of events/, as docs/local.md says. */
 async function invokeLocal(functionName: 'fetch' | 'api', event: string) {
   const child = spawn(
     'npx',

@@ -5,7 +5,7 @@ import { description, examplesOf, replyFaults } from '../support/api-description
 
 const root = join(import.meta.dirname, '../..');
 const examples = [...examplesOf()];
-const readme = readFileSync(join(root, 'README.md'), 'utf8');
+const [, replies = '', reading = ''] = readFileSync(join(root, 'docs/api.md'), 'utf8').split('\n## ');
 
 describe('the description of the API', () => {
   test('has examples that are as its schemas say, of every body', () => {
@@ -22,10 +22,8 @@ describe('the description of the API', () => {
 
   test('has the codes of all problems in its examples', () => {
     const codes = examples.map(({ value }) => (value as { code?: string }).code);
-    const inReadme = readme
-      .slice(readme.indexOf('### Replies'), readme.indexOf('## Politeness'))
-      .matchAll(/^\| \d{3}.*? \| (.*?) \|/gm);
-    const named = [...inReadme].flatMap(([, cell = '']) =>
+    const rows = replies.matchAll(/^\| \d{3}.*? \| (.*?) \|/gm);
+    const named = [...rows].flatMap(([, cell = '']) =>
       [...cell.matchAll(/`([A-Z_]{5,})`/g)].map(([, code]) => code),
     );
     expect(named.length).toBeGreaterThan(10);
@@ -34,13 +32,12 @@ describe('the description of the API', () => {
     expect(named.filter((code) => !codes.includes(code) && !alike.includes(String(code)))).toStrictEqual([]);
   });
 
-  test('is what the README shows of the API', () => {
-    const section = readme.slice(readme.indexOf('### Reading back'), readme.indexOf('### Replies'));
-    const shown = [...section.matchAll(/```json\n(.*?)```/gs)].map(([, text = '']) => JSON.parse(text));
+  test('is what docs/api.md shows of the API', () => {
+    const shown = [...reading.matchAll(/```json\n(.*?)```/gs)].map(([, text = '']) => JSON.parse(text));
     expect(shown.length).toBeGreaterThan(2);
     for (const value of shown) expect(examples.map((example) => example.value)).toContainEqual(value);
     const paths = Object.keys(description.paths as object);
-    expect(paths.filter((path) => !section.includes(path))).toStrictEqual([]);
+    expect(paths.filter((path) => !reading.includes(path))).toStrictEqual([]);
   });
 });
 

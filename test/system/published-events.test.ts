@@ -59,7 +59,7 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-test.each(names)('%s comes to what its maker and the README say', async (name) => {
+test.each(names)('%s comes to what its maker and docs/events.md say', async (name) => {
   const { event, accepted, refused }: Published = JSON.parse(
     await readFile(join(directory, `${name}.json`), 'utf8'),
   );

@@ -14,8 +14,8 @@ import { VARIABLES } from '../../../src/lambda/config.ts';
 const project = join(import.meta.dirname, '../../..');
 const read = (path: string): string => readFileSync(join(project, path), 'utf8');
 
-/** The rows of README's table, one a parameter. */
-const rows = read('README.md')
+/** The rows of the table in docs/configuration.md, one a parameter. */
+const rows = read('docs/configuration.md')
   .split(/^\| parameter \| variable \| default .*\n.*\n/m)[1]
   ?.split('\n\n')[0]
   ?.split('\n')
@@ -30,7 +30,7 @@ function bare(cell: string): string {
   return cell.replaceAll('`', '');
 }
 
-test('README has a row for every parameter, with its variable, and for nothing else', () => {
+test('docs/configuration.md has a row for every parameter, with its variable, and for nothing else', () => {
   const shown = rows?.map(({ name, variable }) => [name, variable]);
   const known = PARAMS.map((param) => [param.name, 'variable' in param ? param.variable : '–']);
   const ofTheStack = variablesOfTheStack.map((name) => ['–', name]);
@@ -49,7 +49,7 @@ test('every variable that the functions read has a parameter, or a value that on
     expect(given.filter((environment) => name in environment)).not.toStrictEqual([]);
 });
 
-test('serverless.yml has a default for every parameter, which README has as well, and for nothing else', () => {
+test('serverless.yml has a default for every parameter, which docs/configuration.md has as well, and for nothing else', () => {
   const { params } = parse(read('serverless.yml').replaceAll(/!\w+/g, ''));
   const names = PARAMS.map(({ name }) => name);
   // A default would be in the way of the bucket that the stack makes.

@@ -492,9 +492,9 @@ describe('the metrics', () => {
     expect([...new Set(names)].toSorted()).toStrictEqual(Object.keys(METRICS).toSorted());
   });
 
-  test('are those that README lists, with their units', () => {
-    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-    const [section = ''] = readme.split('\n### Metrics\n')[1]?.split('\n#') ?? [];
+  test('are those that docs/operations.md lists, with their units', () => {
+    const page = readFileSync(new URL('../../../docs/operations.md', import.meta.url), 'utf8');
+    const [section = ''] = page.split('\n## Metrics\n')[1]?.split('\n#') ?? [];
     const rows = [...section.matchAll(/^\| (?<names>`.+?) \| (?<unit>\w+) \|/gm)].flatMap(({ groups }) =>
       [...(groups?.names ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => [name, groups?.unit]),
     );
