@@ -39,7 +39,7 @@ export function createRunPieces({ prefix, ...options }: StoreOptions): RunPieces
       const last = await ifThere(objects.get(document, signal, END));
       if (!last) return undefined;
       const isWhole = last.totalBytes === last.bytes.length;
-      const first = isWhole ? last : await objects.get(document, signal, START);
+      const first = await (isWhole ? last : objects.get(document, signal, START));
       const brief = readBrief(first.bytes.toString(), last.bytes.toString());
       if (!brief)
         throw new RunConflictError(`${objects.location(document)} exists, and is no document of a run`);

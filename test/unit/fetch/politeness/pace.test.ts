@@ -374,6 +374,14 @@ describe('what was learned', () => {
   });
 });
 
+test('nothing is learned where all that is known of was turned away', () => {
+  const pace = new LearnedPace(0);
+  take(pace, times(0, 100, 50));
+  refuse(pace, 100);
+  for (const atMs of times(101, 9_000, 0.5)) turnAway(pace, atMs);
+  expect(pace.learned(9_000)).toBeUndefined();
+});
+
 describe('what an earlier run learned', () => {
   test('is kept to at 95 %, and comes to 97 % in the time that a second’s pause would ask for', () => {
     const pace = new LearnedPace(5_000, 100);
