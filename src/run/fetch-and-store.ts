@@ -196,7 +196,7 @@ async function writeApart(
   { store, newWriter }: RunPorts,
 ): Promise<RunReport | undefined> {
   const unfinished = await store.findOutcomes(run.id, outOfTime);
-  const lines = writeOutcomes(eachId(ids), outcomes, tally);
+  const lines = writeOutcomes(run.id, eachId(ids), outcomes, tally);
   const object = await store.writeOutcomes(run.id, unfinished, newWriter(), lines, signal);
   if (!object) return undefined;
   const whole = { ...report(), outcomes: object };

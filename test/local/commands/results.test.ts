@@ -20,9 +20,9 @@ const id = `results-test-${process.pid}`;
 const results = (...args: string[]) => runCommand('local/commands/results.ts', args);
 
 const fulfilled = (index: number, post: number | string) =>
-  `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":{"title":"Post ${post}","views":9007199254740993}}`;
+  `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"value":{"title":"Post ${post}","views":9007199254740993}}`;
 const rejected = (index: number, post: number) =>
-  `{"index":${index},"id":${post},"status":"rejected","httpStatus":404,"attempts":1,"startedMs":1,"durationMs":2,"reason":{"code":"NOT_FOUND","message":"No data for post ${post}","retryable":false}}`;
+  `{"index":${index},"id":${post},"status":"rejected","httpStatus":404,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"reason":{"code":"NOT_FOUND","message":"No data for post ${post}","retryable":false}}`;
 
 /** A document, as far as it is looked into; with `location`, its results are there. */
 function documentOf(runId: string, lines: readonly string[], location?: string): string {

@@ -100,11 +100,12 @@ describe('a post that comes', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 10,
+      waitedMs: 0,
     });
     expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 5_000 }]);
   });
 
-  test('may come at the second attempt; its duration counts the wait', async () => {
+  test('may come at the second attempt; its duration counts the wait, which is told by itself', async () => {
     const { outcome, requests } = await run([answer(500), answer(203, '[1]')]);
     expect(outcome).toStrictEqual({
       value: '[1]',
@@ -112,13 +113,21 @@ describe('a post that comes', () => {
       attempts: 2,
       startedMs: 3,
       durationMs: 70,
+      waitedMs: 50,
     });
     expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63]);
   });
 
   test('has whole milliseconds in its record, whatever the clock counts', async () => {
     const { outcome } = await run([{ ...answer(200, '1'), tookMs: 10.6 }], { startMs: START_MS + 0.4 });
-    expect(outcome).toStrictEqual({ value: '1', httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 11 });
+    expect(outcome).toStrictEqual({
+      value: '1',
+      httpStatus: 200,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 11,
+      waitedMs: 0,
+    });
   });
 });
 
@@ -166,7 +175,15 @@ describe('what is not tried again', () => {
   ])('%s', async (_name, step, reason) => {
     const { outcome, requests } = await run([step]);
     const httpStatus = 'status' in step ? step.status : null;
-    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason,
+      httpStatus,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+      waitedMs: 0,
+    });
     expect(requests).toHaveLength(1);
   });
 
@@ -192,7 +209,7 @@ describe('what is not tried again', () => {
 
 describe('what is tried again, up to the most attempts', () => {
   // Backoffs with a random of 0.5: 50, 100, 200 ms.
-  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390 };
+  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390, waitedMs: 350 };
   const httpError = (status: number) => ({
     code: 'HTTP_ERROR',
     message: `Post 7 answered HTTP ${status}`,
@@ -253,6 +270,7 @@ describe('what is tried again, up to the most attempts', () => {
       attempts: 4,
       startedMs: 3,
       durationMs: 20_350,
+      waitedMs: 350,
     });
     expect(requests.map(({ timeoutMs }) => timeoutMs)).toStrictEqual([5_000, 5_000, 5_000, 5_000]);
   });
@@ -276,6 +294,7 @@ describe('what is tried again, up to the most attempts', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 10,
+      waitedMs: 0,
     });
     expect(requests).toHaveLength(1);
   });
@@ -360,6 +379,7 @@ describe('the deadline', () => {
         attempts: 0,
         startedMs: null,
         durationMs: null,
+        waitedMs: null,
       });
       expect(requests).toStrictEqual([]);
     },
@@ -384,6 +404,7 @@ describe('the deadline', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 2_000,
+      waitedMs: 0,
     });
     expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 2_000 }]);
   });
@@ -411,6 +432,7 @@ describe('the deadline', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 10,
+      waitedMs: 0,
     });
     expect(requests).toHaveLength(1);
   });
@@ -431,6 +453,7 @@ describe('the deadline', () => {
         attempts: 1,
         startedMs: 3,
         durationMs: 10,
+        waitedMs: 0,
       });
     },
   );
@@ -458,8 +481,24 @@ test('a post whose turn does not come in time was never attempted', async () => 
     retryable: true,
   });
   expect(settled.map(plain)).toStrictEqual([
-    { id: 1, reason: deadline(1), httpStatus: null, attempts: 1, startedMs: 0, durationMs: 60_000 },
-    { id: 2, reason: deadline(2), httpStatus: null, attempts: 0, startedMs: null, durationMs: null },
+    {
+      id: 1,
+      reason: deadline(1),
+      httpStatus: null,
+      attempts: 1,
+      startedMs: 0,
+      durationMs: 60_000,
+      waitedMs: 0,
+    },
+    {
+      id: 2,
+      reason: deadline(2),
+      httpStatus: null,
+      attempts: 0,
+      startedMs: null,
+      durationMs: null,
+      waitedMs: null,
+    },
   ]);
 });
 

@@ -143,7 +143,7 @@ const rejection = (): PostError =>
   new PostError(
     'four',
     { code: 'BAD_JSON', message: 'Post four is not JSON', retryable: false },
-    { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5 },
+    { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5, waitedMs: 0 },
   );
 
 describe('the log', () => {

@@ -154,7 +154,7 @@ describe('a redrive', () => {
     expect(requested).toStrictEqual([2, 4]);
     const before = linesOf(store, 'run-1');
     const again = (index: number, id: number) =>
-      `{"index":${index},"id":${id},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"value":{"id":${id},"again":true}}`;
+      `{"index":${index},"id":${id},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"waitedMs":0,"value":{"id":${id},"again":true}}`;
     expect(linesOf(store, 'run-1.redrive-1')).toStrictEqual(before.with(1, again(1, 2)).with(3, again(3, 4)));
     expect(before[0]).toContain('"views":9007199254740993,"price":1.10');
 
@@ -320,10 +320,11 @@ describe('a redrive', () => {
       store,
       settings: { output: 'ndjson' },
     });
-    expect(store.outcomes.get('run-1.redrive-1')?.split('\n')).toStrictEqual([
-      ...expected.with(3, store.outcomes.get('run-1')?.split('\n')[3] ?? ''),
-      '',
-    ]);
+    const left = store.outcomes.get('run-1')?.split('\n')[3]?.replace('"runId":"run-1",', '');
+    const apartLines = expected
+      .with(3, left ?? '')
+      .map((line) => line.replace('{', '{"runId":"run-1.redrive-1",'));
+    expect(store.outcomes.get('run-1.redrive-1')?.split('\n')).toStrictEqual([...apartLines, '']);
     expect(apart.run.outcomes?.location).toBe('s3://results/runs/run-1.redrive-1.ndjson');
     const joined = await redriven('run-1', post, { store }, 'request-3');
     expect(joined.requested).toStrictEqual([4]);
