@@ -82,7 +82,7 @@ describe('writeDocument', () => {
         '{"index":2,"id":"three","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":2,"waitedMs":0,"value":"\u2028"}',
         '],',
         '"errors":{"total":1,"byCode":{"NETWORK":1},"first":[{"index":1,"id":99999,"code":"NETWORK","message":"Post 99999 could not be fetched: ECONNRESET"}],"retryableIds":[99999]},',
-        '"summary":{"finishedAt":"2026-11-23T06:00:01.000Z","durationMs":1000,"requested":3,"fulfilled":2,"rejected":1,"attempts":6,"complete":true,"latencyMs":{"p50":41,"p90":390,"p99":390,"max":390},"throttledMs":0,"peakInFlight":3,"concurrency":{"min":5,"max":5,"final":5},"learned":{"perSecond":null,"inFlight":null,"told":null},"retries":0,"retryBudgetLeft":10,"hedges":0,"hedgesWon":0}}',
+        '"summary":{"finishedAt":"2026-11-23T06:00:01.000Z","durationMs":1000,"requested":3,"fulfilled":2,"rejected":1,"attempts":6,"complete":true,"latencyMs":{"p50":41,"p90":390,"p99":390,"max":390},"throttledMs":0,"pauses":[],"peakInFlight":3,"concurrency":{"min":5,"max":5,"final":5},"learned":{"perSecond":null,"inFlight":null,"told":null},"retries":0,"retryBudgetLeft":10,"hedges":0,"hedgesWon":0}}',
         '',
       ].join('\n'),
     );

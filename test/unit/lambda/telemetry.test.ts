@@ -48,6 +48,7 @@ const summary: RunSummary = {
   attempts: 7,
   complete: true,
   throttledMs: 1_200,
+  pauses: [{ startedMs: 400, durationMs: 1_000 }],
   peakInFlight: 4,
   concurrency: { min: 2, max: 4, final: 3 },
   learned: { perSecond: 97, inFlight: 3, told: null },

@@ -216,7 +216,9 @@ describe('an origin', () => {
     expect(origin.requested).toStrictEqual([1, 2]);
     expect(clock.now()).toBe(500);
     expect(run.errors.retryableIds).toStrictEqual([1, 3, 4]);
-    expect(run.summary).toMatchObject({ complete: false, attempts: 2, retries: 0 });
+    // The pause is told of as far as the run went on.
+    const pauses = [{ startedMs: 10, durationMs: 490 }];
+    expect(run.summary).toMatchObject({ complete: false, attempts: 2, retries: 0, pauses });
   });
 
   test('that answers with a used-up quota is left alone until it is given again', async () => {
@@ -234,6 +236,7 @@ describe('an origin', () => {
     // One at a time, as one is the limit: in a second.
     expect(startedMs).toStrictEqual([0, 5_010, 6_010]);
     expect(run.summary).toMatchObject({ fulfilled: 3, attempts: 3, throttledMs: 5_990 });
+    expect(run.summary.pauses).toStrictEqual([{ startedMs: 10, durationMs: 5_000 }]);
   });
 
   test('that fails for every post is asked little more than once for each', async () => {
