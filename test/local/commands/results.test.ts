@@ -49,7 +49,8 @@ beforeAll(async () => {
   mkdirSync(runs, { recursive: true });
   put(`${id}.json`, documentOf(id, [fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')]));
   const lines = [fulfilled(0, 7), rejected(1, 8)];
-  put(`${id}.part-000002.ndjson`, `${lines.join('\n')}\n`);
+  const owned = lines.map((line) => line.replace('{', `{"runId":"${id}.part-000002",`));
+  put(`${id}.part-000002.ndjson`, `${owned.join('\n')}\n`);
   const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
   const key = `runs/${id}.part-000002.ndjson`;
   const response = await fetch(`${store.endpoint}/${localBucket}/${key}`, { method: 'HEAD' });

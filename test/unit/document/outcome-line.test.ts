@@ -14,6 +14,7 @@ import {
 import type { Output } from '../../../src/document/run-head.ts';
 import { Tally } from '../../../src/document/tally.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from '../../../src/fetch/outcome.ts';
+import { olderText } from '../../support/older-text.ts';
 import { plainReport } from '../../support/plain-traffic.ts';
 
 const record = fc.record({
@@ -140,13 +141,7 @@ test('so are those that are an object by themselves, whose lines are the same be
   );
 });
 
-const older = (text: Buffer): Buffer =>
-  Buffer.from(
-    text
-      .toString()
-      .replaceAll('"runId":"run-1",', '')
-      .replaceAll(/"waitedMs":(?:\d+|null),/g, ''),
-  );
+const older = (text: Buffer): Buffer => Buffer.from(olderText(text.toString()));
 
 test.each(['json', 'ndjson'] as const)(
   'older ones, which say neither what was waited nor of which run they are, are read all the same (%s)',
