@@ -48,11 +48,11 @@ export async function* readOutcomeLines(
   format: Output,
   firstIndex?: number,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
-  const lines =
-    format === 'json' ? resultLines(chunks, location, firstIndex) : linesWithoutRun(chunks, runId);
+  const key = format === 'json' ? undefined : Buffer.from(`{${runKey(runId)}`);
+  const lines = key ? eachLine(chunks) : resultLines(chunks, location, firstIndex);
   let index = firstIndex ?? 0;
   for await (const line of lines) {
-    const outcome = parseLine(line);
+    const outcome = parseLine(key ? withoutKey(line, key) : line);
     if (outcome?.index !== index) throw notAsWritten(location, index);
     yield outcome;
     index += 1;
@@ -84,17 +84,10 @@ async function* resultLines(
   throw new RunConflictError(`${location} ends before its results do`);
 }
 
-/** The lines of outcomes by themselves, without the id of their run, but for those of other runs. */
-async function* linesWithoutRun(
-  chunks: AsyncIterable<Buffer>,
-  runId: string,
-): AsyncGenerator<Buffer, void, undefined> {
-  const key = Buffer.from(`{${runKey(runId)}`);
-  const brace = key.subarray(0, 1);
-  for await (const line of eachLine(chunks)) {
-    const hasKey = line.subarray(0, key.length).equals(key);
-    yield hasKey ? Buffer.concat([brace, line.subarray(key.length)]) : line;
-  }
+/** A line without the key at its start that says of which run it is. One that is of another run keeps that. */
+function withoutKey(line: Buffer, key: Buffer): Buffer {
+  const hasKey = line.subarray(0, key.length).equals(key);
+  return hasKey ? Buffer.concat([key.subarray(0, 1), line.subarray(key.length)]) : line;
 }
 
 /** Where the line of an outcome starts. */
