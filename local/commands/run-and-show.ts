@@ -105,8 +105,8 @@ async function show({ location, replayed, document, what, functionName }: Stored
   // The function's own tests hold a document to its schema.
   const run: RunReport = JSON.parse(document);
   const results = await (run.outcomes
-    ? readOutcomes(run.outcomes.location, 'ndjson')
-    : readOutcomes(location, 'json'));
+    ? readOutcomes(run.run.id, run.outcomes.location, 'ndjson')
+    : readOutcomes(run.run.id, location, 'json'));
   console.log(describeRun({ ...run, results }));
   for (const stored of [location, ...(run.outcomes ? [run.outcomes.location] : [])])
     console.log(`Stored as ${stored}\n       in ${relative(callerDirectory, fileOf(stored))}`);
@@ -122,8 +122,8 @@ async function show({ location, replayed, document, what, functionName }: Stored
   console.log(`\n${describeOthers(what)}`);
 }
 
-function readOutcomes(location: string, format: Output): Promise<Outcome[]> {
-  const lines = readOutcomeLines(createReadStream(fileOf(location)), location, format);
+function readOutcomes(runId: string, location: string, format: Output): Promise<Outcome[]> {
+  const lines = readOutcomeLines(createReadStream(fileOf(location)), { runId, location }, format);
   return Array.fromAsync(lines, ({ line }) => parseOutcome(line));
 }
 

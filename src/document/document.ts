@@ -1,7 +1,7 @@
 import type { Id } from '../batch/ids.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
 import { ChunkWriter } from './chunk-writer.ts';
-import { type OutcomeLine, outcomeStart } from './outcome-line.ts';
+import { type OutcomeLine, outcomeStart, runKey } from './outcome-line.ts';
 import { isErrorSummary, isOutcomeSummary, isOutcomesObject, isRunHead } from './report-shape.ts';
 import type { OutcomesObject, RunHead, RunReport } from './run-head.ts';
 import type { OutcomeSummary, Tally } from './tally.ts';
@@ -33,20 +33,25 @@ export async function* writeDocument(
 ): AsyncGenerator<Buffer, void, undefined> {
   const writer = new ChunkWriter();
   writer.text(`${headText(run)}${RESULTS_START}`);
-  yield* writeEach(writer, ids, outcomes, tally, { first: '\n', next: ',\n', end: '' });
+  yield* writeEach(writer, ids, outcomes, tally, { first: '\n{', next: ',\n{', end: '' });
   writer.text('\n]');
   writer.text(reportText(report()));
   yield* writer.take(true);
 }
 
-/** The outcomes by themselves: the same lines, each with a line break at its end. Ends as `writeDocument` does. */
+/**
+ * The outcomes by themselves: the same lines, each with the id of the run as its first key, and a line break at its end.
+ * Ends as `writeDocument` does.
+ */
 export async function* writeOutcomes(
+  runId: string,
   ids: Iterable<Id>,
   outcomes: AsyncIterable<Outcome>,
   tally: Tally,
 ): AsyncGenerator<Buffer, void, undefined> {
   const writer = new ChunkWriter();
-  yield* writeEach(writer, ids, outcomes, tally, { first: '', next: '', end: '\n' });
+  const first = `{${runKey(runId)}`;
+  yield* writeEach(writer, ids, outcomes, tally, { first, next: first, end: '\n' });
   yield* writer.take(true);
 }
 
@@ -126,6 +131,7 @@ async function* writeEach(
   const nextId = ids[Symbol.iterator]();
   let index = 0;
   for await (const outcome of outcomes) {
+    // The line's brace included.
     writer.text(index === 0 ? first : next);
     const id = nextId.next().value as Id;
     if ('line' in outcome) writeLine(writer, outcome, tally);
@@ -144,7 +150,7 @@ function writeLine(
 ): void {
   if (reason) tally.addRejected(index, { reason, record }, id);
   else tally.addFulfilled(id, record);
-  writer.bytes(line);
+  writer.bytes(line.subarray(1));
 }
 
 function writeOutcome(

@@ -12,8 +12,19 @@ export interface OutcomeLine {
   readonly record: FetchRecord;
   /** Why the post failed; undefined where it did not. */
   readonly reason: Reason | undefined;
-  /** All of it, as it stands there, without the comma behind it: the value in it was not looked into. */
+  /**
+   * All of it, as it stands there, but for the comma behind it and the id of its run: the value in it was not looked
+   * into.
+   */
   readonly line: Buffer;
+}
+
+/**
+ * What the line of an outcome that stands by itself starts with, behind the brace: the run that it is of. Those of older
+ * objects start without.
+ */
+export function runKey(runId: string): string {
+  return `"runId":${JSON.stringify(runId)},`;
 }
 
 /** The lines around the results. */
@@ -25,22 +36,23 @@ const BRACE = 0x7d;
 /**
  * The outcomes of a stored run, in their order, one held at a time. `chunks` is the text of its document (`json`), of
  * which nothing behind the results is read, or of its outcomes by themselves (`ndjson`), from the start and cut
- * anywhere; or else from the start of the line of the outcome `firstIndex`, if that is given. `location` names it in
- * errors.
+ * anywhere; or else from the start of the line of the outcome `firstIndex`, if that is given. `runId` is the id that the
+ * run had when it was written, and `location` names the text in errors.
  *
  * Throws RunConflictError where the text is not as `writeDocument` or `writeOutcomes` writes it, and what `chunks`
  * throws.
  */
 export async function* readOutcomeLines(
   chunks: AsyncIterable<Buffer>,
-  location: string,
+  { runId, location }: { readonly runId: string; readonly location: string },
   format: Output,
   firstIndex?: number,
 ): AsyncGenerator<OutcomeLine, void, undefined> {
-  const lines = format === 'json' ? resultLines(chunks, location, firstIndex) : eachLine(chunks);
+  const key = format === 'json' ? undefined : Buffer.from(`{${runKey(runId)}`);
+  const lines = key ? eachLine(chunks) : resultLines(chunks, location, firstIndex);
   let index = firstIndex ?? 0;
   for await (const line of lines) {
-    const outcome = parseLine(line);
+    const outcome = parseLine(key ? withoutKey(line, key) : line);
     if (outcome?.index !== index) throw notAsWritten(location, index);
     yield outcome;
     index += 1;
@@ -72,6 +84,12 @@ async function* resultLines(
   throw new RunConflictError(`${location} ends before its results do`);
 }
 
+/** A line without the key at its start that says of which run it is. One that is of another run keeps that. */
+function withoutKey(line: Buffer, key: Buffer): Buffer {
+  const hasKey = line.subarray(0, key.length).equals(key);
+  return hasKey ? Buffer.concat([key.subarray(0, 1), line.subarray(key.length)]) : line;
+}
+
 /** Where the line of an outcome starts. */
 export interface LinePlace {
   readonly index: number;
@@ -80,7 +98,7 @@ export interface LinePlace {
 }
 
 /** Of what is kept in JSON on one line, nothing else starts so behind a line break. */
-const NEXT_LINE = /\n\{"index":(?<index>\d+),"id":/;
+const NEXT_LINE = /\n\{(?:"runId":"[A-Za-z0-9._~-]+",)?"index":(?<index>\d+),"id":/;
 
 /** The first line of an outcome that starts in a piece of a text of outcomes; undefined where none does. */
 export function firstLineIn(piece: Buffer): LinePlace | undefined {
@@ -88,28 +106,29 @@ export function firstLineIn(piece: Buffer): LinePlace | undefined {
   return found ? { index: Number(found.groups?.index), offset: found.index + 1 } : undefined;
 }
 
-/** The line of an outcome up to its value or reason: the bytes of a value are not to be touched. */
+/** An outcome's line from behind its brace to its value or reason: the bytes of a value are not to be touched. */
 export function outcomeStart(
   index: number,
   id: Id,
   status: 'fulfilled' | 'rejected',
   record: FetchRecord,
 ): string {
-  const { httpStatus, attempts, startedMs, durationMs, hedged } = record;
+  const { httpStatus, attempts, startedMs, durationMs, waitedMs, hedged } = record;
   const idText = typeof id === 'number' ? id : `"${id}"`;
-  return `{"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},${hedged ? '"hedged":true,' : ''}`;
+  return `"index":${index},"id":${idText},"status":"${status}","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":${startedMs},"durationMs":${durationMs},"waitedMs":${waitedMs},${hedged ? '"hedged":true,' : ''}`;
 }
 
-/** More than `outcomeStart` writes. */
+/** More than the brace and `outcomeStart` take. */
 const START_BYTES = 512;
-/** What `outcomeStart` writes, and the key behind it. */
+/** The brace, what `outcomeStart` writes, and the key behind it. Older documents do not say what was waited. */
 const LINE_START =
-  /^\{"index":(?<index>\d+),"id":(?<id>\d+|"[A-Za-z0-9._~-]+"),"status":"(?<status>fulfilled|rejected)","httpStatus":(?<httpStatus>\d+|null),"attempts":(?<attempts>\d+),"startedMs":(?<startedMs>\d+|null),"durationMs":(?<durationMs>\d+|null),(?<hedged>"hedged":true,)?"(?<key>value|reason)":/;
+  /^\{"index":(?<index>\d+),"id":(?<id>\d+|"[A-Za-z0-9._~-]+"),"status":"(?<status>fulfilled|rejected)","httpStatus":(?<httpStatus>\d+|null),"attempts":(?<attempts>\d+),"startedMs":(?<startedMs>\d+|null),"durationMs":(?<durationMs>\d+|null),(?:"waitedMs":(?<waitedMs>\d+|null),)?(?<hedged>"hedged":true,)?"(?<key>value|reason)":/;
 const KEYS = { fulfilled: 'value', rejected: 'reason' } as const;
 
 function parseLine(line: Buffer): OutcomeLine | undefined {
   const start = LINE_START.exec(line.toString('latin1', 0, START_BYTES));
-  const { index, id, status, httpStatus, attempts, startedMs, durationMs, hedged, key } = start?.groups ?? {};
+  const { index, id, status, httpStatus, attempts, startedMs, durationMs, waitedMs, hedged, key } =
+    start?.groups ?? {};
   if (!start || KEYS[status as keyof typeof KEYS] !== key || line.at(-1) !== BRACE) return undefined;
   const reason =
     key === 'reason' ? parseReason(line.toString('utf8', start[0].length, line.length - 1)) : undefined;
@@ -123,6 +142,7 @@ function parseLine(line: Buffer): OutcomeLine | undefined {
       attempts: Number(attempts),
       startedMs: JSON.parse(startedMs as string),
       durationMs: JSON.parse(durationMs as string),
+      waitedMs: JSON.parse(waitedMs ?? 'null'),
       ...(hedged && { hedged: true }),
     },
     reason,

@@ -47,18 +47,26 @@ export function fetchPostWith(
 ): FetchPost {
   const fetchPost: FetchPost = async (id, signal) => {
     let firstMs = 0;
+    let waitedMs = 0;
+    /** When the last attempt ended. */
+    let endedMs = 0;
     let httpStatus: number | null = null;
     let isHedged = false;
     let failed: Failure | undefined;
 
     for (let attempts = 1; ; attempts++) {
-      const record = (): FetchRecord => ({
-        httpStatus,
-        attempts,
-        startedMs: Math.round(firstMs - startMs),
-        durationMs: Math.round(clock.now() - firstMs),
-        ...(isHedged && { hedged: true }),
-      });
+      const record = (): FetchRecord => {
+        const durationMs = Math.round(clock.now() - firstMs);
+        return {
+          httpStatus,
+          attempts,
+          startedMs: Math.round(firstMs - startMs),
+          durationMs,
+          // Sums of fractions may be off by their last bit.
+          waitedMs: Math.min(Math.round(waitedMs), durationMs),
+          ...(isHedged && { hedged: true }),
+        };
+      };
       const rejection = ({ ownMessage, failedBy: _, ...reason }: Failure, of = record()): PostError =>
         new PostError(id, reason, of, ownMessage);
 
@@ -69,10 +77,12 @@ export function fetchPostWith(
         if (!failed) throw rejection(refused(id, attempted), NEVER_ATTEMPTED);
         retryBudget.putBack(failed.failedBy);
         attempts -= 1;
+        waitedMs += clock.now() - endedMs;
         throw rejection(refused(id, attempted, failed));
       }
       const { result, startedMs, hedged, cutShort } = attempted;
       if (attempts === 1) firstMs = startedMs;
+      else waitedMs += startedMs - endedMs;
       isHedged ||= hedged;
       httpStatus = 'status' in result ? result.status : null;
       if (result.kind === 'timed-out' && cutShort) throw rejection(deadlineReason(id));
@@ -84,7 +94,8 @@ export function fetchPostWith(
       const refusal = gate.refusal();
       if (refusal) throw rejection(refused(id, refusal, failed));
       const waitMs = backoffMs(attempts, random);
-      if (clock.now() + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
+      endedMs = clock.now();
+      if (endedMs + waitMs >= deadlineMs) throw rejection(deadlineReason(id));
       if (!retryBudget.take(failed.failedBy)) throw rejection(failed);
       await sleep(clock, waitMs, signal);
     }
@@ -98,7 +109,13 @@ export function fetchPostWith(
   };
 }
 
-const NEVER_ATTEMPTED: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+const NEVER_ATTEMPTED: FetchRecord = {
+  httpStatus: null,
+  attempts: 0,
+  startedMs: null,
+  durationMs: null,
+  waitedMs: null,
+};
 
 /** Why a post failed for which no attempt is made, or no other after it has `failed`. */
 function refused(id: Id, refusal: Refusal, failed?: Failure): Failure {

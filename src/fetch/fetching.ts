@@ -47,7 +47,7 @@ export interface Fetching {
 export function startFetching(settings: FetchSettings, ports: FetchPorts, run: FetchedRun): Fetching {
   const { clock } = ports;
   const { requestPost, unsolicited } = ports.origin.startRun();
-  const limiter = new Limiter(settings, ports, run.deadlineMs, run.requested, run.learned);
+  const limiter = new Limiter(settings, ports, run);
   const hedger = settings.hedge ? new Hedger(clock, limiter) : undefined;
   const path = { requestPost, clock, limiter, hedger, circuit: new Circuit(clock) };
   const gate = openGate(settings, path, run.deadlineMs);

@@ -27,6 +27,11 @@ export interface FetchRecord {
   readonly startedMs: number | null;
   /** Milliseconds from the first attempt to the outcome, waits included; null where there was none. */
   readonly durationMs: number | null;
+  /**
+   * Of these, the milliseconds in which no attempt was under way: the post was backing off, paused or queued anew. Null
+   * where there was none, and in lines of documents from before they said so.
+   */
+  readonly waitedMs: number | null;
   /** Whether another request, or two, was sent for an attempt that was late; they are no attempts of their own. */
   readonly hedged?: true;
 }

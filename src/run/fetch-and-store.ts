@@ -9,7 +9,12 @@ import { documentWithout, type Outcome, writeDocument, writeOutcomes } from '../
 import type { Output, RunHead, RunReport } from '../document/run-head.ts';
 import { type OutcomeSummary, Tally } from '../document/tally.ts';
 import { fetchOnceWith } from '../fetch/fetch-once.ts';
-import { type Fetching, type FetchPorts, type FetchSettings, startFetching } from '../fetch/fetching.ts';
+import {
+  type FetchPorts,
+  type FetchSettings,
+  startFetching,
+  type TrafficSummary,
+} from '../fetch/fetching.ts';
 import type { UrlTemplate } from '../fetch/origin/url-template.ts';
 import { type Post, PostError } from '../fetch/outcome.ts';
 import type { Finding, OriginMemory } from '../fetch/politeness/origin-memory.ts';
@@ -131,7 +136,8 @@ export async function fetchAndStore(
   const outcomes = place(fetched, signal);
   const ended: { report?: RunReport } = {};
   const report = (): RunReport => {
-    ended.report ??= endOf(run, tally, fetching, clock.now() - startMs);
+    // In this order: no pause ends behind the run.
+    ended.report ??= endOf(run, tally, fetching.summary(), clock.now() - startMs);
     return ended.report;
   };
   const location = store.location(run.id);
@@ -160,9 +166,9 @@ function saysTheSame({ run, errors, summary }: RunReport, ours: RunReport | unde
   return ours !== undefined && isDeepStrictEqual({ run, errors, summary }, JSON.parse(JSON.stringify(ours)));
 }
 
-function endOf(run: RunHead, tally: Tally, fetching: Fetching, durationMs: number): RunReport {
+function endOf(run: RunHead, tally: Tally, traffic: TrafficSummary, durationMs: number): RunReport {
   const finishedAt = new Date(Date.parse(run.startedAt) + durationMs);
-  const summary = { ...tally.summary(finishedAt, durationMs), ...fetching.summary() };
+  const summary = { ...tally.summary(finishedAt, durationMs), ...traffic };
   return { run, errors: tally.errors(), summary };
 }
 
@@ -196,7 +202,7 @@ async function writeApart(
   { store, newWriter }: RunPorts,
 ): Promise<RunReport | undefined> {
   const unfinished = await store.findOutcomes(run.id, outOfTime);
-  const lines = writeOutcomes(eachId(ids), outcomes, tally);
+  const lines = writeOutcomes(run.id, eachId(ids), outcomes, tally);
   const object = await store.writeOutcomes(run.id, unfinished, newWriter(), lines, signal);
   if (!object) return undefined;
   const whole = { ...report(), outcomes: object };

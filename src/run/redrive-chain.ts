@@ -110,7 +110,8 @@ export function outcomesOf(
   const { outcomes } = run.stored;
   const chunks = store.stream(run.runId, outcomes, signal, from?.offset);
   const format = outcomes ? 'ndjson' : 'json';
-  return readOutcomeLines(chunks, outcomesLocation(run, store), format, from?.index);
+  const origin = { runId: run.stored.run.id, location: outcomesLocation(run, store) };
+  return readOutcomeLines(chunks, origin, format, from?.index);
 }
 
 /** The object that has the outcomes of a stored run. */

@@ -3,5 +3,10 @@ export function timelessLines(text: string): string[] {
   const [, results = ''] = /"results":\[\n(.*)\n\],\n"errors":/s.exec(text) ?? [];
   return results
     .split(',\n')
-    .map((each) => each.replace(/"startedMs":\d+,"durationMs":\d+,/, '"startedMs":0,"durationMs":0,'));
+    .map((each) =>
+      each.replace(
+        /"startedMs":\d+,"durationMs":\d+,"waitedMs":\d+,/,
+        '"startedMs":0,"durationMs":0,"waitedMs":0,',
+      ),
+    );
 }

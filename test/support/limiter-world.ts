@@ -10,7 +10,12 @@ import { quiet } from './manual-mapper.ts';
 
 export type LimiterGiven = Partial<
   LimiterSettings &
-    LimiterPorts & { readonly deadlineMs: number; readonly requested: number; readonly learned: Learned }
+    LimiterPorts & {
+      readonly startMs: number;
+      readonly deadlineMs: number;
+      readonly requested: number;
+      readonly learned: Learned;
+    }
 >;
 
 /** When requests through the limiter must have ended, unless a test says otherwise. */
@@ -25,11 +30,12 @@ export function limiterWith(given: LimiterGiven = {}) {
     concurrency: 10,
     adaptive: false,
     ratePerSecond: Infinity,
+    startMs: 0,
     deadlineMs: DEADLINE_MS,
     requested: Infinity,
     ...given,
   };
-  return { clock, limiter: new Limiter(all, all, all.deadlineMs, all.requested, given.learned) };
+  return { clock, limiter: new Limiter(all, all, all) };
 }
 
 /** A signal that does not abort. */

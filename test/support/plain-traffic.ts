@@ -18,6 +18,7 @@ export const nothingLearned: Learned = { perSecond: null, inFlight: null, told: 
 export function plainReport(peakInFlight: number, concurrency: number, retryBudget: number): TrafficSummary {
   return {
     throttledMs: 0,
+    pauses: [],
     peakInFlight,
     concurrency: { min: concurrency, max: concurrency, final: concurrency },
     learned: nothingLearned,
@@ -33,6 +34,7 @@ const anyNumberOrNull = expect.toBeOneOf([anyNumber, null]);
 /** What a run reports of traffic that is not a test's matter: as many retries as attempts after the first. */
 export const anyTraffic = (retries = 0) => ({
   throttledMs: anyNumber,
+  pauses: expect.any(Array),
   peakInFlight: anyNumber,
   concurrency: { min: anyNumber, max: anyNumber, final: anyNumber },
   learned: { perSecond: anyNumberOrNull, inFlight: anyNumberOrNull, told: anyNumberOrNull },

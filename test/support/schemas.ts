@@ -19,6 +19,8 @@ export const runManifestFaults = faultsBy(readSchema('run-manifest'));
 export const claimFaults = faultsBy(readSchema('progress'));
 /** What is wrong with a stored document. */
 export const documentFaults = faultsBy(documentSchema);
+/** What is wrong with a line of an object of outcomes. */
+export const lineFaults = faultsBy({ $defs: documentSchema.$defs, $ref: '#/$defs/line' });
 
 function readSchema(name: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(import.meta.dirname, `../../schema/${name}.schema.json`), 'utf8'));

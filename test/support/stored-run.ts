@@ -14,9 +14,9 @@ export type Result = { readonly value: string } | { readonly code: 'NOT_FOUND' |
 export interface StoredTexts {
   readonly report: RunReport;
   readonly document: string;
-  /** The same by themselves. */
+  /** The outcomes by themselves. */
   readonly outcomes: string;
-  /** Those of the outcomes, without what stands between them. */
+  /** Those of the outcomes, as they stand in the document, without what stands between them. */
   readonly lines: readonly string[];
 }
 
@@ -41,12 +41,14 @@ export async function storedRun(runId: string, results: readonly Result[]): Prom
   });
   const each = () => Readable.from(results.map(outcomeOf));
   const document = await textOf(writeDocument(run, ids, each(), tally, report));
-  const outcomes = await textOf(writeOutcomes(ids, each(), new Tally(countRepeats(ids))));
-  return { report: report(), document, outcomes, lines: outcomes.split('\n').slice(0, -1) };
+  const outcomes = await textOf(writeOutcomes(runId, ids, each(), new Tally(countRepeats(ids))));
+  const owned = outcomes.split('\n').slice(0, -1);
+  const lines = owned.map((line) => line.replace(`{"runId":"${runId}",`, '{'));
+  return { report: report(), document, outcomes, lines };
 }
 
 function outcomeOf(result: Result, id: number): Outcome {
-  const times = { attempts: 1, startedMs: 3, durationMs: 41 };
+  const times = { attempts: 1, startedMs: 3, durationMs: 41, waitedMs: 0 };
   if ('value' in result)
     return { status: 'fulfilled', value: { ...times, httpStatus: 200, value: Buffer.from(result.value) } };
   const reason = new PostError(id, reasonOf(result.code, id), {

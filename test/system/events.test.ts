@@ -632,6 +632,7 @@ async function expectedOutcome(id: number | string, index: number) {
     attempts: 1,
     startedMs: anyMs,
     durationMs: anyMs,
+    waitedMs: 0,
   };
   const body = await response.json();
   return response.ok

@@ -28,7 +28,13 @@ const running = claimOf(run, 'running', now);
 const accepted = claimOf(run, 'accepted', now);
 const figures = { done: 10, fulfilled: 9, rejected: 1, perSecond: 0.667, etaSeconds: 45 };
 const reason = { code: 'NOT_FOUND', message: 'No data for post a', retryable: false } as const;
-const postError = new PostError('a', reason, { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 1 });
+const postError = new PostError('a', reason, {
+  httpStatus: 404,
+  attempts: 1,
+  startedMs: 0,
+  durationMs: 1,
+  waitedMs: 0,
+});
 const broken = failed(running, problemOf(new StoreError('oops')), now);
 
 describe('the schema of a claim', () => {

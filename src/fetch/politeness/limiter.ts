@@ -5,6 +5,7 @@ import { LinkedList } from '../../base/linked-list.ts';
 import type { ConcurrencySummary, Feedback } from './concurrency-limit.ts';
 import type { Learned } from './learned.ts';
 import { OriginLimits, type SentRequest } from './origin-limits.ts';
+import { type Pause, PauseLog } from './pause-log.ts';
 import type { Quota } from './quotas.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { ToldPace } from './told-pace.ts';
@@ -28,6 +29,17 @@ export interface LimiterPorts {
   readonly random: () => number;
 }
 
+/** The run whose requests are limited. Times are by the clock. */
+interface LimitedRun {
+  readonly startMs: number;
+  /** When requests must have ended. */
+  readonly deadlineMs: number;
+  /** How many posts the run was asked for. */
+  readonly requested: number;
+  /** What runs before this one found out of the same origin. @default nothing */
+  readonly learned?: Learned | undefined;
+}
+
 /** The place of a request in flight, to be given back with `release`. */
 export type Slot = SentRequest;
 
@@ -40,6 +52,8 @@ export type Ended = 'deadline' | 'rate-limited';
 export interface LimiterSummary {
   /** Milliseconds in which posts were held back, though fewer than the limit were in flight: by a pause or a rate. */
   readonly throttledMs: number;
+  /** When the origin was paused, as it had asked for: the first 100 times. */
+  readonly pauses: readonly Pause[];
   readonly peakInFlight: number;
   /** Of the limit of requests in flight. */
   readonly concurrency: ConcurrencySummary;
@@ -83,6 +97,7 @@ export class Limiter {
   /** Waits with one request in flight, since the last answer. */
   #backoffs = 0;
   readonly #bucket = new TokenBucket();
+  readonly #pauses: PauseLog;
   #pausedUntilMs = -Infinity;
   /** How long the first round after the pause takes to start. */
   #resumingMs = 0;
@@ -92,16 +107,11 @@ export class Limiter {
   #throttledSinceMs: number | undefined;
   #end: Ended | undefined;
 
-  /**
-   * Requests must have ended by `deadlineMs`, by the clock. The run was asked for so many posts as are `requested`, and
-   * starts from what runs before it have `learned`.
-   */
+  /** The run starts from what runs before it have `learned`. */
   constructor(
     settings: LimiterSettings,
     ports: LimiterPorts,
-    deadlineMs: number,
-    requested = Infinity,
-    learned?: Learned,
+    { startMs, deadlineMs, requested, learned }: LimitedRun,
   ) {
     const { concurrency, adaptive } = settings;
     const { clock } = ports;
@@ -113,6 +123,7 @@ export class Limiter {
     const known = inTimeFor < requested && requested < Infinity ? { ...learned, perSecond: null } : learned;
     if (adaptive) this.#limits = new OriginLimits(concurrency, clock.now(), known);
     this.#bucket.fill(1, clock.now());
+    this.#pauses = new PauseLog(startMs);
     this.#alarm = new Alarm(clock, () => this.#serve());
     if (adaptive) this.#told = new ToldPace(requested, deadlineMs);
   }
@@ -190,23 +201,15 @@ export class Limiter {
     this.release(slot, 'unknown');
   }
 
-  /** Lets no request start for `ms`; those in flight finish. A pause that is under way is never shortened. */
+  /**
+   * Lets no request start for `ms`, as the origin asks for; those in flight finish. A pause that is under way is never
+   * shortened.
+   */
   pause(ms: number): void {
     if (ms <= 0) return;
-    const { clock, random } = this.#ports;
-    const now = clock.now();
-    const untilMs = now + ms;
-    if (untilMs <= this.#pausedUntilMs) return;
-    // A rate that is known spaces the requests by itself.
-    const isPaced = this.#told?.isPaced || (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
-    this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
-    // No request starts after the deadline, and some are told to wait for ever.
-    this.#limits?.pause(now, Math.min(untilMs + this.#resumingMs, this.#deadlineMs));
-    this.#pausedUntilMs = untilMs;
-    this.#resumed = random();
-    if (isPaced) this.#bucket.fill(Math.min(this.#bucket.tokens, random()), untilMs);
-    if (!this.#isInTime(now + this.#waitMs(now))) this.#end ??= 'rate-limited';
-    this.#serve();
+    const now = this.#ports.clock.now();
+    this.#pauses.note(now, now + ms);
+    this.#hold(now, ms);
   }
 
   /** Refuses those who wait now. */
@@ -222,6 +225,7 @@ export class Limiter {
     const { concurrency } = this.#settings;
     return {
       throttledMs: Math.round(this.#throttledMs),
+      pauses: this.#pauses.summary(now),
       peakInFlight: this.#peakInFlight,
       concurrency: this.#limits?.summary(now) ?? { min: concurrency, max: concurrency, final: concurrency },
       learned: {
@@ -251,16 +255,34 @@ export class Limiter {
     if (!this.#limits || feedback === 'unknown') return;
     if (feedback === 'answered') this.#backoffs = 0;
     const toldMs = Math.max(0, this.#pausedUntilMs - nowMs);
-    if (this.#limits.learn(slot, feedback, { nowMs, toldMs, inFlight: this.#inFlight })) this.#backOff();
+    if (this.#limits.learn(slot, feedback, { nowMs, toldMs, inFlight: this.#inFlight })) this.#backOff(nowMs);
   }
 
   /** Fewer than one request in flight is one request now and then. */
-  #backOff(): void {
+  #backOff(now: number): void {
     this.#backoffs += 1;
-    this.pause(
+    this.#hold(
+      now,
       Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** (this.#backoffs - 1)) *
         (0.5 + this.#ports.random() / 2),
     );
+  }
+
+  /** Lets no request start for `ms`, unless none does for longer. */
+  #hold(now: number, ms: number): void {
+    const { random } = this.#ports;
+    const untilMs = now + ms;
+    if (untilMs <= this.#pausedUntilMs) return;
+    // A rate that is known spaces the requests by itself.
+    const isPaced = this.#told?.isPaced || (this.#limits?.perSecond(now) ?? Infinity) < Infinity;
+    this.#resumingMs = isPaced ? 0 : Math.min(RESUME_MS, ms);
+    // No request starts after the deadline, and some are told to wait for ever.
+    this.#limits?.pause(now, Math.min(untilMs + this.#resumingMs, this.#deadlineMs));
+    this.#pausedUntilMs = untilMs;
+    this.#resumed = random();
+    if (isPaced) this.#bucket.fill(Math.min(this.#bucket.tokens, random()), untilMs);
+    if (!this.#isInTime(now + this.#waitMs(now))) this.#end ??= 'rate-limited';
+    this.#serve();
   }
 
   #mostInFlight(now: number): number {

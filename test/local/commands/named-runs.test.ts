@@ -25,8 +25,8 @@ afterAll(() => put.forEach(removeObject));
 /** The outcomes of two posts, the second one rejected as often as it was asked for. */
 function linesOf(times: number): string[] {
   return [
-    '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":1}',
-    `{"index":1,"id":2,"status":"rejected","httpStatus":500,"attempts":${times},"startedMs":1,"durationMs":2,"reason":{"code":"HTTP_ERROR","message":"Post 2 answered HTTP 500","retryable":true}}`,
+    '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"value":1}',
+    `{"index":1,"id":2,"status":"rejected","httpStatus":500,"attempts":${times},"startedMs":1,"durationMs":2,"waitedMs":0,"reason":{"code":"HTTP_ERROR","message":"Post 2 answered HTTP 500","retryable":true}}`,
   ];
 }
 

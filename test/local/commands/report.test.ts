@@ -62,7 +62,7 @@ test('what a server sent cannot command the terminal, and has one line at most',
 
 test('a value without a title is shown token for token', () => {
   const value = '{"views":9007199254740993,"price":1.10,"a":1,"a":2}';
-  const line = `{"index":3,"id":"a","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":${value}}`;
+  const line = `{"index":3,"id":"a","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"value":${value}}`;
   expect(describeOutcome(parseOutcome(Buffer.from(line)))).toBe(`Post 4: ${value}`);
 });
 

@@ -20,9 +20,9 @@ const id = `results-test-${process.pid}`;
 const results = (...args: string[]) => runCommand('local/commands/results.ts', args);
 
 const fulfilled = (index: number, post: number | string) =>
-  `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"value":{"title":"Post ${post}","views":9007199254740993}}`;
+  `{"index":${index},"id":${JSON.stringify(post)},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"value":{"title":"Post ${post}","views":9007199254740993}}`;
 const rejected = (index: number, post: number) =>
-  `{"index":${index},"id":${post},"status":"rejected","httpStatus":404,"attempts":1,"startedMs":1,"durationMs":2,"reason":{"code":"NOT_FOUND","message":"No data for post ${post}","retryable":false}}`;
+  `{"index":${index},"id":${post},"status":"rejected","httpStatus":404,"attempts":1,"startedMs":1,"durationMs":2,"waitedMs":0,"reason":{"code":"NOT_FOUND","message":"No data for post ${post}","retryable":false}}`;
 
 /** A document, as far as it is looked into; with `location`, its results are there. */
 function documentOf(runId: string, lines: readonly string[], location?: string): string {
@@ -49,7 +49,8 @@ beforeAll(async () => {
   mkdirSync(runs, { recursive: true });
   put(`${id}.json`, documentOf(id, [fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')]));
   const lines = [fulfilled(0, 7), rejected(1, 8)];
-  put(`${id}.part-000002.ndjson`, `${lines.join('\n')}\n`);
+  const owned = lines.map((line) => line.replace('{', `{"runId":"${id}.part-000002",`));
+  put(`${id}.part-000002.ndjson`, `${owned.join('\n')}\n`);
   const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
   const key = `runs/${id}.part-000002.ndjson`;
   const response = await fetch(`${store.endpoint}/${localBucket}/${key}`, { method: 'HEAD' });

@@ -60,7 +60,7 @@ function storedText(runId: string): Promise<string> {
 }
 
 const fulfilled = (index: number, id: number | string, value: string, attempts = 1): string =>
-  `{"index":${index},"id":${JSON.stringify(id)},"status":"fulfilled","httpStatus":200,"attempts":${attempts},"startedMs":0,"durationMs":0,"value":${value}}`;
+  `{"index":${index},"id":${JSON.stringify(id)},"status":"fulfilled","httpStatus":200,"attempts":${attempts},"startedMs":0,"durationMs":0,"waitedMs":0,"value":${value}}`;
 
 const rejected = (
   index: number,
@@ -69,7 +69,7 @@ const rejected = (
   reason: object,
   attempts = 1,
 ): string =>
-  `{"index":${index},"id":${JSON.stringify(id)},"status":"rejected","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":0,"durationMs":0,"reason":${JSON.stringify(reason)}}`;
+  `{"index":${index},"id":${JSON.stringify(id)},"status":"rejected","httpStatus":${httpStatus},"attempts":${attempts},"startedMs":0,"durationMs":0,"waitedMs":0,"reason":${JSON.stringify(reason)}}`;
 
 const noData = (code: string, id: number | string) => ({
   code,
@@ -259,11 +259,11 @@ test('a document of 12 MiB goes up in parts, and is what was sent, byte for byte
   const text = await storedText('large');
   expect(Buffer.byteLength(text)).toBeGreaterThan(12 * 1024 ** 2);
   const { run, errors, summary } = JSON.parse(text);
-  const times = [...text.matchAll(/^\{"index":\d+.{1,100}?("startedMs":\d+,"durationMs":\d+,)/gm)].map(
-    ([, time]) => time ?? '',
-  );
+  const times = [
+    ...text.matchAll(/^\{"index":\d+.{1,100}?("startedMs":\d+,"durationMs":\d+,"waitedMs":\d+,)/gm),
+  ].map(([, time]) => time ?? '');
   const lines = times.map((time, index) =>
-    fulfilled(index, index + 1, value(index + 1)).replace('"startedMs":0,"durationMs":0,', time),
+    fulfilled(index, index + 1, value(index + 1)).replace('"startedMs":0,"durationMs":0,"waitedMs":0,', time),
   );
   const expected = `{"version":1,\n"run":${JSON.stringify(run)},\n"results":[\n${lines.join(',\n')}\n],\n"errors":${JSON.stringify(errors)},\n"summary":${JSON.stringify(summary)}}\n`;
   expect(times).toHaveLength(count);

@@ -348,7 +348,17 @@ function line(index: number, id: Id, outcome: Outcome | undefined): string {
   const [status, httpStatus] = isGood ? ['fulfilled', 200] : ['rejected', outcome.httpStatus];
   const ms = attempts === 0 ? null : 0;
   const hedged = isGood && outcome.hedged && { hedged: true };
-  const head = { index, id, status, httpStatus, attempts, startedMs: ms, durationMs: ms, ...hedged };
+  const head = {
+    index,
+    id,
+    status,
+    httpStatus,
+    attempts,
+    startedMs: ms,
+    durationMs: ms,
+    waitedMs: ms,
+    ...hedged,
+  };
   const rest = isGood ? `"value":${outcome.value}` : `"reason":${JSON.stringify(outcome.reason)}`;
   return `${JSON.stringify(head).slice(0, -1)},${rest}}`;
 }

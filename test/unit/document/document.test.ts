@@ -20,7 +20,7 @@ const RUN: RunHead = {
 
 const fulfilled = (value: string | Buffer, durationMs = 41): PromiseSettledResult<Post> => ({
   status: 'fulfilled',
-  value: { value: Buffer.from(value), httpStatus: 200, attempts: 1, startedMs: 3, durationMs },
+  value: { value: Buffer.from(value), httpStatus: 200, attempts: 1, startedMs: 3, durationMs, waitedMs: 0 },
 });
 const rejected = (id: Id): PromiseSettledResult<Post> => ({
   status: 'rejected',
@@ -32,7 +32,7 @@ const rejected = (id: Id): PromiseSettledResult<Post> => ({
       retryable: true,
       cause: 'ECONNRESET',
     },
-    { httpStatus: null, attempts: 4, startedMs: 3, durationMs: 390 },
+    { httpStatus: null, attempts: 4, startedMs: 3, durationMs: 390, waitedMs: 0 },
   ),
 });
 
@@ -77,12 +77,12 @@ describe('writeDocument', () => {
         '{"version":1,',
         '"run":{"id":"run-1","trigger":"direct","requestId":"8476a536-e9f4-11e8-9739-2dfe598c3fcd","startedAt":"2026-11-23T06:00:00.000Z","urlTemplate":"https://posts.test/posts/{id}","returnExceptions":true,"requested":3,"idsSha256":"abababababababababababababababababababababababababababababababab"},',
         '"results":[',
-        '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,"value":{"id":1,"x":1.10,"x":2}},',
-        '{"index":1,"id":99999,"status":"rejected","httpStatus":null,"attempts":4,"startedMs":3,"durationMs":390,"reason":{"code":"NETWORK","message":"Post 99999 could not be fetched: ECONNRESET","retryable":true,"cause":"ECONNRESET"}},',
-        '{"index":2,"id":"three","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":2,"value":"\u2028"}',
+        '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,"waitedMs":0,"value":{"id":1,"x":1.10,"x":2}},',
+        '{"index":1,"id":99999,"status":"rejected","httpStatus":null,"attempts":4,"startedMs":3,"durationMs":390,"waitedMs":0,"reason":{"code":"NETWORK","message":"Post 99999 could not be fetched: ECONNRESET","retryable":true,"cause":"ECONNRESET"}},',
+        '{"index":2,"id":"three","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":2,"waitedMs":0,"value":"\u2028"}',
         '],',
         '"errors":{"total":1,"byCode":{"NETWORK":1},"first":[{"index":1,"id":99999,"code":"NETWORK","message":"Post 99999 could not be fetched: ECONNRESET"}],"retryableIds":[99999]},',
-        '"summary":{"finishedAt":"2026-11-23T06:00:01.000Z","durationMs":1000,"requested":3,"fulfilled":2,"rejected":1,"attempts":6,"complete":true,"latencyMs":{"p50":41,"p90":390,"p99":390,"max":390},"throttledMs":0,"peakInFlight":3,"concurrency":{"min":5,"max":5,"final":5},"learned":{"perSecond":null,"inFlight":null,"told":null},"retries":0,"retryBudgetLeft":10,"hedges":0,"hedgesWon":0}}',
+        '"summary":{"finishedAt":"2026-11-23T06:00:01.000Z","durationMs":1000,"requested":3,"fulfilled":2,"rejected":1,"attempts":6,"complete":true,"latencyMs":{"p50":41,"p90":390,"p99":390,"max":390},"throttledMs":0,"pauses":[],"peakInFlight":3,"concurrency":{"min":5,"max":5,"final":5},"learned":{"perSecond":null,"inFlight":null,"told":null},"retries":0,"retryBudgetLeft":10,"hedges":0,"hedgesWon":0}}',
         '',
       ].join('\n'),
     );

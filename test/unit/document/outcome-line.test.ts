@@ -14,6 +14,7 @@ import {
 import type { Output } from '../../../src/document/run-head.ts';
 import { Tally } from '../../../src/document/tally.ts';
 import { type FetchRecord, type Post, PostError, type Reason } from '../../../src/fetch/outcome.ts';
+import { olderText } from '../../support/older-text.ts';
 import { plainReport } from '../../support/plain-traffic.ts';
 
 const record = fc.record({
@@ -21,6 +22,7 @@ const record = fc.record({
   attempts: fc.nat(20),
   startedMs: fc.option(fc.nat()),
   durationMs: fc.option(fc.nat()),
+  waitedMs: fc.option(fc.nat()),
   hedged: fc.constantFrom(undefined, true as const),
 });
 const id = fc.oneof(fc.maxSafeNat(), fc.stringMatching(/^[A-Za-z0-9_~-]{1,128}$/));
@@ -46,6 +48,8 @@ const outcomes: fc.Arbitrary<Given[]> = fc.array(
       record: { ...rest, ...(hedged && { hedged }) },
     })),
 );
+
+const RUN_1 = { runId: 'run-1', location: 's3://b/run-1.json' };
 
 async function textOf(given: readonly Given[], format: Output): Promise<Buffer> {
   const run = {
@@ -76,7 +80,7 @@ async function textOf(given: readonly Given[], format: Output): Promise<Buffer> 
   const text =
     format === 'json'
       ? writeDocument(run, ids, settled, tally, conclude)
-      : writeOutcomes(ids, settled, tally);
+      : writeOutcomes('run-1', ids, settled, tally);
   const chunks: Buffer[] = [];
   for await (const chunk of text) chunks.push(chunk);
   return Buffer.concat(chunks);
@@ -99,7 +103,7 @@ async function linesOf(
   format: Output = 'json',
 ): Promise<OutcomeLine[]> {
   const lines: OutcomeLine[] = [];
-  for await (const line of readOutcomeLines(cut(text, sizes), 's3://b/run-1.json', format)) lines.push(line);
+  for await (const line of readOutcomeLines(cut(text, sizes), RUN_1, format)) lines.push(line);
   return lines;
 }
 
@@ -125,19 +129,47 @@ test('the outcomes of a document are those that were written, to the byte, where
   );
 });
 
-test('so are those that are an object by themselves, whose lines are the same', async () => {
+test('so are those that are an object by themselves, whose lines are the same behind the id of the run', async () => {
   await fc.assert(
     fc.asyncProperty(outcomes, fc.array(fc.nat(300)), async (given, sizes) => {
       const text = await textOf(given, 'ndjson');
       const lines = await linesOf(text, sizes, 'ndjson');
       expect(lines).toStrictEqual(await linesOf(await documentOf(given)));
-      expect(Buffer.concat(lines.flatMap(({ line }) => [line, Buffer.from('\n')]))).toStrictEqual(text);
+      const owned = lines.map(({ line }) => line.toString().replace('{', '{"runId":"run-1",'));
+      expect(owned.map((line) => `${line}\n`).join('')).toBe(text.toString());
     }),
   );
 });
 
+const older = (text: Buffer): Buffer => Buffer.from(olderText(text.toString()));
+
+test.each(['json', 'ndjson'] as const)(
+  'older ones, which say neither what was waited nor of which run they are, are read all the same (%s)',
+  async (format) => {
+    const plain = outcomes.map((all) => all.map((each) => ({ ...each, result: Buffer.from('{"x":1}') })));
+    await fc.assert(
+      fc.asyncProperty(plain, fc.array(fc.nat(300)), async (given, sizes) => {
+        const lines = await linesOf(older(await textOf(given, format)), sizes, format);
+        const texts = older(await documentOf(given))
+          .toString()
+          .split('\n')
+          .slice(3, -3);
+        expect(lines).toStrictEqual(
+          given.map((each, index) => ({
+            index,
+            id: each.id,
+            record: { ...each.record, waitedMs: null },
+            reason: undefined,
+            line: Buffer.from(texts[index]?.replace(/,$/, '') ?? ''),
+          })),
+        );
+      }),
+    );
+  },
+);
+
 describe('a text of before there were limits', () => {
-  const record = { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5 };
+  const record = { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5, waitedMs: 0 };
 
   test('has values nested deeper than any that are taken now, as they are', async () => {
     const value = Buffer.from('['.repeat(10_000) + ']'.repeat(10_000));
@@ -158,12 +190,12 @@ describe('a text of before there were limits', () => {
 describe('a text that is not as it was written', () => {
   const two: Given[] = ['a', 'b'].map((name) => ({
     id: name,
-    record: { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5 },
+    record: { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5, waitedMs: 0 },
     result: Buffer.from('{"x":1}'),
   }));
   const failed: Given = {
     id: 1,
-    record: { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 5 },
+    record: { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 5, waitedMs: 0 },
     result: { code: 'NOT_FOUND', message: 'No data for post 1', retryable: false },
   };
 
@@ -201,9 +233,16 @@ describe('a text that is not as it was written', () => {
     ['a line is missing', (text: string) => text.replace(/^.*\n/, ''), 0],
     ['the last line is cut short', (text: string) => text.slice(0, -5), 1],
     ['there is a line too many', (text: string) => `${text}\n`, 2],
+    ['a line is of another run', (text: string) => text.replace(/"run-1"(?=,"index":1)/, '"run-10"'), 1],
+    ['a line says twice of which run it is', (text: string) => text.replace('{', '{"runId":"run-1",'), 0],
   ])('is refused, of outcomes by themselves, where %s', async (_, damaged, index) => {
     const text = Buffer.from(damaged((await textOf(two, 'ndjson')).toString()));
     await expect(linesOf(text, [], 'ndjson')).rejects.toThrow(`its outcome ${index} cannot be read`);
+  });
+
+  test('is refused where a line of a document says of which run it is', async () => {
+    const text = (await documentOf(two)).toString().replace('{"index":1', '{"runId":"run-1","index":1');
+    await expect(linesOf(Buffer.from(text))).rejects.toThrow('its outcome 1 cannot be read');
   });
 
   test.each([['{"version":1,\n'], ['{"version":1,\n"results":[\n'], ['']])(
@@ -216,17 +255,17 @@ describe('a text that is not as it was written', () => {
   );
 });
 
-const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41 };
+const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41, waitedMs: 0 };
 
 describe('outcomeStart', () => {
-  test('is the line of an outcome up to its value, in the order of the contract', () => {
+  test('is the line of an outcome from behind its brace to its value, in the order of the contract', () => {
     expect(outcomeStart(0, 1, 'fulfilled', RECORD)).toBe(
-      '{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,',
+      '"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,"waitedMs":0,',
     );
   });
 
   test('keeps an id as it was given: text stays text, also where it is all digits', () => {
-    const idOf = (id: number | string) => JSON.parse(`${outcomeStart(7, id, 'fulfilled', RECORD)}"x":0}`).id;
+    const idOf = (id: number | string) => JSON.parse(`{${outcomeStart(7, id, 'fulfilled', RECORD)}"x":0}`).id;
     expect(['1', 1, 'a-slug.2_~', Number.MAX_SAFE_INTEGER].map(idOf)).toStrictEqual([
       '1',
       1,
@@ -236,9 +275,15 @@ describe('outcomeStart', () => {
   });
 
   test('says null for what there was not', () => {
-    const record: FetchRecord = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+    const record: FetchRecord = {
+      httpStatus: null,
+      attempts: 0,
+      startedMs: null,
+      durationMs: null,
+      waitedMs: null,
+    };
     expect(outcomeStart(1, 'two', 'rejected', record)).toBe(
-      '{"index":1,"id":"two","status":"rejected","httpStatus":null,"attempts":0,"startedMs":null,"durationMs":null,',
+      '"index":1,"id":"two","status":"rejected","httpStatus":null,"attempts":0,"startedMs":null,"durationMs":null,"waitedMs":null,',
     );
   });
 });
@@ -251,10 +296,12 @@ test.each(['json', 'ndjson'] as const)(
         const text = await textOf(given, format);
         const all = await linesOf(text, [], format);
         const line = firstLineIn(text.subarray(at));
-        const expected = all.filter(({ line }) => text.indexOf(line) > at);
+        const expected = all.filter(
+          ({ line }) => text.lastIndexOf('\n', text.indexOf(line.subarray(1))) >= at,
+        );
         expect(line?.index).toBe(expected[0]?.index);
         if (!line) return;
-        const rest = readOutcomeLines(cut(text.subarray(at + line.offset), []), 'it', format, line.index);
+        const rest = readOutcomeLines(cut(text.subarray(at + line.offset), []), RUN_1, format, line.index);
         expect(await Array.fromAsync(rest)).toStrictEqual(all.slice(line.index));
       }),
     );

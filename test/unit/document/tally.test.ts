@@ -11,6 +11,7 @@ const record = (durationMs: number | null, attempts = 1): FetchRecord => ({
   attempts,
   startedMs: 0,
   durationMs,
+  waitedMs: 0,
 });
 const failure = (id: Id, code: Reason['code'], retryable: boolean, fetched = record(5)): PostError =>
   new PostError(id, { code, message: `${code} of ${id}`, retryable }, fetched);
@@ -60,7 +61,7 @@ describe('Tally', () => {
 
   test('a DEADLINE makes it incomplete; a post that was never attempted has no latency', () => {
     const tally = new Tally(countRepeats([1, 2]));
-    const unfetched = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null };
+    const unfetched = { httpStatus: null, attempts: 0, startedMs: null, durationMs: null, waitedMs: null };
     tally.addFulfilled(1, record(7));
     tally.addRejected(1, failure(2, 'DEADLINE', true, unfetched), 2);
     expect(tally.summary(DATE, 10)).toStrictEqual({

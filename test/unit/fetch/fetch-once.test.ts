@@ -15,6 +15,7 @@ const postOf = (text: string): Post => ({
   attempts: 2,
   startedMs: 3,
   durationMs: 41,
+  waitedMs: 0,
 });
 
 /** `fetchOnce` for a batch, over a `fetchPost` that waits to be told what comes of each id. */

@@ -3,93 +3,9 @@ import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { sleep } from '../../../src/base/clock.ts';
-import type { Id } from '../../../src/batch/ids.ts';
-import {
-  type FetchedRun,
-  type FetchPorts,
-  type FetchSettings,
-  startFetching,
-} from '../../../src/fetch/fetching.ts';
-import type { AttemptResult, RequestPost } from '../../../src/fetch/origin/attempt.ts';
-import { PostError } from '../../../src/fetch/outcome.ts';
+import type { RequestPost } from '../../../src/fetch/origin/attempt.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { plainTraffic } from '../../support/plain-traffic.ts';
-import { originOf } from '../../support/scripted-origin.ts';
-
-const START_MS = 1_000;
-const ALMOST_ONE = 1 - Number.EPSILON / 2;
-
-type Step = AttemptResult & { readonly tookMs?: number };
-
-const answer = (
-  status: number,
-  body = '',
-  more: Partial<Extract<AttemptResult, { kind: 'response' }>> = {},
-): Step => ({
-  kind: 'response',
-  status,
-  body: Buffer.from(body),
-  ...more,
-});
-const reset: Step = { kind: 'failed', code: 'ECONNRESET' };
-
-type Options = FetchSettings & Omit<FetchPorts, 'origin'> & FetchedRun;
-
-/** The fetching of a run's posts from an origin of which requests are made in this way. */
-function fetchingFrom({
-  requestPost,
-  ...options
-}: Pick<Options, 'clock'> & Partial<Options> & { readonly requestPost: RequestPost }) {
-  const all = {
-    origin: originOf(requestPost),
-    ...plainTraffic,
-    random: () => 0.5,
-    concurrency: 1,
-    maxAttempts: 4,
-    attemptTimeoutMs: 5_000,
-    maxBodyBytes: 1_048_576,
-    startMs: 0,
-    deadlineMs: 60_000,
-    requested: 10,
-    ...options,
-  };
-  return startFetching(all, all, all);
-}
-
-/**
- * Fetches post 7 against a script: each attempt takes 10 ms, or `tookMs`, and the last step is repeated.
- * The run started at START_MS, and the post 3 ms later.
- */
-async function run(steps: readonly Step[], options: Partial<Options> = {}, id: Id = 7) {
-  const clock = new FakeClock();
-  clock.advance(START_MS + 3);
-  const requests: { readonly atMs: number; readonly timeoutMs: number }[] = [];
-  const { signal } = new AbortController();
-  const { fetchPost } = fetchingFrom({
-    requestPost: async (asked, timeoutMs, given) => {
-      expect([asked, given]).toStrictEqual([id, signal]);
-      requests.push({ atMs: clock.now() - START_MS, timeoutMs });
-      const { tookMs = 10, ...attempt } = steps[Math.min(requests.length, steps.length) - 1] as Step;
-      clock.advance(attempt.kind === 'timed-out' ? timeoutMs : tookMs);
-      return attempt;
-    },
-    clock,
-    startMs: START_MS,
-    deadlineMs: START_MS + 60_000,
-    ...options,
-  });
-  const [settled] = await clock.runUntil(Promise.allSettled([Promise.try(fetchPost, id, signal)]));
-  expect([clock.pending, getEventListeners(signal, 'abort').length]).toStrictEqual([0, 0]);
-  return { outcome: plain(settled), requests, settled };
-}
-
-/** An outcome as plain values, to be compared whole. */
-function plain(settled: PromiseSettledResult<{ readonly value: Buffer }>): unknown {
-  if (settled.status === 'fulfilled') return { ...settled.value, value: settled.value.value.toString() };
-  if (!(settled.reason instanceof PostError)) throw settled.reason;
-  const { id, reason, record } = settled.reason;
-  return { id, reason, ...record };
-}
+import { answer, fetchingFrom, plain, reset, run, START_MS, type Step } from './world.ts';
 
 describe('a post that comes', () => {
   test('is its JSON text, with how it was fetched', async () => {
@@ -100,11 +16,12 @@ describe('a post that comes', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 10,
+      waitedMs: 0,
     });
     expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 5_000 }]);
   });
 
-  test('may come at the second attempt; its duration counts the wait', async () => {
+  test('may come at the second attempt; its duration counts the wait, which is told by itself', async () => {
     const { outcome, requests } = await run([answer(500), answer(203, '[1]')]);
     expect(outcome).toStrictEqual({
       value: '[1]',
@@ -112,13 +29,21 @@ describe('a post that comes', () => {
       attempts: 2,
       startedMs: 3,
       durationMs: 70,
+      waitedMs: 50,
     });
     expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 63]);
   });
 
   test('has whole milliseconds in its record, whatever the clock counts', async () => {
     const { outcome } = await run([{ ...answer(200, '1'), tookMs: 10.6 }], { startMs: START_MS + 0.4 });
-    expect(outcome).toStrictEqual({ value: '1', httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 11 });
+    expect(outcome).toStrictEqual({
+      value: '1',
+      httpStatus: 200,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 11,
+      waitedMs: 0,
+    });
   });
 });
 
@@ -166,7 +91,15 @@ describe('what is not tried again', () => {
   ])('%s', async (_name, step, reason) => {
     const { outcome, requests } = await run([step]);
     const httpStatus = 'status' in step ? step.status : null;
-    expect(outcome).toStrictEqual({ id: 7, reason, httpStatus, attempts: 1, startedMs: 3, durationMs: 10 });
+    expect(outcome).toStrictEqual({
+      id: 7,
+      reason,
+      httpStatus,
+      attempts: 1,
+      startedMs: 3,
+      durationMs: 10,
+      waitedMs: 0,
+    });
     expect(requests).toHaveLength(1);
   });
 
@@ -192,7 +125,7 @@ describe('what is not tried again', () => {
 
 describe('what is tried again, up to the most attempts', () => {
   // Backoffs with a random of 0.5: 50, 100, 200 ms.
-  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390 };
+  const inFourAttempts = { attempts: 4, startedMs: 3, durationMs: 390, waitedMs: 350 };
   const httpError = (status: number) => ({
     code: 'HTTP_ERROR',
     message: `Post 7 answered HTTP ${status}`,
@@ -253,6 +186,7 @@ describe('what is tried again, up to the most attempts', () => {
       attempts: 4,
       startedMs: 3,
       durationMs: 20_350,
+      waitedMs: 350,
     });
     expect(requests.map(({ timeoutMs }) => timeoutMs)).toStrictEqual([5_000, 5_000, 5_000, 5_000]);
   });
@@ -276,231 +210,10 @@ describe('what is tried again, up to the most attempts', () => {
       attempts: 1,
       startedMs: 3,
       durationMs: 10,
+      waitedMs: 0,
     });
     expect(requests).toHaveLength(1);
   });
-});
-
-describe('the wait before the next attempt', () => {
-  const waitsOf = async (step: Step, options: Partial<Options> = {}) => {
-    const { requests } = await run([{ ...step, tookMs: 0 }], { deadlineMs: Infinity, ...options });
-    return requests.slice(1).map(({ atMs }, i) => atMs - (requests[i]?.atMs ?? 0));
-  };
-
-  test('is a backoff with full jitter', async () => {
-    expect(await waitsOf(reset, { random: () => 0 })).toStrictEqual([0, 0, 0]);
-    expect(await waitsOf(reset, { random: () => 0.5 })).toStrictEqual([50, 100, 200]);
-    const longest = await waitsOf(reset, { random: () => ALMOST_ONE, maxAttempts: 9 });
-    const bounds = [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
-    for (const [i, bound] of bounds.entries()) expect(longest[i]).toBeCloseTo(bound, 6);
-    expect(longest).toHaveLength(bounds.length);
-  });
-
-  test('is never shorter than Retry-After asks for, in seconds', async () => {
-    expect(await waitsOf(answer(429, '', { retryAfter: '2' }), { random: () => 0 })).toStrictEqual([
-      2_000, 2_000, 2_000,
-    ]);
-  });
-
-  test('is never shorter than Retry-After asks for, until a date', async () => {
-    const { requests } = await run([
-      answer(429, '', { retryAfter: 'Mon, 23 Nov 2026 06:00:10 GMT' }),
-      answer(200, '1'),
-    ]);
-    // The clock's day starts 1,000 ms before the run: 10 s on it are 9 s of the run; then half of the second that resuming takes.
-    expect(requests.map(({ atMs }) => atMs)).toStrictEqual([3, 9_500]);
-  });
-
-  test('of a date that has passed is the backoff alone', async () => {
-    const past = answer(503, '', { retryAfter: 'Mon, 23 Nov 2020 06:00:00 GMT' });
-    expect(await waitsOf(past)).toStrictEqual([50, 100, 200]);
-  });
-
-  test('of a whole origin ends at another time for each function', async () => {
-    const told = answer(429, '', { retryAfter: '1' });
-    expect(await waitsOf(told, { random: () => 0.5 })).toStrictEqual([1_500, 1_500, 1_500]);
-    expect(await waitsOf(told, { random: () => 0.25 })).toStrictEqual([1_250, 1_250, 1_250]);
-  });
-
-  test('honours Retry-After on any status that is tried again', async () => {
-    expect(await waitsOf(answer(500, '', { retryAfter: '3' }), { random: () => 0 })).toStrictEqual([
-      3_000, 3_000, 3_000,
-    ]);
-  });
-
-  test('honours a quota that is used up', async () => {
-    const rateLimit = { ratelimit: '"default";r=0;t=4' };
-    expect(await waitsOf(answer(429, '', { rateLimit }), { random: () => 0 })).toStrictEqual([
-      4_000, 4_000, 4_000,
-    ]);
-  });
-
-  test('is not cut: an hour is an hour, where there is time', async () => {
-    expect(await waitsOf(answer(429, '', { retryAfter: '3600' }), { random: () => 0 })).toStrictEqual([
-      3_600_000, 3_600_000, 3_600_000,
-    ]);
-  });
-});
-
-describe('the deadline', () => {
-  const deadlineReason = {
-    code: 'DEADLINE',
-    message: "The function's time ran out before post 7 was fetched",
-    retryable: true,
-  };
-
-  test.each([START_MS - 5_000, START_MS + 3, START_MS + 3.9])(
-    'leaves a post whose turn comes too late unfetched (%d)',
-    async (deadlineMs) => {
-      const { outcome, requests } = await run([answer(200, '1')], { deadlineMs });
-      expect(outcome).toStrictEqual({
-        id: 7,
-        reason: deadlineReason,
-        httpStatus: null,
-        attempts: 0,
-        startedMs: null,
-        durationMs: null,
-      });
-      expect(requests).toStrictEqual([]);
-    },
-  );
-
-  test('that has passed throws at once, without a promise', () => {
-    const { fetchPost } = fetchingFrom({
-      requestPost: () => expect.unreachable('an attempt was made'),
-      clock: new FakeClock(),
-      startMs: -1_000,
-      deadlineMs: 0,
-    });
-    expect(() => fetchPost(7, new AbortController().signal)).toThrow(PostError);
-  });
-
-  test('in the middle of an attempt is a DEADLINE, not a TIMEOUT', async () => {
-    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 2_003 });
-    expect(outcome).toStrictEqual({
-      id: 7,
-      reason: deadlineReason,
-      httpStatus: null,
-      attempts: 1,
-      startedMs: 3,
-      durationMs: 2_000,
-    });
-    expect(requests).toStrictEqual([{ atMs: 3, timeoutMs: 2_000 }]);
-  });
-
-  test('at the very end of an attempt is a DEADLINE', async () => {
-    const { outcome } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 5_003 });
-    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1 });
-  });
-
-  test('shortens the attempts that reach it, and no other', async () => {
-    const { outcome, requests } = await run([{ kind: 'timed-out' }], { deadlineMs: START_MS + 7_053 });
-    expect(requests).toStrictEqual([
-      { atMs: 3, timeoutMs: 5_000 },
-      { atMs: 5_053, timeoutMs: 2_000 },
-    ]);
-    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 2, durationMs: 7_050 });
-  });
-
-  test('a retry that cannot come before it is not waited for', async () => {
-    const { outcome, requests } = await run([answer(500)], { deadlineMs: START_MS + 63 });
-    expect(outcome).toStrictEqual({
-      id: 7,
-      reason: deadlineReason,
-      httpStatus: 500,
-      attempts: 1,
-      startedMs: 3,
-      durationMs: 10,
-    });
-    expect(requests).toHaveLength(1);
-  });
-
-  test('a retry that ends up less than a timer before it is not made', async () => {
-    const { outcome } = await run([answer(500)], { deadlineMs: START_MS + 63.5 });
-    expect(outcome).toMatchObject({ reason: deadlineReason, attempts: 1, durationMs: 60 });
-  });
-
-  test.each(['60', '99999999999', '9'.repeat(400), 'Tue, 24 Nov 2026 06:00:00 GMT'])(
-    'a post that is told to wait past it is RATE_LIMITED, at once (%#)',
-    async (retryAfter) => {
-      const { outcome } = await run([answer(429, '', { retryAfter })]);
-      expect(outcome).toStrictEqual({
-        id: 7,
-        reason: { code: 'RATE_LIMITED', message: 'Post 7 was rate limited: HTTP 429', retryable: true },
-        httpStatus: 429,
-        attempts: 1,
-        startedMs: 3,
-        durationMs: 10,
-      });
-    },
-  );
-
-  test('an error that is told to wait past it stays that error', async () => {
-    const { outcome } = await run([answer(500, '', { retryAfter: '60' })]);
-    expect(outcome).toMatchObject({ reason: { code: 'HTTP_ERROR', retryable: true }, attempts: 1 });
-  });
-});
-
-test('a post whose turn does not come in time was never attempted', async () => {
-  const clock = new FakeClock();
-  const { signal } = new AbortController();
-  const { fetchPost } = fetchingFrom({
-    clock,
-    // Nobody answers.
-    requestPost: (_id, timeoutMs) =>
-      new Promise((resolve) => clock.after(timeoutMs, () => resolve({ kind: 'timed-out' }))),
-    attemptTimeoutMs: 60_000,
-  });
-  const settled = await clock.runUntil(Promise.allSettled([fetchPost(1, signal), fetchPost(2, signal)]));
-  const deadline = (id: Id) => ({
-    code: 'DEADLINE',
-    message: `The function's time ran out before post ${id} was fetched`,
-    retryable: true,
-  });
-  expect(settled.map(plain)).toStrictEqual([
-    { id: 1, reason: deadline(1), httpStatus: null, attempts: 1, startedMs: 0, durationMs: 60_000 },
-    { id: 2, reason: deadline(2), httpStatus: null, attempts: 0, startedMs: null, durationMs: null },
-  ]);
-});
-
-test.each<[name: string, step: Step, order: readonly Id[]]>([
-  ['goes before posts that wait where it has failed', answer(500), [1, 2, 1, 3, 1]],
-  ['waits its turn behind them where it was refused for the rate', answer(429), [1, 2, 3, 1, 1]],
-  ['waits so where it was told when to come back', answer(503, '', { retryAfter: '1' }), [1, 2, 3, 1, 1]],
-])('a retry %s', async (_name, step, order) => {
-  const clock = new FakeClock();
-  const { signal } = new AbortController();
-  const asked: Id[] = [];
-  const { fetchPost } = fetchingFrom({
-    clock,
-    random: () => 0,
-    requestPost: (id) => {
-      asked.push(id);
-      const again = id === 1 && asked.filter((each) => each === 1).length < 3;
-      return new Promise((resolve) => clock.after(10, () => resolve(again ? step : answer(200, '[1]'))));
-    },
-  });
-  await clock.runUntil(Promise.all([1, 2, 3].map((id) => fetchPost(id, signal))));
-  expect(asked).toStrictEqual(order);
-});
-
-test('a retry is not hedged, though it goes behind others', async () => {
-  const clock = new FakeClock();
-  const { signal } = new AbortController();
-  const asked: Id[] = [];
-  const { fetchPost, summary } = fetchingFrom({
-    clock,
-    hedge: true,
-    concurrency: 2,
-    requestPost: (id) => {
-      const isAgain = asked.includes(id);
-      asked.push(id);
-      const result = id === 40 && !isAgain ? answer(429) : answer(200, '[1]');
-      return new Promise((resolve) => clock.after(isAgain ? 4_000 : 100, () => resolve(result)));
-    },
-  });
-  for (let id = 0; id <= 40; id++) await clock.runUntil(fetchPost(id, signal));
-  expect([asked.slice(40), summary().hedges]).toStrictEqual([[40, 40], 0]);
 });
 
 test('a post that was hedged says so, whatever came of it', async () => {

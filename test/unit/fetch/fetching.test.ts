@@ -60,6 +60,7 @@ describe('the fetching of a run', () => {
   test('sums up nothing before there is any traffic', () => {
     expect(fetchingWith().summary()).toStrictEqual({
       throttledMs: 0,
+      pauses: [],
       peakInFlight: 0,
       concurrency: { min: 10, max: 10, final: 10 },
       learned: nothingLearned,
@@ -76,6 +77,7 @@ describe('the fetching of a run', () => {
     expect([requests(), clock.pending, clock.now()]).toStrictEqual([82, 0, 8_289]);
     expect(summary()).toStrictEqual({
       throttledMs: 0,
+      pauses: [],
       peakInFlight: 2,
       concurrency: { min: 10, max: 10, final: 10 },
       learned: nothingLearned,

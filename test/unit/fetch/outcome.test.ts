@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { type FetchRecord, PostError, type Reason } from '../../../src/fetch/outcome.ts';
 
-const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41 };
+const RECORD: FetchRecord = { httpStatus: 200, attempts: 1, startedMs: 3, durationMs: 41, waitedMs: 0 };
 const REASON: Reason = { code: 'NOT_FOUND', message: 'No data for post 99999', retryable: false };
 
 describe('PostError', () => {

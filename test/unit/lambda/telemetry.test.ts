@@ -48,6 +48,7 @@ const summary: RunSummary = {
   attempts: 7,
   complete: true,
   throttledMs: 1_200,
+  pauses: [{ startedMs: 400, durationMs: 1_000 }],
   peakInFlight: 4,
   concurrency: { min: 2, max: 4, final: 3 },
   learned: { perSecond: 97, inFlight: 3, told: null },
@@ -143,7 +144,7 @@ const rejection = (): PostError =>
   new PostError(
     'four',
     { code: 'BAD_JSON', message: 'Post four is not JSON', retryable: false },
-    { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5 },
+    { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 5, waitedMs: 0 },
   );
 
 describe('the log', () => {

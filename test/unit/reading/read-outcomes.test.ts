@@ -29,7 +29,9 @@ function isOfBlock(operation: string): boolean {
   return Number(to) - Number(from) > 4_000_000;
 }
 
-describe.each(['putDocument', 'putOutcomesApart'] as const)('the outcomes of a run (%s)', (put) => {
+const puts = ['putDocument', 'putOutcomesApart', 'putOlder'] as const;
+
+describe.each(puts)('the outcomes of a run (%s)', (put) => {
   test.each<[query: object, indexes: readonly number[], next: number | undefined]>([
     [{}, [0, 1, 2, 3, 4, 5], undefined],
     [{ limit: 6 }, [0, 1, 2, 3, 4, 5], undefined],

@@ -7,6 +7,7 @@ import { createResultUrls } from '../../../src/store/result-urls.ts';
 import { createRunNames } from '../../../src/store/run-names.ts';
 import { createRunPieces } from '../../../src/store/run-pieces.ts';
 import { createRunStore } from '../../../src/store/run-store.ts';
+import { olderText } from '../../support/older-text.ts';
 import { type Result, type StoredTexts, storedRun } from '../../support/stored-run.ts';
 import { type StoreWorld, storeWorld } from '../store/world.ts';
 
@@ -20,6 +21,8 @@ export interface ReadingWorld {
   putDocument(runId: string, results: readonly Result[]): Promise<StoredTexts>;
   /** The same with its outcomes by themselves. */
   putOutcomesApart(runId: string, results: readonly Result[]): Promise<StoredTexts>;
+  /** The same as an earlier version wrote it. */
+  putOlder(runId: string, results: readonly Result[]): Promise<Pick<StoredTexts, 'lines'>>;
   /** `agoSeconds`: how long ago it was written. */
   putClaim(
     runId: string,
@@ -39,6 +42,26 @@ export interface ReadingWorld {
 export function readingWorld(): ReadingWorld {
   const s3 = storeWorld();
   const dateIn = (seconds: number): Date => new Date(s3.clock.date().getTime() + 1_000 * seconds);
+  const putApart = async (
+    runId: string,
+    results: readonly Result[],
+    textOf: (text: string) => string,
+  ): Promise<StoredTexts> => {
+    const { report, outcomes: written, ...stored } = await storedRun(runId, results);
+    const outcomes = textOf(written);
+    await s3.put(`runs/${runId}.ndjson`, outcomes);
+    const { etag } = await headOf(`${s3.real.endpoint}/results/runs/${runId}.ndjson`);
+    const bytes = Buffer.byteLength(outcomes);
+    const apart = { location: `s3://results/runs/${runId}.ndjson`, bytes, etag };
+    const { run, errors, summary } = report;
+    const text = [
+      `{"version":1,\n"run":${JSON.stringify(run)},\n"outcomes":${JSON.stringify(apart)}`,
+      `\n"errors":${JSON.stringify(errors)}`,
+      `\n"summary":${JSON.stringify(summary)}}\n`,
+    ];
+    await s3.put(`runs/${runId}.json`, textOf(text.join(',')));
+    return { ...stored, outcomes, report: { run, outcomes: apart, errors, summary } };
+  };
   return {
     s3,
     dateIn,
@@ -59,20 +82,10 @@ export function readingWorld(): ReadingWorld {
       await s3.put(`runs/${runId}.json`, stored.document);
       return stored;
     },
-    async putOutcomesApart(runId, results) {
-      const { report, outcomes, ...stored } = await storedRun(runId, results);
-      await s3.put(`runs/${runId}.ndjson`, outcomes);
-      const { etag } = await headOf(`${s3.real.endpoint}/results/runs/${runId}.ndjson`);
-      const bytes = Buffer.byteLength(outcomes);
-      const apart = { location: `s3://results/runs/${runId}.ndjson`, bytes, etag };
-      const { run, errors, summary } = report;
-      const text = [
-        `{"version":1,\n"run":${JSON.stringify(run)},\n"outcomes":${JSON.stringify(apart)}`,
-        `\n"errors":${JSON.stringify(errors)}`,
-        `\n"summary":${JSON.stringify(summary)}}\n`,
-      ];
-      await s3.put(`runs/${runId}.json`, text.join(','));
-      return { ...stored, outcomes, report: { run, outcomes: apart, errors, summary } };
+    putOutcomesApart: (runId, results) => putApart(runId, results, (text) => text),
+    async putOlder(runId, results) {
+      const { lines } = await putApart(runId, results, olderText);
+      return { lines: lines.map(olderText) };
     },
     async putClaim(runId, state, agoSeconds, more) {
       const { report } = await storedRun(runId, []);

@@ -49,6 +49,7 @@ describe('the deadline', () => {
         attempts: 1,
         startedMs: 0,
         durationMs: 6_999,
+        waitedMs: 0,
         value: { id: 1 },
       },
       {
@@ -59,6 +60,7 @@ describe('the deadline', () => {
         attempts: 1,
         startedMs: 0,
         durationMs: 7_000,
+        waitedMs: 0,
         reason: outOfTime(2),
       },
       {
@@ -69,6 +71,7 @@ describe('the deadline', () => {
         attempts: 4,
         startedMs: 0,
         durationMs: 7_000,
+        waitedMs: 0,
         reason: outOfTime(3),
       },
       {
@@ -79,6 +82,7 @@ describe('the deadline', () => {
         attempts: 1,
         startedMs: 6_999,
         durationMs: 1,
+        waitedMs: 0,
         reason: outOfTime(4),
       },
       {
@@ -89,6 +93,7 @@ describe('the deadline', () => {
         attempts: 0,
         startedMs: null,
         durationMs: null,
+        waitedMs: null,
         reason: outOfTime(5),
       },
     ]);
@@ -137,6 +142,7 @@ describe('the deadline', () => {
         attempts: 0,
         startedMs: null,
         durationMs: null,
+        waitedMs: null,
         reason: outOfTime(index + 1),
       })),
     );
@@ -188,13 +194,31 @@ describe('an origin', () => {
     expect(document.results).toMatchObject([
       { id: 1, httpStatus: 429, attempts: 1, reason: { code: 'RATE_LIMITED' } },
       { id: 2, status: 'fulfilled' },
-      { id: 3, httpStatus: null, attempts: 0, startedMs: null, durationMs: null, reason: notAskedFor(3) },
-      { id: 4, httpStatus: null, attempts: 0, startedMs: null, durationMs: null, reason: notAskedFor(4) },
+      {
+        id: 3,
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+        waitedMs: null,
+        reason: notAskedFor(3),
+      },
+      {
+        id: 4,
+        httpStatus: null,
+        attempts: 0,
+        startedMs: null,
+        durationMs: null,
+        waitedMs: null,
+        reason: notAskedFor(4),
+      },
     ]);
     expect(origin.requested).toStrictEqual([1, 2]);
     expect(clock.now()).toBe(500);
     expect(run.errors.retryableIds).toStrictEqual([1, 3, 4]);
-    expect(run.summary).toMatchObject({ complete: false, attempts: 2, retries: 0 });
+    // The pause is told of as far as the run went on.
+    const pauses = [{ startedMs: 10, durationMs: 490 }];
+    expect(run.summary).toMatchObject({ complete: false, attempts: 2, retries: 0, pauses });
   });
 
   test('that answers with a used-up quota is left alone until it is given again', async () => {
@@ -212,6 +236,7 @@ describe('an origin', () => {
     // One at a time, as one is the limit: in a second.
     expect(startedMs).toStrictEqual([0, 5_010, 6_010]);
     expect(run.summary).toMatchObject({ fulfilled: 3, attempts: 3, throttledMs: 5_990 });
+    expect(run.summary.pauses).toStrictEqual([{ startedMs: 10, durationMs: 5_000 }]);
   });
 
   test('that fails for every post is asked little more than once for each', async () => {
@@ -241,6 +266,7 @@ describe('an origin', () => {
       attempts: 0,
       startedMs: null,
       durationMs: null,
+      waitedMs: null,
       reason: {
         code: 'NETWORK',
         message: 'Post 21 was not asked for: the origin cannot be reached',
@@ -279,7 +305,7 @@ describe('without returnExceptions', () => {
     expect(error).toMatchObject({
       id: 3,
       reason: { code: 'NOT_FOUND', message: 'No data for post 3', retryable: false },
-      record: { httpStatus: 410, attempts: 1, startedMs: 0, durationMs: 20 },
+      record: { httpStatus: 410, attempts: 1, startedMs: 0, durationMs: 20, waitedMs: 0 },
     });
     expect(clock.now()).toBe(20);
     expect(origin.requested).toStrictEqual([1, 2, 3, 4, 5]);

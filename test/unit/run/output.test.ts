@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
-import { documentFaults } from '../../support/schemas.ts';
+import { documentFaults, lineFaults } from '../../support/schemas.ts';
 import { notFound, post } from '../../support/scripted-origin.ts';
 
 import { earlierDocument, errorOf, lesson, noFetch, requestFor, run, runOf, storeWith } from './world.ts';
@@ -14,7 +14,7 @@ describe('a batch whose outcomes are an object by themselves', () => {
     etag: '"outcomes"',
   });
 
-  test('has the lines that the document would have, and a document that names them, written last', async () => {
+  test('has the lines that the document would have, behind the id of the run, and a document that names them, written last', async () => {
     const whole = new MemoryStore();
     await runOf(lesson, (id) => (id === 99999 ? notFound : post(id)), { store: whole });
     const store = new MemoryStore();
@@ -24,13 +24,13 @@ describe('a batch whose outcomes are an object by themselves', () => {
     });
     const lines = store.outcomes.get('run-1') ?? '';
     const { results, ...rest } = JSON.parse(whole.documents.get('run-1') ?? '');
-    expect(lines).toMatch(/^(\{.*\}\n){3}$/);
-    expect(
-      lines
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-    ).toStrictEqual(results);
+    expect(lines).toMatch(/^(\{"runId":"run-1","index":.*\}\n){3}$/);
+    const parsed: unknown[] = lines
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(parsed).toStrictEqual(results.map((outcome: object) => ({ runId: 'run-1', ...outcome })));
+    expect(parsed.flatMap(lineFaults)).toStrictEqual([]);
     const text = store.documents.get('run-1') ?? '';
     const outcomes = outcomesOf(lines);
     expect(JSON.parse(text)).toStrictEqual({ ...rest, outcomes });

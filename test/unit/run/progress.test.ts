@@ -7,7 +7,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 
 const never = new AbortController().signal;
 const unknown = { done: null, fulfilled: null, rejected: null, perSecond: null, etaSeconds: null };
-const record = { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 1 };
+const record = { httpStatus: 200, attempts: 1, startedMs: 0, durationMs: 1, waitedMs: 0 };
 
 /** A run whose posts end when the test says so. */
 function runOf(

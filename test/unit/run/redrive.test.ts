@@ -1,128 +1,28 @@
 import { describe, expect, test } from 'vitest';
 import { BadInputError, RunConflictError, StoreError, TooLargeError } from '../../../src/base/errors.ts';
-import { batchOf } from '../../../src/batch/base-form.ts';
 import type { Id } from '../../../src/batch/ids.ts';
-import type { Output } from '../../../src/document/run-head.ts';
-import { parseUrlTemplate, type UrlTemplate } from '../../../src/fetch/origin/url-template.ts';
-import type { RunSettings } from '../../../src/run/fetch-and-store.ts';
 import { redriveBatch } from '../../../src/run/redrive.ts';
-import { runBatch } from '../../../src/run/run-batch.ts';
-import type { RunStore } from '../../../src/store/run-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { quiet, watch } from '../../support/manual-mapper.ts';
-import { MemoryClaims } from '../../support/memory-claims.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
-import { silentObserver } from '../../support/observer.ts';
-import { plainTraffic } from '../../support/plain-traffic.ts';
-import { documentFaults } from '../../support/schemas.ts';
+import { olderText } from '../../support/older-text.ts';
+import { documentFaults, lineFaults } from '../../support/schemas.ts';
+import { answer, notFound, originOf, post, ScriptedOrigin } from '../../support/scripted-origin.ts';
+
 import {
-  answer,
-  notFound,
-  originOf,
-  post,
-  ScriptedOrigin,
-  type Step,
-} from '../../support/scripted-origin.ts';
-
-type Script = (id: Id, index: number) => Step | Promise<Step>;
-
-const settings: RunSettings & { maxIds: number } = {
-  ...plainTraffic,
-  postUrl: parseUrlTemplate('https://example.com/posts/{id}') as UrlTemplate, // a good template
-  concurrency: 5,
-  maxAttempts: 1,
-  attemptTimeoutMs: 5_000,
-  maxBodyBytes: 1_000,
-  writeReserveMs: 1_000,
-  maxIds: 1_000,
-};
-
-const busy = answer('', 500);
-const noFetch = (): never => expect.fail('Something was fetched');
-
-interface Given {
-  readonly store: RunStore;
-  readonly settings?: Partial<typeof settings>;
-  readonly remainingMs?: number;
-  readonly observer?: typeof silentObserver;
-}
-
-/** A first run, by a script; its document is in the store. */
-async function runFirst(
-  store: RunStore,
-  ids: readonly Id[],
-  script: Script,
-  { remainingMs = 30_000, output = 'json' }: { remainingMs?: number; output?: Output } = {},
-) {
-  const clock = new FakeClock();
-  const origin = new ScriptedOrigin(clock, script);
-  const running = runBatch(
-    {
-      trigger: 'direct',
-      batch: batchOf(ids, true),
-      runId: 'run-1',
-      isIdempotencyKey: false,
-      requestId: 'request-1',
-    },
-    { ...settings, output },
-    { ...portsOf(clock, origin), store },
-    { remainingMs },
-  );
-  return clock.runUntil(running);
-}
-
-function portsOf(clock: FakeClock, { requestPost }: ScriptedOrigin) {
-  return {
-    origin: originOf(requestPost),
-    clock,
-    random: () => 0,
-    observer: silentObserver,
-    newWriter: () => 'writer',
-    claims: new MemoryClaims(),
-  };
-}
-
-/** Redrives a run to its end, whichever that is; nothing of it is left then. */
-async function redrive(
-  sourceRunId: string,
-  script: Script,
-  { store, settings: more, remainingMs = 30_000, observer = silentObserver }: Given,
-  requestId = 'request-2',
-) {
-  const clock = new FakeClock();
-  const origin = new ScriptedOrigin(clock, script);
-  const running = redriveBatch(
-    { trigger: 'direct', requestId, sourceRunId },
-    { ...settings, ...more },
-    { ...portsOf(clock, origin), store, observer },
-    { remainingMs },
-  );
-  const [settled] = await clock.runUntil(Promise.allSettled([running]));
-  expect([clock.pending, origin.inFlight]).toStrictEqual([0, 0]);
-  return { settled, requested: origin.requested };
-}
-
-async function redriven(...args: Parameters<typeof redrive>) {
-  const { settled, requested } = await redrive(...args);
-  if (settled.status === 'rejected') throw settled.reason;
-  return { run: settled.value, requested };
-}
-
-async function errorOf(...args: Parameters<typeof redrive>) {
-  const { settled, requested } = await redrive(...args);
-  if (settled.status === 'fulfilled') expect.fail('The redrive did not fail');
-  return { error: settled.reason as unknown, requested };
-}
-
-const textOf = (store: MemoryStore, runId: string): string =>
-  store.documents.get(runId) ?? expect.fail(`There is no document of ${runId}`);
-
-/** The lines of the outcomes, as they stand in the document. */
-function linesOf(store: MemoryStore, runId: string): string[] {
-  const text = textOf(store, runId);
-  const from = text.indexOf('"results":[\n') + '"results":[\n'.length;
-  return text.slice(from, text.indexOf('\n],\n"errors"')).split(',\n');
-}
+  busy,
+  errorOf,
+  flaky,
+  linesOf,
+  noFetch,
+  portsOf,
+  redriven,
+  runFirst,
+  type Script,
+  settings,
+  six,
+  textOf,
+} from './redrive-world.ts';
 
 /** A run, and so many redrives of it: something is left to be fetched in each. */
 async function chainOf(count: number, store: MemoryStore): Promise<void> {
@@ -136,13 +36,6 @@ async function chainOf(count: number, store: MemoryStore): Promise<void> {
   }
 }
 
-/** Posts 2 and 4 of six are worth another try; 5 is not there. */
-const flaky: Script = (id) => {
-  if (id === 2 || id === 4) return busy;
-  return id === 5 ? notFound : answer(`{"id":${id},"views":9007199254740993,"price":1.10}`);
-};
-const six = [1, 2, 3, 4, 5, 6];
-
 describe('a redrive', () => {
   test('fetches what is retryable, and writes it into a whole document among what the run had', async () => {
     const store = new MemoryStore();
@@ -154,7 +47,7 @@ describe('a redrive', () => {
     expect(requested).toStrictEqual([2, 4]);
     const before = linesOf(store, 'run-1');
     const again = (index: number, id: number) =>
-      `{"index":${index},"id":${id},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"value":{"id":${id},"again":true}}`;
+      `{"index":${index},"id":${id},"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"waitedMs":0,"value":{"id":${id},"again":true}}`;
     expect(linesOf(store, 'run-1.redrive-1')).toStrictEqual(before.with(1, again(1, 2)).with(3, again(3, 4)));
     expect(before[0]).toContain('"views":9007199254740993,"price":1.10');
 
@@ -320,15 +213,60 @@ describe('a redrive', () => {
       store,
       settings: { output: 'ndjson' },
     });
-    expect(store.outcomes.get('run-1.redrive-1')?.split('\n')).toStrictEqual([
-      ...expected.with(3, store.outcomes.get('run-1')?.split('\n')[3] ?? ''),
-      '',
-    ]);
+    const left = store.outcomes.get('run-1')?.split('\n')[3]?.replace('"runId":"run-1",', '');
+    const apartLines = expected
+      .with(3, left ?? '')
+      .map((line) => line.replace('{', '{"runId":"run-1.redrive-1",'));
+    expect(store.outcomes.get('run-1.redrive-1')?.split('\n')).toStrictEqual([...apartLines, '']);
     expect(apart.run.outcomes?.location).toBe('s3://results/runs/run-1.redrive-1.ndjson');
     const joined = await redriven('run-1', post, { store }, 'request-3');
     expect(joined.requested).toStrictEqual([4]);
     expect(linesOf(store, 'run-1.redrive-2')).toStrictEqual(expected);
     expect(joined.run.outcomes).toBeUndefined();
+  });
+
+  test.each(['json', 'ndjson'] as const)(
+    'takes over the lines of an older run as they are: they say neither what was waited nor of which run they are (%s)',
+    async (output) => {
+      const store = new MemoryStore();
+      await runFirst(store, six, flaky, { output });
+      for (const texts of [store.documents, store.outcomes])
+        for (const [runId, text] of texts) texts.set(runId, olderText(text));
+      const before =
+        output === 'json' ? linesOf(store, 'run-1') : (store.outcomes.get('run-1') ?? '').trim().split('\n');
+      expect(before.join()).not.toMatch(/waitedMs|runId/);
+
+      const { run } = await redriven('run-1', (id) => (id === 2 ? post(id) : busy), { store });
+      const fetched = (index: number) =>
+        expect.stringContaining(`{"index":${index},"id":${index + 1},"status"`);
+      const lines = linesOf(store, 'run-1.redrive-1');
+      expect(lines).toStrictEqual(before.with(1, fetched(1)).with(3, fetched(3)));
+      expect(lines.map((line) => line.includes('"waitedMs":0,'))).toStrictEqual(
+        six.map((id) => id === 2 || id === 4),
+      );
+      expect(documentFaults(JSON.parse(textOf(store, 'run-1.redrive-1')))).toStrictEqual([]);
+      expect(run.summary).toMatchObject({ fulfilled: 4, rejected: 2, attempts: 6, pauses: [] });
+
+      await redriven('run-1', post, { store, settings: { output: 'ndjson' } }, 'request-3');
+      const apart = store.outcomes.get('run-1.redrive-2')?.split('\n') ?? [];
+      expect(apart[0]).toBe(before[0]?.replace('{', '{"runId":"run-1.redrive-2",'));
+      expect(apart.slice(0, -1).flatMap((line) => lineFaults(JSON.parse(line)))).toStrictEqual([]);
+    },
+  );
+
+  test('of outcomes of which one is of another run is a conflict', async () => {
+    const store = new MemoryStore();
+    await runFirst(store, six, flaky, { output: 'ndjson' });
+    store.outcomes.set(
+      'run-1',
+      (store.outcomes.get('run-1') ?? '').replace(/"run-1"(?=,"index":3)/, '"run-2"'),
+    );
+    await expect(errorOf('run-1', noFetch, { store })).resolves.toMatchObject({
+      error: new RunConflictError(
+        's3://results/runs/run-1.ndjson is not as it was written: its outcome 3 cannot be read',
+      ),
+    });
+    expect(store.documents.size).toBe(1);
   });
 
   test('of a run in the default mode ends with its first failure, and writes nothing', async () => {

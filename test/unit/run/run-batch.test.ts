@@ -54,9 +54,9 @@ describe('a batch', () => {
     const document = `{"version":1,
 "run":${JSON.stringify(head)},
 "results":[
-{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":30,"value":{"id":1}},
-{"index":1,"id":99999,"status":"rejected","httpStatus":404,"attempts":1,"startedMs":0,"durationMs":10,"reason":{"code":"NOT_FOUND","message":"No data for post 99999","retryable":false}},
-{"index":2,"id":3,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"value":{"id":3}}
+{"index":0,"id":1,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":30,"waitedMs":0,"value":{"id":1}},
+{"index":1,"id":99999,"status":"rejected","httpStatus":404,"attempts":1,"startedMs":0,"durationMs":10,"waitedMs":0,"reason":{"code":"NOT_FOUND","message":"No data for post 99999","retryable":false}},
+{"index":2,"id":3,"status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":0,"durationMs":10,"waitedMs":0,"value":{"id":3}}
 ],
 "errors":${JSON.stringify(errors)},
 "summary":${JSON.stringify(summary)}}

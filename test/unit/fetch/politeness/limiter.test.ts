@@ -29,6 +29,7 @@ describe('requests in flight', () => {
     expect(starts).toStrictEqual([['third', 1_000]]);
     expect(world.limiter.summary()).toStrictEqual({
       throttledMs: 0,
+      pauses: [],
       peakInFlight: 2,
       concurrency: { min: 2, max: 2, final: 2 },
       learned: nothingLearned,
@@ -93,6 +94,7 @@ describe('requests in flight', () => {
       true,
       {
         throttledMs: 0,
+        pauses: [],
         peakInFlight: 40,
         concurrency: { min: 40, max: 40, final: 40 },
         learned: nothingLearned,
@@ -107,6 +109,7 @@ describe('a limiter that adapts', () => {
     for (let i = 0; i < 10; i++) for (const slot of slotsOf(limiter, 10)) limiter.release(slot, 'unknown');
     expect(limiter.summary()).toStrictEqual({
       throttledMs: 0,
+      pauses: [],
       peakInFlight: 10,
       concurrency: { min: 10, max: 10, final: 10 },
       learned: nothingLearned,
@@ -245,6 +248,7 @@ describe('a limiter that adapts', () => {
     const world = limiterWith({ adaptive: true, learned });
     expect(world.limiter.summary()).toStrictEqual({
       throttledMs: 0,
+      pauses: [],
       peakInFlight: 0,
       concurrency: { min: 3, max: 3, final: 3 },
       learned: nothingLearned,

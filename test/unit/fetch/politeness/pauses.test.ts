@@ -54,6 +54,7 @@ describe('a rate', () => {
     expect(await startTimes(world, 4, 400)).toStrictEqual([0, 1_000, 2_000, 3_000]);
     expect(world.limiter.summary()).toStrictEqual({
       throttledMs: 1_800,
+      pauses: [],
       peakInFlight: 1,
       concurrency: { min: 1, max: 1, final: 1 },
       learned: nothingLearned,

@@ -155,7 +155,7 @@ describe('the reply to a failure', () => {
   const postError = new PostError(
     99999,
     { code: 'NOT_FOUND', message: 'No data for post 99999', retryable: false },
-    { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 1 },
+    { httpStatus: 404, attempts: 1, startedMs: 0, durationMs: 1, waitedMs: 0 },
   );
   class NewError extends BatchFetcherError {
     readonly code = 'NEW';
