@@ -2,7 +2,7 @@ import type { RunLine } from '../../local/commands/formats/rows.ts';
 import { readOutcomeLines } from '../../src/document/outcome-line.ts';
 
 /** JSON texts of which no token may change, by what is special about them. */
-const exactValues: Readonly<Record<string, string>> = {
+export const exactValues: Readonly<Record<string, string>> = {
   'numbers beyond what a parser keeps': '{"id":9007199254740993,"price":1.10,"far":1e999,"none":-0.0}',
   'a key twice': '{"a":1,"a":2,"A":3}',
   'more than ASCII': '{"é":"日本 😀","half":"\\ud800","zero":"\\u0000"}',
