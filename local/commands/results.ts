@@ -1,6 +1,3 @@
-import { once } from 'node:events';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { systemClock } from '../../src/base/clock.ts';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
@@ -15,25 +12,31 @@ import { useStore } from '../world/environment.ts';
 import { localBucket, storeDirectory } from '../world/places.ts';
 import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
-import { describeOutcome, parseOutcome } from './report.ts';
+import { exportOutcomes, type ReadListener } from './export-outcomes.ts';
+import { FORMATS, type FormatName, isFormatName } from './formats/format.ts';
+import type { RunLine } from './formats/rows.ts';
 import { parseRunName } from './run-name.ts';
+import { stopBySignal } from './stop-by-signal.ts';
 import { type WatchPorts, watchRun } from './watch.ts';
+import { cannotWrite, isSystemError } from './write-whole.ts';
 
-const usage = `npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]
+const usage = `npm run results -- <runId> [[--failed] [--format <format> [--out <file>]] | --watch] [--bucket <bucket> [--prefix runs/]]
 
 Prints the outcomes of a run, one a line: of the latest of it and its redrives. The run is named by its id, or by the
 location of its document, s3://<bucket>/runs/<runId>.json.
 
   --failed   those alone that failed
   --watch    how far the run is, until it ends
-  --ndjson   JSON Lines on a terminal as well
+  --format   as ndjson, csv or parquet, whose columns docs/data.md has. What is no terminal gets ndjson without it
+  --out      into this file, which is there, or replaced, once it is whole
   --bucket   the bucket on AWS, which takes credentials and AWS_REGION. Without one, the local store is read
   --prefix   what the keys start with, unless RESULTS_PREFIX says it`;
-const LINE_BREAK = Buffer.from('\n');
 
 await runCommand(usage, async () => {
-  const { runId, failed, ndjson, watch, bucket, prefix } = parseRequest();
+  const { runId, failed, format, out, watch, bucket, prefix } = parseRequest();
+  const stopping = new AbortController();
   await using world = new AsyncDisposableStack();
+  if (out !== undefined) world.use(stopBySignal(stopping));
   if (bucket === undefined) {
     const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
     world.defer(() => store.close());
@@ -41,11 +44,7 @@ await runCommand(usage, async () => {
   }
   const client = createS3Client({}, process.env);
   world.defer(() => client.destroy());
-  const stopping = new AbortController();
   const place = { client, bucket: bucket ?? localBucket, prefix };
-  const lines = readLines(runId, place, stopping.signal);
-  const isForPeople = process.stdout.isTTY && !ndjson;
-  const text = Readable.from(textOf(lines, failed, isForPeople), { objectMode: false });
   // Whoever reads may have enough: `| head` say.
   process.stdout.on('error', (error) => stopping.abort(error));
   try {
@@ -53,11 +52,13 @@ await runCommand(usage, async () => {
       await watchRun(runId, watchPortsOf(place), stopping.signal);
       return;
     }
-    await pipeline(text, process.stdout, { end: false });
-    if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain');
+    const read = (listener: ReadListener) => readLines(runId, place, listener, stopping.signal);
+    const options = { failed, format, out, progress: process.stderr };
+    await exportOutcomes(read, options, stopping.signal);
   } catch (error) {
     if (error instanceof BatchFetcherError) throw new CommandFailedError(error.message, { cause: error });
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPIPE')) throw error;
+    if (!isSystemError(error)) throw error;
+    if (error.code !== 'EPIPE') throw cannotWrite('standard output', error);
   }
 });
 
@@ -65,8 +66,10 @@ interface Request {
   readonly runId: string;
   /** Whether only posts are shown that were not fetched. */
   readonly failed: boolean;
-  /** Whether JSON Lines are shown on a terminal as well. */
-  readonly ndjson: boolean;
+  /** @default for people on a terminal, else ndjson */
+  readonly format: FormatName | undefined;
+  /** The file that they are written to; undefined for standard output. */
+  readonly out: string | undefined;
   /** Whether the run is followed to its end. */
   readonly watch: boolean;
   /** On AWS, by the credentials of the environment; undefined for local runs. */
@@ -77,7 +80,8 @@ interface Request {
 function parseRequest(): Request {
   const options = {
     failed: { type: 'boolean', default: false },
-    ndjson: { type: 'boolean', default: false },
+    format: { type: 'string' },
+    out: { type: 'string' },
     watch: { type: 'boolean', default: false },
     bucket: { type: 'string' },
     prefix: { type: 'string' },
@@ -86,13 +90,27 @@ function parseRequest(): Request {
   const [name, ...more] = positionals;
   if (name === undefined || more.length > 0)
     throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
-  if (values.watch && (values.failed || values.ndjson))
-    throw new UsageError('Expected --watch without --failed and --ndjson');
+  const { watch, failed, out } = values;
+  if (watch && (failed || values.format !== undefined || out !== undefined))
+    throw new UsageError('Expected --watch without --failed, --format and --out');
+  const format = parseFormat(values.format, out);
   const { runId, bucket, prefix } = parseRunName(name, values.prefix);
   if (bucket !== undefined && values.bucket !== undefined && bucket !== values.bucket)
     throw new UsageError(`Expected --bucket to be that of ${name}, got ${values.bucket}`);
   // What the local runs say of where they are is no place on AWS.
-  return { ...values, runId, bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
+  const place = { bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
+  return { watch, failed, out, format, runId, ...place };
+}
+
+function parseFormat(format: string | undefined, out: string | undefined): FormatName | undefined {
+  if (format === undefined && out !== undefined) throw new UsageError('Expected --format beside --out');
+  if (format !== undefined && !isFormatName(format))
+    throw new UsageError(`Expected --format to be one of ${Object.keys(FORMATS).join(', ')}, got ${format}`);
+  if (format === 'parquet' && out === undefined && process.stdout.isTTY)
+    throw new UsageError(
+      'Expected --out <file> or a pipe for parquet, which is nothing that a terminal shows',
+    );
+  return format;
 }
 
 function watchPortsOf(place: StoreOptions): WatchPorts {
@@ -112,21 +130,23 @@ function watchPortsOf(place: StoreOptions): WatchPorts {
 async function* readLines(
   runId: string,
   options: StoreOptions,
+  listener: ReadListener,
   signal: AbortSignal,
-): AsyncGenerator<OutcomeLine, void, undefined> {
+): AsyncGenerator<RunLine, void, undefined> {
   const runs = createRunStore(options);
   const plans = createPlanStore(options);
   const findLatest = async (id: string): Promise<NamedRun | undefined> => {
     const stored = await runs.find(id, signal);
     if (!stored) return undefined;
     const { latest, conflict } = await followRedrives({ runId: id, stored }, runs, signal);
-    if (latest.runId !== id) console.error(`${id} was redriven: these are the outcomes of ${latest.runId}`);
-    if (conflict) console.error(conflict.message);
+    if (latest.runId !== id) listener.said(`${id} was redriven: these are the outcomes of ${latest.runId}`);
+    if (conflict) listener.said(conflict.message);
     return latest;
   };
   const run = await findLatest(runId);
   if (run) {
-    yield* outcomesOf(run, runs, signal);
+    listener.found(run.stored.summary.requested);
+    for await (const line of outcomesOf(run, runs, signal)) yield { ...line, runId: run.runId };
     return;
   }
   const runManifest = await plans.readRunManifest(runId, signal);
@@ -136,17 +156,20 @@ async function* readLines(
       `Expected the id of a run, got ${runId}: there is neither ${runs.location(runId)} nor s3://${bucket}/${key}`,
     );
   }
-  for (const entry of parseEntries(runManifest.text, runId)) {
+  const entries = parseEntries(runManifest.text, runId);
+  listener.found(entries.reduce((sum, { requested }) => sum + requested, 0));
+  for (const entry of entries) {
     const { runId: partRunId, firstIndex, requested } = entry;
     const isOther = entry.status === 'failed' && entry.code === 'RUN_CONFLICT';
     // A part that failed may have been fetched since.
     const part = isOther ? undefined : await findLatest(partRunId);
     if (part) {
-      for await (const line of outcomesOf(part, runs, signal)) yield move(line, firstIndex);
+      for await (const line of outcomesOf(part, runs, signal))
+        yield { ...move(line, firstIndex), runId: part.runId };
       continue;
     }
     const last = firstIndex + requested - 1;
-    console.error(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
+    listener.said(`Posts ${firstIndex} to ${last} are missing: ${partRunId} has no document`);
     process.exitCode = 1;
   }
 }
@@ -156,15 +179,4 @@ function move(outcome: OutcomeLine, firstIndex: number): OutcomeLine {
   const index = firstIndex + outcome.index;
   const rest = outcome.line.subarray(`{"index":${outcome.index}`.length);
   return { ...outcome, index, line: Buffer.concat([Buffer.from(`{"index":${index}`), rest]) };
-}
-
-async function* textOf(
-  lines: AsyncIterable<OutcomeLine>,
-  failed: boolean,
-  isForPeople: boolean,
-): AsyncGenerator<Buffer | string, void, undefined> {
-  for await (const { line, reason } of lines) {
-    if (failed && !reason) continue;
-    yield isForPeople ? `${describeOutcome(parseOutcome(line))}\n` : Buffer.concat([line, LINE_BREAK]);
-  }
 }

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { fileOf, localBucket } from '../../../local/world/places.ts';
 import { removeObject } from '../../support/local-objects.ts';
+import { printedLines } from '../../support/printed-lines.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { storedDocument } from '../../support/stored-document.ts';
 
@@ -65,14 +66,15 @@ describe.concurrent('npm run results', { timeout: 60_000 }, () => {
   const runId = `${id}-redriven`;
   const location = putRedriven(runId);
   const told = (from: string) => `${from} was redriven: these are the outcomes of ${runId}.redrive-2\n`;
-  const [, rejected] = linesOf(3);
+  const all = printedLines(`${runId}.redrive-2`, linesOf(3));
+  const rejected = printedLines(`${runId}.redrive-2`, linesOf(3).slice(1));
 
   test.each([
-    ['--failed, of a run', [runId, '--failed'], `${rejected}\n`, told(runId)],
-    ['of a run', [runId], `${linesOf(3).join('\n')}\n`, told(runId)],
-    ['of a redrive', [`${runId}.redrive-1`, '--failed'], `${rejected}\n`, told(`${runId}.redrive-1`)],
-    ['of the latest', [`${runId}.redrive-2`, '--failed'], `${rejected}\n`, ''],
-    ['of a location', [location, '--failed'], `${rejected}\n`, told(runId)],
+    ['--failed, of a run', [runId, '--failed'], rejected, told(runId)],
+    ['of a run', [runId], all, told(runId)],
+    ['of a redrive', [`${runId}.redrive-1`, '--failed'], rejected, told(`${runId}.redrive-1`)],
+    ['of the latest', [`${runId}.redrive-2`, '--failed'], rejected, ''],
+    ['of a location', [location, '--failed'], rejected, told(runId)],
   ])('reads the latest %s, and says so where that is another', async (_, args, out, err) => {
     expect(await results(args)).toStrictEqual({ code: 0, out, err });
   });
@@ -90,11 +92,13 @@ describe.concurrent('npm run results', { timeout: 60_000 }, () => {
       partOf(1, second, { ...failed, redrive: { ids: [1, 2], runId: second, part: 1 } }),
       partOf(2, third, { ...failed, code: 'RUN_CONFLICT', redrive: { ids: [1, 2], runId: third, part: 2 } }),
     ]);
-    const [, one] = linesOf(2);
-    const [, two] = linesOf(4);
+    const [, one = ''] = linesOf(2);
+    const [, two = ''] = linesOf(4);
     expect(await results([location, '--failed'])).toStrictEqual({
       code: 1,
-      out: `${one}\n${two?.replace('"index":1', '"index":3')}\n`,
+      out:
+        printedLines(`${first}.redrive-1`, [one]) +
+        printedLines(second, [two.replace('"index":1', '"index":3')]),
       err: `${first} was redriven: these are the outcomes of ${first}.redrive-1\nPosts 4 to 5 are missing: ${third} has no document\n`,
     });
   });
@@ -105,7 +109,7 @@ describe.concurrent('npm run results', { timeout: 60_000 }, () => {
     putObject(`runs/${run}.redrive-1.json`, documentOf(`${run}.redrive-1`, 2));
     expect(await results([run])).toStrictEqual({
       code: 0,
-      out: `${linesOf(1).join('\n')}\n`,
+      out: printedLines(run, linesOf(1)),
       err: `The runId ${run}.redrive-1 names a run that is no redrive of ${run}\n`,
     });
   });
@@ -115,7 +119,7 @@ describe.concurrent('npm run results', { timeout: 60_000 }, () => {
     const location = putObject(`else/where-${run}.json`, documentOf(run, 1));
     const apart = putObject(`apart/${run}.json`, documentOf(run, 2));
     const RESULTS_PREFIX = 'else/where-';
-    const lines = (times: number) => `${linesOf(times).join('\n')}\n`;
+    const lines = (times: number) => printedLines(run, linesOf(times));
     expect([
       await results([run], { RESULTS_PREFIX }),
       await results([location], { RESULTS_PREFIX }),

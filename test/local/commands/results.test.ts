@@ -11,6 +11,7 @@ import { startS3Store } from '../../../local/world/s3.ts';
 import { claimOf, claimText, failed } from '../../../src/document/claim.ts';
 import { problem } from '../../../src/document/problem.ts';
 import { removeObject } from '../../support/local-objects.ts';
+import { printedLines } from '../../support/printed-lines.ts';
 import { runCommand } from '../../support/run-command.ts';
 import { storedDocument } from '../../support/stored-document.ts';
 
@@ -92,18 +93,18 @@ afterAll(() => {
 });
 
 describe.concurrent('npm run results', () => {
-  test('prints the outcomes of a run as JSON Lines, to the byte', async () => {
+  test('prints the outcomes of a run as JSON Lines, each with its run first, and else to the byte', async () => {
     expect(await results(id)).toStrictEqual({
       code: 0,
-      out: `${[fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')].join('\n')}\n`,
+      out: printedLines(id, [fulfilled(0, 1), rejected(1, 99999), fulfilled(2, 'a')]),
       err: '',
     });
   });
 
   test('--failed prints those alone that failed', async () => {
-    expect(await results(id, '--failed', '--ndjson')).toStrictEqual({
+    expect(await results(id, '--failed', '--format', 'ndjson')).toStrictEqual({
       code: 0,
-      out: `${rejected(1, 99999)}\n`,
+      out: printedLines(id, [rejected(1, 99999)]),
       err: '',
     });
   });
@@ -111,7 +112,9 @@ describe.concurrent('npm run results', () => {
   test('prints the parts of a run in order, counted through, and says which are missing', async () => {
     expect(await results(`${id}.scaled`)).toStrictEqual({
       code: 1,
-      out: `${[fulfilled(0, 5), fulfilled(1, 6), fulfilled(4, 7), rejected(5, 8)].join('\n')}\n`,
+      out:
+        printedLines(`${id}.part-000000.redrive-1`, [fulfilled(0, 5), fulfilled(1, 6)]) +
+        printedLines(`${id}.part-000002`, [fulfilled(4, 7), rejected(5, 8)]),
       err: `Posts 2 to 3 are missing: ${id}.part-000001 has no document\n`,
     });
   });
@@ -156,8 +159,12 @@ describe.concurrent('npm run results', () => {
       'Expected `runId` to be 1 to 128 characters out of A-Z a-z 0-9 . _ ~ - (not "." or ".."), got "../a"',
     ],
     [['--all', 'a'], "Unknown option '--all'"],
-    [['--watch', '--failed', 'a'], 'Expected --watch without --failed and --ndjson'],
-    [['--watch', '--ndjson', 'a'], 'Expected --watch without --failed and --ndjson'],
+    [['--watch', '--failed', 'a'], 'Expected --watch without --failed, --format and --out'],
+    [['--watch', '--format', 'csv', 'a'], 'Expected --watch without --failed, --format and --out'],
+    [['--watch', '--out', 'a.csv', 'a'], 'Expected --watch without --failed, --format and --out'],
+    [['--out', 'a.csv', 'a'], 'Expected --format beside --out'],
+    [['--format', 'xlsx', 'a'], 'Expected --format to be one of ndjson, csv, parquet, got xlsx'],
+    [['--format', 'toString', 'a'], 'Expected --format to be one of ndjson, csv, parquet, got toString'],
     [
       ['--watch', 'no-such-run'],
       `Expected the id of a run, got no-such-run: there is none of s3://${localBucket}/runs/no-such-run.json, s3://${localBucket}/runs/no-such-run.progress.json and s3://${localBucket}/runs/plans/no-such-run.jsonl`,
@@ -170,7 +177,7 @@ describe.concurrent('npm run results', () => {
     expect(await results(...args)).toStrictEqual({
       code: 2,
       out: '',
-      err: `${message}. Usage: npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]\n`,
+      err: `${message}. Usage: npm run results -- <runId> [[--failed] [--format <format> [--out <file>]] | --watch] [--bucket <bucket> [--prefix runs/]]\n`,
     });
   });
 });
