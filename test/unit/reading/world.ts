@@ -1,4 +1,8 @@
+import { Readable } from 'node:stream';
 import { type Claim, claimOf, claimText } from '../../../src/document/claim.ts';
+import { documentWithout } from '../../../src/document/document.ts';
+import { gzipMembers } from '../../../src/document/gzip-members.ts';
+import type { OutcomesFormat } from '../../../src/document/run-head.ts';
 import type { AnswerPorts } from '../../../src/lambda/answer-read.ts';
 import { cutIntoParts, partLine } from '../../../src/run/parts/parts.ts';
 import { createClaimStore } from '../../../src/store/claim-store.ts';
@@ -20,6 +24,8 @@ export interface ReadingWorld {
   putDocument(runId: string, results: readonly Result[]): Promise<StoredTexts>;
   /** The same with its outcomes by themselves. */
   putOutcomesApart(runId: string, results: readonly Result[]): Promise<StoredTexts>;
+  /** The same with these compressed, in members of 20 KB. */
+  putGzipOutcomes(runId: string, results: readonly Result[]): Promise<StoredTexts>;
   /** `agoSeconds`: how long ago it was written. */
   putClaim(
     runId: string,
@@ -35,10 +41,30 @@ export interface ReadingWorld {
   ): Promise<string>;
 }
 
+const MEMBER_BYTES = 20_000;
+
 /** To be called once in a file, outside of its tests. */
 export function readingWorld(): ReadingWorld {
   const s3 = storeWorld();
   const dateIn = (seconds: number): Date => new Date(s3.clock.date().getTime() + 1_000 * seconds);
+  const putApart = async (
+    runId: string,
+    results: readonly Result[],
+    format: OutcomesFormat,
+  ): Promise<StoredTexts> => {
+    const { report, outcomes, ...stored } = await storedRun(runId, results);
+    const text = Readable.from([Buffer.from(outcomes)]);
+    const object = Buffer.concat(
+      await Array.fromAsync(format === 'ndjson' ? text : gzipMembers(text, MEMBER_BYTES)),
+    );
+    const key = `runs/${runId}.${format}`;
+    await s3.put(key, object, format === 'ndjson' ? {} : { 'content-encoding': 'gzip' });
+    const { etag } = await headOf(`${s3.real.endpoint}/results/${key}`);
+    const apart = { location: `s3://results/${key}`, bytes: object.length, etag };
+    const { run, errors, summary } = report;
+    await s3.put(`runs/${runId}.json`, documentWithout({ run, outcomes: apart, errors, summary }));
+    return { ...stored, outcomes, report: { run, outcomes: apart, errors, summary } };
+  };
   return {
     s3,
     dateIn,
@@ -59,21 +85,8 @@ export function readingWorld(): ReadingWorld {
       await s3.put(`runs/${runId}.json`, stored.document);
       return stored;
     },
-    async putOutcomesApart(runId, results) {
-      const { report, outcomes, ...stored } = await storedRun(runId, results);
-      await s3.put(`runs/${runId}.ndjson`, outcomes);
-      const { etag } = await headOf(`${s3.real.endpoint}/results/runs/${runId}.ndjson`);
-      const bytes = Buffer.byteLength(outcomes);
-      const apart = { location: `s3://results/runs/${runId}.ndjson`, bytes, etag };
-      const { run, errors, summary } = report;
-      const text = [
-        `{"version":1,\n"run":${JSON.stringify(run)},\n"outcomes":${JSON.stringify(apart)}`,
-        `\n"errors":${JSON.stringify(errors)}`,
-        `\n"summary":${JSON.stringify(summary)}}\n`,
-      ];
-      await s3.put(`runs/${runId}.json`, text.join(','));
-      return { ...stored, outcomes, report: { run, outcomes: apart, errors, summary } };
-    },
+    putOutcomesApart: (runId, results) => putApart(runId, results, 'ndjson'),
+    putGzipOutcomes: (runId, results) => putApart(runId, results, 'ndjson.gz'),
     async putClaim(runId, state, agoSeconds, more) {
       const { report } = await storedRun(runId, []);
       const claim = { ...claimOf(report.run, state, dateIn(-agoSeconds)), ...more };
