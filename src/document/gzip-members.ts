@@ -4,10 +4,14 @@ import { RunConflictError } from '../base/errors.ts';
 import { gunzip } from '../base/gunzip.ts';
 import type { LinePlace } from './outcome-line.ts';
 
-/** The text of a member, from which on it ends with its line: docs/adr/0008-outcomes-by-themselves.md says why. */
+/** docs/adr/0008-outcomes-by-themselves.md says how these were chosen. */
 const MEMBER_BYTES = 5 * 1024 * 1024;
+const LEVEL = 5;
+/** Of long lines, most is text of the posts, which costs more to compress than to fetch. */
+const LONG_LINE_BYTES = 2_048;
+const LEVEL_OF_LONG_LINES = 1;
 /** A chunk is compressed while the next one is filled. */
-const DEFLATE = { level: 6, highWaterMark: 131_072, chunkSize: 65_536 };
+const BUFFERS = { highWaterMark: 131_072, chunkSize: 65_536 };
 const LINE_BREAK = 0x0a;
 const BRACE = 0x7b;
 
@@ -35,6 +39,7 @@ export async function* gzipMembers(
   const take = async (): Promise<Buffer | undefined> => (await chunks.next()).value ?? undefined;
   try {
     let next = await take();
+    let lineBytes = next ? next.length / (linesIn(next) + 1) : 0;
     let firstIndex = 0;
     let offset = 0;
     do {
@@ -53,7 +58,10 @@ export async function* gzipMembers(
       };
       yield headerOf(firstIndex, offset);
       offset += HEADER_BYTES + TRAILER_BYTES;
-      const deflate = createDeflateRaw(DEFLATE);
+      const deflate = createDeflateRaw({
+        ...BUFFERS,
+        level: lineBytes < LONG_LINE_BYTES ? LEVEL : LEVEL_OF_LONG_LINES,
+      });
       // What fails, fails in the loop below.
       pipeline(text, deflate).catch(() => {});
       for await (const block of deflate) {
@@ -62,6 +70,7 @@ export async function* gzipMembers(
       }
       yield trailerOf(member);
       firstIndex += member.lines;
+      lineBytes = member.bytes / member.lines;
     } while (next);
   } finally {
     await chunks.return?.();

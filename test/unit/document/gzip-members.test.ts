@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { deflateRawSync, gunzipSync, gzipSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { RunConflictError } from '../../../src/base/errors.ts';
@@ -95,6 +95,19 @@ describe('members of gzip', () => {
     );
     expect(placesIn(bytes).map(({ index }) => index)).toStrictEqual([0, 5, 10]);
     expect(await whole(gzipMembers(chunksOf(text)))).toStrictEqual(bytes);
+  });
+
+  test.each([
+    ['short', 100, 5],
+    ['long', 3_000, 1],
+  ])('of %s lines are compressed as much as they are worth', async (_, bytes, level) => {
+    const words = () => randomBytes(bytes / 2).toString('hex');
+    const text = Buffer.from(Array.from({ length: 200 }, (_, index) => line(index, words())).join(''));
+    const members = await whole(gzipMembers(chunksOf(text), 100_000));
+    for (const { offset } of placesIn(members).slice(0, 2)) {
+      const body = members.subarray(offset + 32);
+      expect(body.indexOf(deflateRawSync(inflateRawSync(body), { level }))).toBe(0);
+    }
   });
 
   test('end with the very error that their lines throw, in the first chunk or a later one', async () => {
