@@ -18,7 +18,7 @@ try {
   for (const { posts, postBytes, memoryMb } of CASES) {
     const invocations: Invocation[] = [];
     for (let round = 0; round < ROUNDS; round++)
-      invocations.push(await benchFunction.invoke(posts, postBytes, memoryMb));
+      invocations.push(await benchFunction.invoke(posts, postBytes, { memoryMb }));
     const peakRssMb = Math.max(...invocations.map(({ peakRssBytes }) => peakRssBytes)) / 2 ** 20;
     const postsPerSecond = Math.round(posts / spread(invocations.map(({ seconds }) => seconds)).median);
     if (peakRssMb > memoryMb) process.exitCode = 1;

@@ -1,6 +1,8 @@
 import { createReadStream, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
+import { readMembers } from '../../src/document/gzip-members.ts';
 import { readOutcomeLines } from '../../src/document/outcome-line.ts';
 import type { Output, RunReport } from '../../src/document/run-head.ts';
 import { fileOf } from '../world/places.ts';
@@ -113,7 +115,7 @@ async function show({ location, replayed, document, what, functionName }: Stored
   if (replayed)
     console.log('An earlier run with this runId stored it; nothing was fetched again (replayed).');
   if (results.length <= shownWhole) {
-    const lines = run.outcomes ? readFileSync(fileOf(run.outcomes.location), 'utf8') : '';
+    const lines = run.outcomes ? await text(openOutcomes(run.outcomes.location)) : '';
     console.log(`\n${lines}${document.trimEnd()}`);
   }
   // The runs of `api` are apart from those of `fetch`, which redrives.
@@ -123,8 +125,14 @@ async function show({ location, replayed, document, what, functionName }: Stored
 }
 
 function readOutcomes(runId: string, location: string, format: Output): Promise<Outcome[]> {
-  const lines = readOutcomeLines(createReadStream(fileOf(location)), { runId, location }, format);
+  const lines = readOutcomeLines(openOutcomes(location), { runId, location }, format);
   return Array.fromAsync(lines, ({ line }) => parseOutcome(line));
+}
+
+/** The text of outcomes, compressed or not. */
+function openOutcomes(location: string): AsyncIterable<Buffer> {
+  const stored = createReadStream(fileOf(location));
+  return location.endsWith('.gz') ? readMembers(stored, location, new AbortController().signal) : stored;
 }
 
 function describeOthers(what: string): string {

@@ -35,7 +35,7 @@ export const everyParameter = {
   rateLimit: '95.5',
   retryBudget: '10',
   hedge: 'on',
-  output: 'ndjson',
+  output: 'ndjson.gz',
   originConcurrency: '200',
   manifestBucket: 'my-lists',
   apiBasePath: '/api/v1',

@@ -36,4 +36,7 @@ export interface OutcomesObject {
 }
 
 /** One document with the results in it, or two objects: the results, one a line, and a document without them. */
-export type Output = 'json' | 'ndjson';
+export type Output = 'json' | OutcomesFormat;
+
+/** How outcomes stand by themselves: as text, or the same in members of gzip (see `gzipMembers`). */
+export type OutcomesFormat = 'ndjson' | 'ndjson.gz';

@@ -5,6 +5,7 @@ import { type FoundResults, type FoundRun, findRun, type ReadPorts, stateOf } fr
 import { listRuns } from '../reading/list-runs.ts';
 import { readOutcomes } from '../reading/read-outcomes.ts';
 import type { RunManifestReport } from '../run/parts/run-manifest.ts';
+import { resultsIn } from '../store/keys.ts';
 import type { PlanStore } from '../store/plan-store.ts';
 import type { ResultUrls } from '../store/result-urls.ts';
 import type { RunNames } from '../store/run-names.ts';
@@ -135,9 +136,8 @@ function resultsOf(runId: string, found: FoundResults, { store, plans }: AnswerP
       report,
       problem: undefined,
       location: store.location(runId),
-      ...(report.outcomes
-        ? { object: 'outcomes', bytes: Infinity }
-        : { object: 'document', bytes: documentBytes }),
+      object: resultsIn(report.outcomes),
+      bytes: report.outcomes ? Infinity : documentBytes,
       read: (signal) => store.read(runId, signal),
     };
   }

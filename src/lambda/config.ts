@@ -106,7 +106,7 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
   /** Whether late attempts get a second request, and a third. */
   hedge: oneOf('HEDGE', 'off', { on: true, off: false }),
   /** One document, or outcomes by themselves and a document without them. */
-  output: oneOf('OUTPUT', 'json', { json: 'json', ndjson: 'ndjson' }),
+  output: oneOf('OUTPUT', 'json', { json: 'json', ndjson: 'ndjson', 'ndjson.gz': 'ndjson.gz' }),
   /** Most requests in flight of all parts of a run; at least CONCURRENCY. */
   originConcurrency: integer('ORIGIN_CONCURRENCY', 500, 1, 999_999_999),
   /** The SSM parameter with headers for the origin; '' for none. */
@@ -232,7 +232,10 @@ function integer(name: string, fallback: number, min: number, max: number): Vari
 
 function oneOf<T>(name: string, fallback: string, settings: Readonly<Record<string, T>>): Variable<T> {
   const parse = (text: string): T | undefined => (Object.hasOwn(settings, text) ? settings[text] : undefined);
-  return { name, fallback, expected: Object.keys(settings).join(' or '), parse };
+  const expected = Object.keys(settings)
+    .join(', ')
+    .replace(/, (?!.*, )/, ' or ');
+  return { name, fallback, expected, parse };
 }
 
 function parseRate(text: string): number | undefined {

@@ -85,7 +85,7 @@ function placeOf(runId: string): string {
 /** Where to go on behind a page of names, all of whose runs were taken. */
 function behind({ last }: NamesPage, named: readonly NamedRun[]): string | undefined {
   if (last === undefined) return undefined;
-  const lastName = last.replace(/\.(?:nd)?json$/, '');
+  const lastName = last.replace(/\.(?:json|ndjson(?:\.gz)?)$/, '');
   const lastRun = named.at(-1)?.runId ?? lastName;
   return placeOf(lastRun) > placeOf(lastName) ? lastRun : lastName;
 }

@@ -1,8 +1,10 @@
 import { NoDocumentError, TooLargeError } from '../base/errors.ts';
 import { RunInProgressError } from '../document/claim.ts';
+import { firstMemberIn } from '../document/gzip-members.ts';
 import { firstLineIn, type LinePlace, type OutcomeLine } from '../document/outcome-line.ts';
 import type { ReasonCode } from '../fetch/outcome.ts';
 import { type NamedRun, outcomesOf } from '../run/redrive-chain.ts';
+import { resultsIn } from '../store/keys.ts';
 import type { RunPieces } from '../store/run-pieces.ts';
 import { findRun, type ReadPorts } from './find-run.ts';
 
@@ -116,14 +118,24 @@ function matches({ reason }: OutcomeLine, { status, code }: OutcomesRequest): bo
   return isOfStatus && (code === undefined || reason?.code === code);
 }
 
-/** What is not worth a search: as much is read at once. */
-const NEAR_BYTES = 8 * 1024 * 1024;
-/** Enough to have the start of some line in it. */
-const PIECE_BYTES = 65_536;
+/** How a line is looked for in what has the results of a run. */
+interface Search {
+  /** What is not worth a search: as much is read at once. */
+  readonly nearBytes: number;
+  /** Enough to have the start of some line, or member, in it. */
+  readonly pieceBytes: number;
+  /** Where the first of these is, from the start of a piece that stands `start` bytes into all of it. */
+  readonly firstIn: (piece: Buffer, start: number) => LinePlace | undefined;
+}
+
+const IN_TEXT: Search = { nearBytes: 8 * 1024 * 1024, pieceBytes: 65_536, firstIn: firstLineIn };
+/** Lines are many times as long as what is stored of them; and members that cannot be compressed are as long as lines. */
+const IN_GZIP: Search = { nearBytes: 262_144, pieceBytes: 6 * 1024 * 1024, firstIn: firstMemberIn };
 
 /**
  * Where a line starts that is not behind the one after `index`, nor long before it; undefined for the start of the text.
- * Halves of the text are looked into for that, since its lines are in order.
+ * Halves of the text are looked into for that, since its lines are in order. Of what is compressed, it is the first line
+ * of a member.
  */
 async function placeBefore(
   index: number,
@@ -132,11 +144,13 @@ async function placeBefore(
   signal: AbortSignal,
 ): Promise<LinePlace | undefined> {
   const { outcomes, documentBytes } = stored;
+  const { nearBytes, pieceBytes, firstIn } = resultsIn(outcomes) === 'gzipOutcomes' ? IN_GZIP : IN_TEXT;
   let place: LinePlace | undefined;
   let end = index < 0 ? 0 : (outcomes?.bytes ?? documentBytes);
-  for (let start = 0; end - start > NEAR_BYTES; start = place?.offset ?? 0) {
+  for (let start = 0; end - start > nearBytes; start = place?.offset ?? 0) {
     const middle = Math.floor((start + end) / 2);
-    const line = firstLineIn(await pieces.readPiece(runId, outcomes, middle, PIECE_BYTES, signal));
+    const bytes = Math.min(pieceBytes, end - middle);
+    const line = firstIn(await pieces.readPiece(runId, outcomes, middle, bytes, signal), middle);
     if (line && line.index <= index + 1) place = { ...line, offset: middle + line.offset };
     // No line starts there: it is one long one, or the errors.
     else end = middle;

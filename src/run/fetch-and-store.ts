@@ -6,7 +6,7 @@ import { LEAST_RESERVE_MS } from '../base/time-limit.ts';
 import { countIds, eachId, type IdList } from '../batch/ids.ts';
 import { countRepeats } from '../batch/repeats.ts';
 import { documentWithout, type Outcome, writeDocument, writeOutcomes } from '../document/document.ts';
-import type { Output, RunHead, RunReport } from '../document/run-head.ts';
+import type { OutcomesFormat, Output, RunHead, RunReport } from '../document/run-head.ts';
 import { type OutcomeSummary, Tally } from '../document/tally.ts';
 import { fetchOnceWith } from '../fetch/fetch-once.ts';
 import {
@@ -142,9 +142,11 @@ export async function fetchAndStore(
   };
   const location = store.location(run.id);
   try {
-    const write = settings.output === 'json' ? writeWhole : writeApart;
+    const { output } = settings;
     const writing = { run, ids, outcomes, tally, report, signal, outOfTime };
-    const written = await write(writing, ports);
+    const written = await (output === 'json'
+      ? writeWhole(writing, ports)
+      : writeApart(writing, output, ports));
     if (written) return { ...written, runId: run.id, location, replayed: false };
   } finally {
     // Whatever has ended the writing, nothing of the run goes on after it.
@@ -199,11 +201,12 @@ async function writeWhole(
  */
 async function writeApart(
   { run, ids, outcomes, tally, report, signal, outOfTime }: Writing,
+  format: OutcomesFormat,
   { store, newWriter }: RunPorts,
 ): Promise<RunReport | undefined> {
-  const unfinished = await store.findOutcomes(run.id, outOfTime);
+  const unfinished = await store.findOutcomes(run.id, format, outOfTime);
   const lines = writeOutcomes(run.id, eachId(ids), outcomes, tally);
-  const object = await store.writeOutcomes(run.id, unfinished, newWriter(), lines, signal);
+  const object = await store.writeOutcomes(run.id, format, unfinished, newWriter(), lines, signal);
   if (!object) return undefined;
   const whole = { ...report(), outcomes: object };
   const document = Readable.from([Buffer.from(documentWithout(whole))]);

@@ -1,3 +1,4 @@
+import type { OutcomesObject } from '../document/run-head.ts';
 import type { ObjectsOptions } from './objects.ts';
 
 /** What a store of runs is made of. */
@@ -11,6 +12,8 @@ export interface RunKeys {
   readonly document: string;
   /** Of the outcomes that are an object by themselves. */
   readonly outcomes: string;
+  /** The same, compressed. */
+  readonly gzipOutcomes: string;
   /** Of the claim of the run, which says how far it is. */
   readonly progress: string;
   /** Of the parts of a run, one a line. */
@@ -24,11 +27,20 @@ export function keysOf(prefix: string, runId: string): RunKeys {
   return {
     document: `${prefix}${runId}.json`,
     outcomes: `${prefix}${runId}.ndjson`,
+    gzipOutcomes: `${prefix}${runId}.ndjson.gz`,
     progress: `${prefix}${runId}.progress.json`,
     plan: `${prefix}plans/${runId}.jsonl`,
     runManifest: `${prefix}${runId}.manifest.json`,
     mapResultsPrefix: `${prefix}map-results/${runId}`,
   };
+}
+
+/** What has the results of a run: its document, or the object that this names. */
+export function resultsIn(
+  outcomes: Pick<OutcomesObject, 'location'> | undefined,
+): 'document' | 'outcomes' | 'gzipOutcomes' {
+  if (!outcomes) return 'document';
+  return outcomes.location.endsWith('.gz') ? 'gzipOutcomes' : 'outcomes';
 }
 
 /** The key of ids that were too long to be handed over with their run, by their hash. */

@@ -19,7 +19,7 @@ export interface NamesPage {
 }
 
 /** The longest run id, and the longest ending of what is derived from one. */
-const NAME = /^[A-Za-z0-9._~-]{1,145}\.(?:nd)?json$/;
+const NAME = /^[A-Za-z0-9._~-]{1,145}\.(?:json|ndjson(?:\.gz)?)$/;
 /** The most that S3 gives at once. */
 const MAX_KEYS = 1_000;
 

@@ -1,7 +1,7 @@
 import { RunConflictError } from '../base/errors.ts';
 import { type RunBrief, readBrief } from '../document/document.ts';
 import type { OutcomesObject } from '../document/run-head.ts';
-import { keysOf, type StoreOptions } from './keys.ts';
+import { keysOf, resultsIn, type StoreOptions } from './keys.ts';
 import { createObjects } from './objects.ts';
 import { ifThere } from './s3-error.ts';
 
@@ -14,7 +14,7 @@ export interface RunPieces {
    */
   findBrief(runId: string, signal: AbortSignal): Promise<RunBrief | undefined>;
   /**
-   * So many bytes of a document, or of the outcomes that it names, from the byte `start` on, or fewer where it ends.
+   * So many bytes of a document, or of the object that it names, as they are stored, from the byte `start` on, or fewer where it ends.
    * Rejects with StoreError, also where there is none.
    */
   readPiece(
@@ -46,9 +46,9 @@ export function createRunPieces({ prefix, ...options }: StoreOptions): RunPieces
       return brief;
     },
     async readPiece(runId, outcomes, start, bytes, signal) {
-      const keys = keysOf(prefix, runId);
+      const key = keysOf(prefix, runId)[resultsIn(outcomes)];
       const conditions = { Range: `bytes=${start}-${start + bytes - 1}`, IfMatch: outcomes?.etag };
-      const piece = await objects.get(outcomes ? keys.outcomes : keys.document, signal, conditions);
+      const piece = await objects.get(key, signal, conditions);
       return piece.bytes;
     },
   };

@@ -1,7 +1,8 @@
 import { RunConflictError } from '../base/errors.ts';
 import { isTailTooShort, readReport } from '../document/document.ts';
-import type { OutcomesObject, RunReport } from '../document/run-head.ts';
-import { keysOf, type StoreOptions } from './keys.ts';
+import { gzipMembers, readMembers } from '../document/gzip-members.ts';
+import type { OutcomesFormat, OutcomesObject, RunReport } from '../document/run-head.ts';
+import { keysOf, resultsIn, type StoreOptions } from './keys.ts';
 import { createObjects } from './objects.ts';
 import { ifThere } from './s3-error.ts';
 
@@ -26,9 +27,9 @@ export interface RunStore {
   /**
    * The text of a document, or of the outcomes that it names, in blocks, each asked for when it is: one is held at a
    * time, and its reader may take as long as it likes. Throws as `find` rejects, also where there is none, and where
-   * it changes in the meantime.
+   * it changes in the meantime; and RunConflictError where it is compressed, and not whole.
    *
-   * `start` is the first byte. @default 0
+   * `start` is the first byte of the object, where a member starts if it is compressed. @default 0
    */
   stream(
     runId: string,
@@ -43,16 +44,21 @@ export interface RunStore {
    */
   write(runId: string, chunks: AsyncIterable<Buffer>, signal: AbortSignal): Promise<boolean>;
   /** Outcomes without a document: a run that began to write, and has not ended, or never will. Rejects as `find`. */
-  findOutcomes(runId: string, signal: AbortSignal): Promise<UnfinishedOutcomes | undefined>;
+  findOutcomes(
+    runId: string,
+    format: OutcomesFormat,
+    signal: AbortSignal,
+  ): Promise<UnfinishedOutcomes | undefined>;
   /**
-   * Writes the outcomes of a run, which its document is to name, as `write` does. Undefined where others wrote some
-   * since `findOutcomes` found `unfinished`, which gives way to them; `writer` tells theirs from these.
+   * Writes the lines of a run's outcomes, which its document is to name, as `write` does. Undefined where others wrote
+   * some since `findOutcomes` found `unfinished`, which gives way to them; `writer` tells theirs from these.
    */
   writeOutcomes(
     runId: string,
+    format: OutcomesFormat,
     unfinished: UnfinishedOutcomes | undefined,
     writer: string,
-    chunks: AsyncIterable<Buffer>,
+    lines: AsyncIterable<Buffer>,
     signal: AbortSignal,
   ): Promise<OutcomesObject | undefined>;
 }
@@ -62,6 +68,11 @@ interface UnfinishedOutcomes {
   readonly etag: string;
 }
 
+/** Where outcomes by themselves are kept, and how they are coded. */
+const FORMATS = {
+  ndjson: { key: 'outcomes', attributes: {} },
+  'ndjson.gz': { key: 'gzipOutcomes', attributes: { ContentEncoding: 'gzip' } },
+} as const;
 /** Metadata of outcomes: who wrote them. */
 const WRITER = 'writer';
 /** The first bytes of a document that `find` reads, and the last; more of these where they do not do. */
@@ -102,21 +113,25 @@ export function createRunStore({ prefix, ...options }: StoreOptions): RunStore {
       return (await objects.get(keys(runId).document, signal)).bytes.toString();
     },
     async *stream(runId, outcomes, signal, start) {
-      const { document, outcomes: apart } = keys(runId);
-      yield* await objects.stream(outcomes ? apart : document, signal, outcomes?.etag, start);
+      const results = resultsIn(outcomes);
+      const key = keys(runId)[results];
+      const blocks = await objects.stream(key, signal, outcomes?.etag, start);
+      yield* results === 'gzipOutcomes' ? readMembers(blocks, objects.location(key), signal) : blocks;
     },
     async write(runId, chunks, signal) {
       const attributes = { ContentType: 'application/json', IfNoneMatch: '*' };
       return (await objects.upload(keys(runId).document, attributes, chunks, signal)) !== undefined;
     },
-    async findOutcomes(runId, signal) {
-      const found = await ifThere(objects.head(keys(runId).outcomes, signal), 'NotFound');
+    async findOutcomes(runId, format, signal) {
+      const found = await ifThere(objects.head(keys(runId)[FORMATS[format].key], signal), 'NotFound');
       return found && { etag: found.etag };
     },
-    async writeOutcomes(runId, unfinished, writer, chunks, signal) {
-      const { outcomes } = keys(runId);
+    async writeOutcomes(runId, format, unfinished, writer, lines, signal) {
+      const outcomes = keys(runId)[FORMATS[format].key];
+      const chunks = format === 'ndjson.gz' ? gzipMembers(lines) : lines;
       const attributes = {
         ContentType: 'application/x-ndjson',
+        ...FORMATS[format].attributes,
         Metadata: { [WRITER]: writer },
         ...(unfinished ? { IfMatch: unfinished.etag } : { IfNoneMatch: '*' }),
       };

@@ -15,7 +15,7 @@ import { type Try, type TryOptions, tryUntil } from './tries.ts';
 /** What an object is to be besides its bytes, and on what condition it is written. */
 export type UploadAttributes = Pick<
   PutObjectCommandInput,
-  'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'Metadata'
+  'ContentEncoding' | 'ContentType' | 'IfMatch' | 'IfNoneMatch' | 'Metadata'
 >;
 
 interface UploadTarget extends UploadAttributes {

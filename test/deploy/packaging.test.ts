@@ -87,7 +87,7 @@ describe('packaging', { timeout: 60_000 }, () => {
       RATE_LIMIT: '95.5',
       RETRY_BUDGET: '10',
       HEDGE: 'on',
-      OUTPUT: 'ndjson',
+      OUTPUT: 'ndjson.gz',
       API_BASE_PATH: '/api/v1',
       AWS_ENDPOINT_URL_S3: 'https://s3.us-east-1.amazonaws.com',
       AWS_REQUEST_CHECKSUM_CALCULATION: 'WHEN_REQUIRED',

@@ -1,11 +1,12 @@
 import { expect } from 'vitest';
 import { readReport } from '../../src/document/document.ts';
+import type { OutcomesFormat } from '../../src/document/run-head.ts';
 import type { RunStore } from '../../src/store/run-store.ts';
 
 /** Documents in memory, and what was asked of it. */
 export class MemoryStore implements RunStore {
   readonly documents = new Map<string, string>();
-  /** Those that are objects by themselves. */
+  /** Those that are objects by themselves, as the text that they are, in whatever format. */
   readonly outcomes = new Map<string, string>();
   readonly asked: string[] = [];
 
@@ -50,6 +51,7 @@ export class MemoryStore implements RunStore {
 
   async writeOutcomes(
     runId: string,
+    format: OutcomesFormat,
     unfinished: object | undefined,
     _writer: string,
     chunks: AsyncIterable<Buffer>,
@@ -59,7 +61,7 @@ export class MemoryStore implements RunStore {
     if (unfinished) this.outcomes.delete(runId);
     if (!(await this.#put(this.outcomes, runId, chunks))) return undefined;
     const bytes = Buffer.byteLength(this.outcomes.get(runId) ?? '');
-    return { location: `s3://results/runs/${runId}.ndjson`, bytes, etag: '"outcomes"' };
+    return { location: `s3://results/runs/${runId}.${format}`, bytes, etag: '"outcomes"' };
   }
 
   async #put(objects: Map<string, string>, runId: string, chunks: AsyncIterable<Buffer>): Promise<boolean> {

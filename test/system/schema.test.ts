@@ -90,10 +90,13 @@ describe('the schema of the document', () => {
     const { results, ...rest } = await documentOf({ ids: ['fine', 'limited', 'missing'] });
     const outcomes = { location: 's3://results/runs/run-1.ndjson', bytes: 7, etag: '"abc"' };
     expect(documentFaults({ ...rest, outcomes })).toStrictEqual([]);
+    const compressed = { ...outcomes, location: 's3://results/runs/run-1.ndjson.gz' };
+    expect(documentFaults({ ...rest, outcomes: compressed })).toStrictEqual([]);
     expect(documentFaults({ ...rest, outcomes, results })).not.toStrictEqual([]);
     expect(documentFaults({ ...rest })).not.toStrictEqual([]);
     const bad = [
       { location: 'runs/run-1.ndjson' },
+      { location: 's3://results/runs/run-1.gz' },
       { bytes: -1 },
       { etag: '' },
       { etag: undefined },

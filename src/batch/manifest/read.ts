@@ -1,7 +1,6 @@
-import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { createGunzip } from 'node:zlib';
 import { BadInputError, TooLargeError } from '../../base/errors.ts';
+import { gunzip } from '../../base/gunzip.ts';
 import { CompactIds } from '../compact-ids.ts';
 import type { IdList } from '../ids.ts';
 import { readCsv } from './csv.ts';
@@ -51,7 +50,9 @@ export async function readManifest(
     requireAtMost(maxEntries, list.size, 'ids and ranges', line);
     requireAtMost(maxIds, list.count, 'ids (MAX_IDS)', line);
   });
-  const limited = atMost(maxManifestBytes, gzip ? gunzip(bytes, url, signal) : bytes, url, signal);
+  const broken = (reason: string): BadInputError =>
+    new BadInputError(`Expected \`${url}\` to be whole and gzip, as its key says: ${reason}`);
+  const limited = atMost(maxManifestBytes, gzip ? gunzip(bytes, broken, signal) : bytes, url, signal);
   for await (const text of textOf(limited)) reader.push(text);
   reader.end();
   return list.end();
@@ -80,24 +81,6 @@ async function* atMost(
       signal.throwIfAborted();
       yield chunk.subarray(from, from + PIECE_BYTES);
     }
-  }
-}
-
-async function* gunzip(
-  bytes: AsyncIterable<Uint8Array>,
-  url: string,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const unpacked = createGunzip();
-  // What fails, fails in the loop below.
-  pipeline(bytes, unpacked, { signal }).catch(() => {});
-  try {
-    yield* unpacked;
-  } catch (error) {
-    signal.throwIfAborted();
-    // An error that is not zlib's is what `bytes` threw.
-    if (!(error instanceof Error && 'code' in error && String(error.code).startsWith('Z_'))) throw error;
-    throw new BadInputError(`Expected \`${url}\` to be whole and gzip, as its key says: ${error.message}`);
   }
 }
 

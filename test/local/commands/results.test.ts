@@ -182,33 +182,38 @@ describe.concurrent('npm run results', () => {
   });
 });
 
-test('npm run redrive makes a run whole whose origin was down', async () => {
-  const run = (command: string, args: readonly string[], env?: NodeJS.ProcessEnv) =>
-    runCommand(`local/commands/${command}.ts`, args, env);
-  let isUp = false;
-  const server = createServer((request, response) => {
-    const post = request.url?.slice(1);
-    response.writeHead(isUp || post !== '2' ? 200 : 500).end(JSON.stringify({ title: `Post ${post}` }));
-  });
-  const { origin, close } = await listen(server);
-  const env = { POST_URL: `${origin}/{id}`, MAX_ATTEMPTS: '1', OUTPUT: 'ndjson' };
-  const first = await run('start', ['1-3'], env);
-  const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
-  expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
-  isUp = true;
-  const second = await run('redrive', [runId], env);
-  expect(second.code).toBe(0);
-  expect(second.out).toContain('\nPost 1: Post 1\nPost 2: Post 2\nPost 3: Post 3\n\n3 posts in ');
-  expect(second.out).toContain(`Stored as s3://${localBucket}/runs/${runId}.redrive-1.json\n`);
-  expect(second.out).not.toContain('npm run redrive -- ');
-  const lines = await results(`${runId}.redrive-1`);
-  expect(
-    lines.out
-      .trimEnd()
-      .split('\n')
-      .map((line) => JSON.parse(line).value.title),
-  ).toStrictEqual(['Post 1', 'Post 2', 'Post 3']);
-  await close();
-  for (const name of [runId, `${runId}.redrive-1`])
-    for (const ending of ['json', 'ndjson']) removeObject(`s3://${localBucket}/runs/${name}.${ending}`);
-}, 60_000);
+test.each(['ndjson', 'ndjson.gz'])(
+  'npm run redrive makes a run whole whose origin was down (%s)',
+  async (OUTPUT) => {
+    const run = (command: string, args: readonly string[], env?: NodeJS.ProcessEnv) =>
+      runCommand(`local/commands/${command}.ts`, args, env);
+    let isUp = false;
+    const server = createServer((request, response) => {
+      const post = request.url?.slice(1);
+      response.writeHead(isUp || post !== '2' ? 200 : 500).end(JSON.stringify({ title: `Post ${post}` }));
+    });
+    const { origin, close } = await listen(server);
+    const env = { POST_URL: `${origin}/{id}`, MAX_ATTEMPTS: '1', OUTPUT };
+    const first = await run('start', ['1-3'], env);
+    const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
+    expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
+    expect(first.out).toMatch(/^\{"index":2,.*\}\n\{"version":1,$/m);
+    isUp = true;
+    const second = await run('redrive', [runId], env);
+    expect(second.code).toBe(0);
+    expect(second.out).toContain('\nPost 1: Post 1\nPost 2: Post 2\nPost 3: Post 3\n\n3 posts in ');
+    expect(second.out).toContain(`Stored as s3://${localBucket}/runs/${runId}.redrive-1.json\n`);
+    expect(second.out).not.toContain('npm run redrive -- ');
+    const lines = await results(`${runId}.redrive-1`);
+    expect(
+      lines.out
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).value.title),
+    ).toStrictEqual(['Post 1', 'Post 2', 'Post 3']);
+    await close();
+    for (const name of [runId, `${runId}.redrive-1`])
+      for (const ending of ['json', OUTPUT]) removeObject(`s3://${localBucket}/runs/${name}.${ending}`);
+  },
+  60_000,
+);

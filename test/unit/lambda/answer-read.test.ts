@@ -74,12 +74,18 @@ describe('a run that is read', () => {
   });
 
   test.each<
-    [what: string, put: 'putDocument' | 'putOutcomesApart', results: readonly Result[], dialect: ApiDialect]
+    [
+      what: string,
+      put: 'putDocument' | 'putOutcomesApart' | 'putGzipOutcomes',
+      results: readonly Result[],
+      dialect: ApiDialect,
+    ]
   >([
     ['that would pass 4 MB', 'putDocument', [sizedValue(4_000_000)], 'http-api'],
     ['that would pass 6 MB as Lambda has it', 'putDocument', [sizedValue(3_200_000, '\\"')], 'rest-api'],
     ['that would pass the 1 MB of a load balancer', 'putDocument', [sizedValue(1_000_000)], 'alb'],
     ['whose outcomes stand by themselves', 'putOutcomesApart', [value], 'http-api'],
+    ['whose outcomes stand by themselves, compressed', 'putGzipOutcomes', [value], 'http-api'],
   ])('%s has a URL for its results', async (_, put, results, dialect) => {
     const runId = world.s3.newRunId();
     const stored = await world[put](runId, results);

@@ -170,7 +170,7 @@ test('one error names every variable that is wrong', () => {
         'Expected `RATE_LIMIT` to be a number of posts a second from 0.001 to 100000, or empty, got "0"',
         'Expected `RETRY_BUDGET` to be an integer from 0 to 1900, got "20%"',
         'Expected `HEDGE` to be on or off, got nothing',
-        'Expected `OUTPUT` to be json or ndjson, got "csv"',
+        'Expected `OUTPUT` to be json, ndjson or ndjson.gz, got "csv"',
         'Expected `ORIGIN_CONCURRENCY` to be an integer from 1 to 999999999, got "x"',
         'Expected `POST_HEADERS_PARAMETER` to be the name of an SSM parameter, or empty, got "a b"',
         'Expected `API_BASE_PATH` to be a path, as in /api/v1, or empty, got "/"',
@@ -333,7 +333,7 @@ describe('what others say of the variables:', () => {
       .filter(([name = '']) => !name.startsWith('AWS_'));
     const expectedRows = variables.map(({ name, fallback, expected }) => {
       const [, min, max] = / from (\S+) to (\d+)/.exec(expected) ?? [];
-      const words = /^\w+( or \w+)+$/.test(expected) ? expected.split(' or ') : [];
+      const words = /^[\w.]+(, [\w.]+)* or [\w.]+$/.test(expected) ? expected.split(/, | or /) : [];
       return [
         name,
         fallback === '' ? '–' : /^\d+$/.test(fallback) ? fallback : `\`${fallback}\``,

@@ -310,32 +310,35 @@ test('a run over HTTP says in the log who asked for it', async () => {
 });
 
 describe('a redrive', () => {
-  test.each(['json', 'ndjson'])('of a run that met a failing origin makes it whole (%s)', async (OUTPUT) => {
-    let isUp = false;
-    const origin = await startMisbehavingServer(({ socket, path }) => {
-      const isFailing = !isUp && path === '/posts/2';
-      const id = path.slice(path.lastIndexOf('/') + 1);
-      socket.write(isFailing ? httpResponse(500, '') : httpResponse(200, `{"id":${id}}`));
-    });
-    try {
-      const POST_URL = `${origin.origin}/posts/{id}`;
-      const handler = await coldStart({ ...good(), POST_URL, MAX_ATTEMPTS: '1', OUTPUT });
-      const runId = `redriven-${OUTPUT}`;
-      expect(await handler({ ids: [1, 2, 3], runId }, contextOf())).toMatchObject({
-        errors: { byCode: { HTTP_ERROR: 1 }, retryableIds: [2] },
+  test.each(['json', 'ndjson', 'ndjson.gz'])(
+    'of a run that met a failing origin makes it whole (%s)',
+    async (OUTPUT) => {
+      let isUp = false;
+      const origin = await startMisbehavingServer(({ socket, path }) => {
+        const isFailing = !isUp && path === '/posts/2';
+        const id = path.slice(path.lastIndexOf('/') + 1);
+        socket.write(isFailing ? httpResponse(500, '') : httpResponse(200, `{"id":${id}}`));
       });
-      isUp = true;
-      expect(await handler({ redrive: runId }, contextOf())).toMatchObject({
-        runId: `${runId}.redrive-1`,
-        location: `s3://results/runs/${runId}.redrive-1.json`,
-        replayed: false,
-        errors: { total: 0, retryableIds: [] },
-        summary: { requested: 3, fulfilled: 3, attempts: 3 },
-      });
-    } finally {
-      await origin.stop();
-    }
-  });
+      try {
+        const POST_URL = `${origin.origin}/posts/{id}`;
+        const handler = await coldStart({ ...good(), POST_URL, MAX_ATTEMPTS: '1', OUTPUT });
+        const runId = `redriven-${OUTPUT}`;
+        expect(await handler({ ids: [1, 2, 3], runId }, contextOf())).toMatchObject({
+          errors: { byCode: { HTTP_ERROR: 1 }, retryableIds: [2] },
+        });
+        isUp = true;
+        expect(await handler({ redrive: runId }, contextOf())).toMatchObject({
+          runId: `${runId}.redrive-1`,
+          location: `s3://results/runs/${runId}.redrive-1.json`,
+          replayed: false,
+          errors: { total: 0, retryableIds: [] },
+          summary: { requested: 3, fulfilled: 3, attempts: 3 },
+        });
+      } finally {
+        await origin.stop();
+      }
+    },
+  );
 
   test('of a run that is not there is bad input', async () => {
     const handler = await coldStart();

@@ -123,13 +123,16 @@ describe('the list of runs', () => {
     expect(await list({ after: 'a' }, 1)).toStrictEqual({ runs: [], next: 'a.part-000000' });
   });
 
-  test('goes on behind the last run, where the last name is of outcomes whose document comes before', async () => {
-    await world.s3.put('runs/a.ndjson', '');
-    for (const runId of ['a.k', 'b']) await world.putDocument(runId, []);
-    const { runs, next } = await list({}, 2);
-    expect([runs.map(({ runId }) => runId), next]).toStrictEqual([['a.k'], 'a.k']);
-    expect((await pages(50, 2)).flat()).toStrictEqual(['a.k', 'b']);
-  });
+  test.each(['ndjson', 'ndjson.gz'])(
+    'goes on behind the last run, where the last name is of outcomes whose document comes before (%s)',
+    async (ending) => {
+      await world.s3.put(`runs/a.${ending}`, '');
+      for (const runId of ['a.k', 'b']) await world.putDocument(runId, []);
+      const { runs, next } = await list({}, 2);
+      expect([runs.map(({ runId }) => runId), next]).toStrictEqual([['a.k'], 'a.k']);
+      expect((await pages(50, 2)).flat()).toStrictEqual(['a.k', 'b']);
+    },
+  );
 
   test('passes over what no run has left there', async () => {
     await world.putDocument('run', []);
@@ -149,6 +152,7 @@ describe('the list of runs', () => {
 
   test('passes over outcomes that are the only thing of a run', async () => {
     await world.s3.put('runs/begun.ndjson', '');
+    await world.s3.put('runs/begun-too.ndjson.gz', '');
     expect(await pages(50)).toStrictEqual([[]]);
   });
 

@@ -1,4 +1,8 @@
+import { Readable } from 'node:stream';
 import { type Claim, claimOf, claimText } from '../../../src/document/claim.ts';
+import { documentWithout } from '../../../src/document/document.ts';
+import { gzipMembers } from '../../../src/document/gzip-members.ts';
+import type { OutcomesFormat } from '../../../src/document/run-head.ts';
 import type { AnswerPorts } from '../../../src/lambda/answer-read.ts';
 import { cutIntoParts, partLine } from '../../../src/run/parts/parts.ts';
 import { createClaimStore } from '../../../src/store/claim-store.ts';
@@ -23,6 +27,8 @@ export interface ReadingWorld {
   putOutcomesApart(runId: string, results: readonly Result[]): Promise<StoredTexts>;
   /** The same as an earlier version wrote it. */
   putOlder(runId: string, results: readonly Result[]): Promise<Pick<StoredTexts, 'lines'>>;
+  /** The same with these compressed, in members of 20 KB. */
+  putGzipOutcomes(runId: string, results: readonly Result[]): Promise<StoredTexts>;
   /** `agoSeconds`: how long ago it was written. */
   putClaim(
     runId: string,
@@ -38,6 +44,8 @@ export interface ReadingWorld {
   ): Promise<string>;
 }
 
+const MEMBER_BYTES = 20_000;
+
 /** To be called once in a file, outside of its tests. */
 export function readingWorld(): ReadingWorld {
   const s3 = storeWorld();
@@ -45,21 +53,21 @@ export function readingWorld(): ReadingWorld {
   const putApart = async (
     runId: string,
     results: readonly Result[],
-    textOf: (text: string) => string,
+    format: OutcomesFormat,
+    textOf = (text: string) => text,
   ): Promise<StoredTexts> => {
     const { report, outcomes: written, ...stored } = await storedRun(runId, results);
     const outcomes = textOf(written);
-    await s3.put(`runs/${runId}.ndjson`, outcomes);
-    const { etag } = await headOf(`${s3.real.endpoint}/results/runs/${runId}.ndjson`);
-    const bytes = Buffer.byteLength(outcomes);
-    const apart = { location: `s3://results/runs/${runId}.ndjson`, bytes, etag };
+    const text = Readable.from([Buffer.from(outcomes)]);
+    const object = Buffer.concat(
+      await Array.fromAsync(format === 'ndjson' ? text : gzipMembers(text, MEMBER_BYTES)),
+    );
+    const key = `runs/${runId}.${format}`;
+    await s3.put(key, object, format === 'ndjson' ? {} : { 'content-encoding': 'gzip' });
+    const { etag } = await headOf(`${s3.real.endpoint}/results/${key}`);
+    const apart = { location: `s3://results/${key}`, bytes: object.length, etag };
     const { run, errors, summary } = report;
-    const text = [
-      `{"version":1,\n"run":${JSON.stringify(run)},\n"outcomes":${JSON.stringify(apart)}`,
-      `\n"errors":${JSON.stringify(errors)}`,
-      `\n"summary":${JSON.stringify(summary)}}\n`,
-    ];
-    await s3.put(`runs/${runId}.json`, textOf(text.join(',')));
+    await s3.put(`runs/${runId}.json`, textOf(documentWithout({ run, outcomes: apart, errors, summary })));
     return { ...stored, outcomes, report: { run, outcomes: apart, errors, summary } };
   };
   return {
@@ -82,9 +90,10 @@ export function readingWorld(): ReadingWorld {
       await s3.put(`runs/${runId}.json`, stored.document);
       return stored;
     },
-    putOutcomesApart: (runId, results) => putApart(runId, results, (text) => text),
+    putOutcomesApart: (runId, results) => putApart(runId, results, 'ndjson'),
+    putGzipOutcomes: (runId, results) => putApart(runId, results, 'ndjson.gz'),
     async putOlder(runId, results) {
-      const { lines } = await putApart(runId, results, olderText);
+      const { lines } = await putApart(runId, results, 'ndjson', olderText);
       return { lines: lines.map(olderText) };
     },
     async putClaim(runId, state, agoSeconds, more) {

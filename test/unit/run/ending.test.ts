@@ -443,7 +443,7 @@ describe('a store that fails before the outcomes have come', () => {
     throw thrown;
   };
 
-  test.each(['json', 'ndjson'] as const)(
+  test.each(['json', 'ndjson', 'ndjson.gz'] as const)(
     'ends the posts in flight, and the run ends once they have settled (%s)',
     async (output) => {
       const cleanedUp = Promise.withResolvers<void>();
@@ -456,7 +456,7 @@ describe('a store that fails before the outcomes have come', () => {
       };
       const store = new MemoryStore();
       store.write = (_runId, chunks) => refuse(chunks);
-      store.writeOutcomes = (_runId, _unfinished, _writer, chunks) => refuse(chunks);
+      store.writeOutcomes = (_runId, _format, _unfinished, _writer, chunks) => refuse(chunks);
       const { running, clock } = startWith(requestFor({ ids: [1, 2, 3], runId: 'run-1' }), requestPost, {
         store,
         settings: { output },

@@ -54,7 +54,7 @@ describe('a batch whose outcomes are an object by themselves', () => {
   test('is replayed when it is delivered again, whatever the output is to be by then', async () => {
     const store = new MemoryStore();
     const { run: first } = await runOf(lesson, post, { store, settings: apart });
-    for (const output of ['json', 'ndjson'] as const) {
+    for (const output of ['json', 'ndjson', 'ndjson.gz'] as const) {
       const { run } = await runOf(lesson, noFetch, { store, settings: { output } });
       expect(run).toStrictEqual({ ...first, replayed: true });
     }
@@ -72,7 +72,7 @@ describe('a batch whose outcomes are an object by themselves', () => {
     const { run: other } = await runOf(lesson, post, { settings: apart });
     for (const isDone of [true, false]) {
       const store = new MemoryStore();
-      store.writeOutcomes = async (_runId, _unfinished, _writer, chunks) => {
+      store.writeOutcomes = async (_runId, _format, _unfinished, _writer, chunks) => {
         for await (const _ of chunks);
         const { runId, location, replayed, ...report } = other;
         const run = { ...report.run, requestId: 'of the other' };

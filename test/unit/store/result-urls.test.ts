@@ -9,6 +9,7 @@ describe('the URL of results', () => {
   test.each([
     ['document', '.json'],
     ['outcomes', '.ndjson'],
+    ['gzipOutcomes', '.ndjson.gz'],
     ['runManifest', '.manifest.json'],
   ] as const)('gives the %s of a run to whoever has it, for 5 minutes', async (object, ending) => {
     const runId = world.newRunId();

@@ -14,8 +14,9 @@ beforeEach(() => world.clear());
 describe('a page of names', () => {
   test('has those of the prefix alone, in the order of their bytes, and none in folders', async () => {
     await put('b.json', 'a.json', 'a-b.json', 'B.json', 'a.ndjson', 'a.progress.json', 'plans/a.jsonl');
+    await put('a.ndjson.gz', 'b.json.gz');
     await world.put('run.json', '{}');
-    const all = ['B.json', 'a-b.json', 'a.json', 'a.ndjson', 'a.progress.json', 'b.json'];
+    const all = ['B.json', 'a-b.json', 'a.json', 'a.ndjson', 'a.ndjson.gz', 'a.progress.json', 'b.json'];
     expect(await names().page(undefined, never())).toStrictEqual({ names: all, last: undefined });
   });
 

@@ -15,11 +15,11 @@ describe('outcomes by themselves', () => {
     runId: string,
     unfinished: Awaited<ReturnType<RunStore['findOutcomes']>>,
     { writer = 'me', chunks = source(10).chunks } = {},
-  ) => world.store.writeOutcomes(runId, unfinished, writer, chunks, never());
+  ) => world.store.writeOutcomes(runId, 'ndjson', unfinished, writer, chunks, never());
 
   test.each([[10], [6 * MIB]])('of %d bytes are written, and found, and read', async (bytes) => {
     const runId = world.newRunId();
-    expect(await world.store.findOutcomes(runId, never())).toBeUndefined();
+    expect(await world.store.findOutcomes(runId, 'ndjson', never())).toBeUndefined();
     const { chunks, bytes: content } = source(bytes);
     const outcomes = await write(runId, undefined, { chunks });
     const response = await fetch(keyOf(runId));
@@ -29,8 +29,9 @@ describe('outcomes by themselves', () => {
       etag: response.headers.get('etag'),
     });
     expect(response.headers.get('content-type')).toBe('application/x-ndjson');
+    expect(response.headers.get('content-encoding')).toBeNull();
     expect(sha256(Buffer.from(await response.arrayBuffer()))).toBe(sha256(content));
-    expect(await world.store.findOutcomes(runId, never())).toStrictEqual({ etag: outcomes?.etag });
+    expect(await world.store.findOutcomes(runId, 'ndjson', never())).toStrictEqual({ etag: outcomes?.etag });
     const blocks: Buffer[] = [];
     for await (const block of world.store.stream(runId, outcomes, never())) blocks.push(block);
     expect(sha256(Buffer.concat(blocks))).toBe(sha256(content));
@@ -42,7 +43,7 @@ describe('outcomes by themselves', () => {
   ] as const)('in the place of others go out with their ETag bare: %s', async (operation, bytes) => {
     const runId = world.newRunId();
     await write(runId, undefined);
-    const unfinished = await world.store.findOutcomes(runId, never());
+    const unfinished = await world.store.findOutcomes(runId, 'ndjson', never());
     let ifMatch: unknown;
     world.s3.next(operation, async (exchange) => {
       ifMatch = exchange.headers['if-match'];
@@ -72,7 +73,7 @@ describe('outcomes by themselves', () => {
   test.each([[10], [6 * MIB]])('of %d bytes take the place of those that were found', async (bytes) => {
     const runId = world.newRunId();
     await write(runId, undefined);
-    const unfinished = await world.store.findOutcomes(runId, never());
+    const unfinished = await world.store.findOutcomes(runId, 'ndjson', never());
     const { chunks } = source(bytes);
     expect((await write(runId, unfinished, { writer: 'another', chunks }))?.bytes).toBe(bytes);
     // The same found twice: the second comes too late.
@@ -85,7 +86,10 @@ describe('outcomes by themselves', () => {
     const runId = world.newRunId();
     world.s3.next('PutObject', loseAnswer);
     const outcomes = await write(runId, undefined);
-    expect(outcomes).toStrictEqual({ ...(await world.store.findOutcomes(runId, never())), ...outcomes });
+    expect(outcomes).toStrictEqual({
+      ...(await world.store.findOutcomes(runId, 'ndjson', never())),
+      ...outcomes,
+    });
     expect(outcomes?.bytes).toBe(10);
   });
 
@@ -104,7 +108,7 @@ describe('outcomes by themselves', () => {
   test('that changed are not read', async () => {
     const runId = world.newRunId();
     const outcomes = await write(runId, undefined);
-    await write(runId, await world.store.findOutcomes(runId, never()), { writer: 'another' });
+    await write(runId, await world.store.findOutcomes(runId, 'ndjson', never()), { writer: 'another' });
     const error = await rejectionOf(world.store.stream(runId, outcomes, never()).next());
     expect(error).toMatchObject({
       message: `s3://results/runs/${runId}.ndjson could not be read: it was replaced in the meantime`,
@@ -114,7 +118,9 @@ describe('outcomes by themselves', () => {
   test('are a StoreError where S3 refuses', async () => {
     const runId = world.newRunId();
     world.s3.always('HeadObject', accessDenied);
-    await expect(world.store.findOutcomes(runId, never())).rejects.toMatchObject({ code: 'STORE_FAILED' });
+    await expect(world.store.findOutcomes(runId, 'ndjson', never())).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+    });
     world.s3.always('PutObject', accessDenied);
     await expect(write(runId, undefined)).rejects.toMatchObject({
       message: `s3://results/runs/${runId}.ndjson could not be written: AccessDenied`,

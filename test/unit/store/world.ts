@@ -35,7 +35,7 @@ export interface StoreWorld {
   storeAt(endpoint: string): RunStore;
   newRunId(): string;
   /** Puts an object there behind the back of the store under test. */
-  put(key: string, body: string | Buffer): Promise<void>;
+  put(key: string, body: string | Buffer, headers?: Readonly<Record<string, string>>): Promise<void>;
   /** Removes every object. */
   clear(): Promise<void>;
   /** What stands there; undefined where nothing does. */
@@ -120,8 +120,12 @@ export function storeWorld(): StoreWorld {
     optionsOf,
     storeAt: (endpoint) => createRunStore(optionsOf(clientAt(endpoint))),
     newRunId: () => `run-${++runs}`,
-    async put(key, body) {
-      const response = await fetch(urlOf(key), { method: 'PUT', body: new Uint8Array(Buffer.from(body)) });
+    async put(key, body, headers = {}) {
+      const response = await fetch(urlOf(key), {
+        method: 'PUT',
+        body: new Uint8Array(Buffer.from(body)),
+        headers,
+      });
       expect(response.status).toBe(200);
     },
     async clear() {
