@@ -46,7 +46,7 @@ export function histogram(host: HTMLElement, { name, counts, marks, onBin }: His
       [0, highest],
     ],
     options: {
-      padding: [44, 16, 0, 0],
+      padding: [44, 24, 0, 0],
       scales: {
         x: { time: false, distr: 3, range: () => [least, most] },
         y: { range: () => [0, highest * 1.04] },

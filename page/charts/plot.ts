@@ -36,7 +36,7 @@ export class Plot {
     this.host = host;
     this.#height = height;
     this.chart = new uPlot(
-      { legend: { show: false }, padding: [12, 16, 0, 0], ...options, width: this.#width(), height },
+      { legend: { show: false }, padding: [12, 24, 0, 0], ...options, width: this.#width(), height },
       data,
       host,
     );

@@ -1,6 +1,4 @@
-import type { PostColumns } from '../../src/report/page-data.ts';
-
-export type Bins = PostColumns['bins'];
+import type { TimeBins } from '../../src/report/page-data.ts';
 
 /** More would be narrower than what an eye tells apart. */
 const MOST_BINS = 240;
@@ -9,7 +7,7 @@ const LEAST_BINS = 24;
 const POSTS_EACH = 4;
 
 /** Merges neighbouring bins of a run of so many posts, where they are too many to be read. */
-export function rebin(bins: Bins, posts: number): Bins {
+export function rebin(bins: TimeBins, posts: number): TimeBins {
   const wanted = Math.min(MOST_BINS, Math.max(LEAST_BINS, posts / POSTS_EACH));
   const each = Math.max(1, Math.ceil(bins.ended.length / wanted));
   if (each === 1) return bins;

@@ -1,4 +1,4 @@
-import type { PostColumns, RunPage } from '../../src/report/page-data.ts';
+import type { PostColumns, RunPage, TimeBins } from '../../src/report/page-data.ts';
 import { announcer } from '../base/announcer.ts';
 import { type Child, element, foreign } from '../base/element.ts';
 import {
@@ -17,7 +17,7 @@ import { View } from '../charts/view.ts';
 import { leastRows, Waterfall, waterfallHost } from '../charts/waterfall.ts';
 import { OutcomeFilter } from '../rows/outcome-filter.ts';
 import { indexOf, type Posts, toPosts } from '../rows/posts.ts';
-import { type Bins, rebin } from '../rows/rebin.ts';
+import { rebin } from '../rows/rebin.ts';
 import { describePost, describePosts, sayPost } from './describe-post.ts';
 import { failuresTable } from './failures.ts';
 import { copied, type Figure, facts, figures, header, section, warning } from './head.ts';
@@ -121,7 +121,7 @@ function fillTimeline(
     return { goTo() {}, focus() {} };
   }
   const rates = [bins.ended, bins.rejected].map((counted) =>
-    counted.map((count, bin) => (1_000 * count) / binMs(bin, bins.widthMs, posts.lastMs)),
+    counted.map((count) => (1_000 * count) / bins.widthMs),
   );
   const [ended = [], rejected = []] = rates;
   const name = `Waterfall: when each of ${formatNumberOf(posts.count, 'post')} was fetched, in ${formatMs(posts.lastMs)}`;
@@ -211,13 +211,7 @@ function fillTimeline(
   };
 }
 
-/** How long a bin is: the last ends with the run. */
-function binMs(bin: number, widthMs: number, runMs: number): number {
-  const left = runMs - bin * widthMs;
-  return left > 0 ? Math.min(widthMs, Math.max(left, widthMs / 10)) : widthMs;
-}
-
-function binTable(bins: Bins): HTMLElement {
+function binTable(bins: TimeBins): HTMLElement {
   const step = Math.max(1, Math.ceil(bins.ended.length / MOST_LINES));
   const starts = bins.ended.map((_, bin) => bin).filter((bin) => bin % step === 0);
   const sum = (values: readonly number[], bin: number) =>
@@ -240,9 +234,14 @@ function fillLatency(place: HTMLElement, { summary }: RunPage, counts: readonly 
     return;
   }
   const { p50, p90, p99, max } = summary.latencyMs;
-  const marks = [['p50', p50] as const, ['p90', p90] as const, ['p99', p99] as const].flatMap(
-    ([label, ms]) => (ms === null ? [] : [{ label, ms: Math.max(1, ms) }]),
+  const quantiles = Object.entries({ p50, p90, p99 }).flatMap(([label, ms]) =>
+    ms === null ? [] : [{ label, ms: Math.max(1, ms) }],
   );
+  // Those that are the same, in a run of a single post say, have one mark.
+  const marks = [...Map.groupBy(quantiles, ({ ms }) => ms)].map(([ms, same]) => ({
+    label: same.map(({ label }) => label).join(', '),
+    ms,
+  }));
   const said = marks.map(({ label, ms }) => `${label} ${formatMs(ms)}`).join(', ');
   const readout = element('p', { class: 'readout' });
   const host = element('div', { class: 'plot' });
