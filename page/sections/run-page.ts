@@ -159,7 +159,9 @@ function fillTimeline(
     widthMs: bins.widthMs,
     areas: [
       { label: 'ended', colour: 'fulfilled', values: ended },
-      { label: 'of these rejected', colour: 'rejected', values: rejected },
+      ...(rejected.some((perSecond) => perSecond > 0)
+        ? [{ label: 'of these rejected', colour: 'rejected' as const, values: rejected }]
+        : []),
     ],
     format: formatRate,
   });
@@ -342,10 +344,12 @@ function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Fi
   const { durationMs, fulfilled, rejected, attempts, latencyMs } = summary;
   const { throttledMs, peakInFlight, concurrency, retries, retryBudgetLeft, hedges, hedgesWon, learned } =
     summary as Summary;
-  const learnedNotes = [
+  // The first that is known is the figure, and the others stand below.
+  const [found, ...alsoFound] = [
+    learned?.perSecond != null && `${formatRate(learned.perSecond)} a second`,
     learned?.inFlight != null && `${formatCount(learned.inFlight)} in flight`,
     learned?.told != null && `told ${formatRate(learned.told)} a second`,
-  ].filter((note) => note !== false);
+  ].filter((one) => one !== false);
   return [
     { name: 'Makespan', value: formatMs(durationMs) },
     {
@@ -386,12 +390,12 @@ function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Fi
           value: formatCount(hedges),
           ...(hedges > 0 && { note: `${formatCount(hedgesWon ?? 0)} won` }),
         },
-    learned == null || (learned.perSecond === null && learnedNotes.length === 0)
+    found === undefined
       ? undefined
       : {
           name: 'Learned of the origin',
-          value: learned.perSecond === null ? '–' : `${formatRate(learned.perSecond)} a second`,
-          ...(learnedNotes.length > 0 && { note: learnedNotes.join(', ') }),
+          value: found,
+          ...(alsoFound.length > 0 && { note: alsoFound.join(', ') }),
         },
   ];
 }
