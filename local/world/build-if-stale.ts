@@ -6,9 +6,11 @@ import { projectDirectory } from './places.ts';
 export async function buildIfStale(): Promise<void> {
   const builtMs =
     statSync(join(projectDirectory, 'dist/handler.js'), { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  const folder = join(projectDirectory, 'src');
-  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  if (!sources.some((source) => statSync(join(folder, source)).mtimeMs > builtMs)) return;
+  const isNewer = (folder: string) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).some(
+      (source) => statSync(join(folder, source)).mtimeMs > builtMs,
+    );
+  if (!['src', 'page'].some((folder) => isNewer(join(projectDirectory, folder)))) return;
   // Loaded on demand: most commands build nothing.
   const { buildFunction } = await import('../../scripts/build/build.ts');
   await buildFunction(join(projectDirectory, 'dist'));

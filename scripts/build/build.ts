@@ -4,6 +4,7 @@ import { type BuildOptions, build, type Metafile } from 'esbuild';
 import { assertDeployable } from './deployable.ts';
 import { writeLicences } from './licences.ts';
 import { bundledPackages, type Lockfile } from './packages.ts';
+import { buildPage } from './page.ts';
 import { leaveOnDemand, slimming } from './plugins.ts';
 
 const projectDir = join(import.meta.dirname, '../..');
@@ -38,8 +39,8 @@ const handlers = {
 };
 
 /**
- * Bundles the handlers into `outDir` as ES modules for nodejs24.x, and returns the bundle's metafile.
- * The same sources give the same bytes. THIRD-PARTY-LICENSES beside them has the licences of the packages in them.
+ * Bundles the handlers into `outDir` as ES modules for nodejs24.x, and page/ into the page.html that they fill in, and
+ * returns the metafile of all. The same sources give the same bytes. THIRD-PARTY-LICENSES beside them has the licences of the packages in them.
  * Rejects, with `outDir` left as it was, where the sources don't compile, or the bundle would carry something that is
  * not to be deployed or whose licence is not allowed.
  */
@@ -53,13 +54,13 @@ export async function buildFunction(
   // In whatever order they were found: the names of chunks depend on that of the entries.
   const inOrder = Object.fromEntries(Object.entries({ ...others, ...onDemand }).sort());
   const second = await bundle(inOrder, outDir, { splitting: true });
+  const page = await buildPage();
   const outputFiles = [...first.outputFiles, ...second.outputFiles];
-  const metafile = {
-    inputs: { ...first.metafile.inputs, ...second.metafile.inputs },
-    outputs: { ...first.metafile.outputs, ...second.metafile.outputs },
-  };
+  const handlersOnly = merge(first.metafile, second.metafile);
   const lockfile: Lockfile = JSON.parse(await readFile(join(projectDir, 'package-lock.json'), 'utf8'));
-  assertDeployable(metafile, lockfile);
+  assertDeployable(handlersOnly, lockfile);
+  assertDeployable(page.metafile, lockfile, 'page/');
+  const metafile = merge(handlersOnly, page.metafile);
   const licences = await writeLicences(bundledPackages(metafile, lockfile));
 
   // A file of an earlier build must not end up in the package.
@@ -70,11 +71,16 @@ export async function buildFunction(
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, contents);
     }),
+    writeFile(join(outDir, 'page.html'), page.html),
     writeFile(join(outDir, 'package.json'), '{"type":"module"}\n'),
     writeFile(join(outDir, 'THIRD-PARTY-LICENSES'), licences),
     writeFile(join(outDir, 'meta.json'), `${JSON.stringify(metafile)}\n`),
   ]);
   return metafile;
+}
+
+function merge(a: Metafile, b: Metafile): Metafile {
+  return { inputs: { ...a.inputs, ...b.inputs }, outputs: { ...a.outputs, ...b.outputs } };
 }
 
 function bundle(

@@ -3,10 +3,13 @@ import type { Metafile } from 'esbuild';
 import { type Lockfile, packageFolderOf } from './packages.ts';
 import { ON_DEMAND } from './plugins.ts';
 
-/** Throws an Error that lists everything in the bundle which is neither the function's own nor a dependency. */
-export function assertDeployable(metafile: Metafile, lockfile: Lockfile): void {
+/**
+ * Throws an Error that lists everything in a bundle which is neither a dependency nor one of its own sources, which are
+ * under `folder`.
+ */
+export function assertDeployable(metafile: Metafile, lockfile: Lockfile, folder = 'src/'): void {
   const faults = new Set([
-    ...Object.keys(metafile.inputs).flatMap((input) => inputFault(input, lockfile) ?? []),
+    ...Object.keys(metafile.inputs).flatMap((input) => inputFault(input, lockfile, folder) ?? []),
     ...Object.values(metafile.outputs)
       .flatMap((output) => output.imports)
       .filter(({ path, external }) => external === true && !isBuiltin(path) && !isBuilt(path, metafile))
@@ -24,13 +27,15 @@ function isBuilt(path: string, { outputs }: Metafile): boolean {
   );
 }
 
-function inputFault(input: string, lockfile: Lockfile): string | undefined {
+function inputFault(input: string, lockfile: Lockfile, folder: string): string | undefined {
   // As the plugins name a module of Node.
   const builtin = /^builtin(?:-whole)?:(.+)/.exec(input)?.[1];
   if (builtin !== undefined && isBuiltin(builtin)) return undefined;
   const packagePath = packageFolderOf(input);
   if (packagePath === undefined) {
-    return input.startsWith('src/') ? undefined : `${input}: expected only files under src/ and packages`;
+    return input.startsWith(folder)
+      ? undefined
+      : `${input}: expected only files under ${folder} and packages`;
   }
   const locked = lockfile.packages[packagePath];
   if (locked === undefined) return `${packagePath}: expected a package of package-lock.json`;

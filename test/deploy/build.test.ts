@@ -43,6 +43,7 @@ describe('the build', () => {
       'meta.json',
       'on-demand',
       'package.json',
+      'page.html',
       'plan.js',
       'plan.js.map',
     ]);

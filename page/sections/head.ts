@@ -1,0 +1,100 @@
+import { copyButton } from '../base/clipboard.ts';
+import { type Child, element, foreign } from '../base/element.ts';
+import { currentTheme, onTheme, toggleTheme } from '../base/theme.ts';
+
+/** A figure of the run: its name, its value, and what belongs to that. */
+export interface Figure {
+  readonly name: string;
+  readonly value: Child;
+  readonly note?: string;
+}
+
+/** The top of the page. */
+export function header(
+  kicker: string,
+  id: string,
+  badge: { readonly text: string; readonly state: 'good' | 'bad' | 'warn' },
+  line: readonly Child[],
+): HTMLElement {
+  return element(
+    'header',
+    { class: 'top' },
+    element('div', { class: 'top-line' }, element('p', { class: 'kicker' }, kicker), themeButton()),
+    element('h1', {}, foreign(id)),
+    element(
+      'p',
+      { class: 'state' },
+      element('span', { class: `badge ${badge.state}` }, badge.text),
+      ...line.map((part) => element('span', {}, part)),
+    ),
+  );
+}
+
+function themeButton(): HTMLButtonElement {
+  const button = element('button', { type: 'button', class: 'button theme', onclick: toggleTheme });
+  const label = () => {
+    button.textContent = currentTheme() === 'dark' ? 'Light' : 'Dark';
+    button.setAttribute('aria-label', currentTheme() === 'dark' ? 'Light theme' : 'Dark theme');
+  };
+  onTheme(label);
+  label();
+  return button;
+}
+
+/** Figures side by side. */
+export function figures(list: readonly (Figure | undefined)[]): HTMLElement {
+  return element(
+    'dl',
+    { class: 'figures-grid' },
+    ...list.flatMap((figure) =>
+      figure
+        ? [
+            element(
+              'div',
+              {},
+              element('dt', {}, figure.name),
+              element('dd', {}, element('span', { class: 'value' }, figure.value)),
+              ...(figure.note ? [element('dd', { class: 'note' }, figure.note)] : []),
+            ),
+          ]
+        : [],
+    ),
+  );
+}
+
+/** Names and values one below the other. */
+export function facts(pairs: readonly (readonly [name: string, ...value: Child[]])[]): HTMLElement {
+  return element(
+    'dl',
+    { class: 'facts' },
+    ...pairs.map(([name, ...value]) =>
+      element('div', {}, element('dt', {}, name), element('dd', {}, ...value)),
+    ),
+  );
+}
+
+/** Text to be taken along, a command say. */
+export function copied(text: string, name: string): HTMLElement {
+  return element(
+    'div',
+    { class: 'copied' },
+    element('code', { tabindex: 0, role: 'region', 'aria-label': name }, foreign(text)),
+    copyButton('Copy', `Copy ${name}`, () => text),
+  );
+}
+
+/** What a reader has to know before all else. */
+export function warning(...children: readonly Child[]): HTMLElement {
+  return element('p', { class: 'warning', role: 'note' }, ...children);
+}
+
+/** A part of the page under a heading of its own. */
+export function section(title: string, className: string, ...children: readonly Child[]): HTMLElement {
+  const id = `section-${className}`;
+  return element(
+    'section',
+    { class: `card ${className}`, 'aria-labelledby': id },
+    element('h2', { id }, title),
+    ...children,
+  );
+}
