@@ -16,6 +16,7 @@ const ORDER = [
   'run',
   'run/parts',
   'reading',
+  'report',
   'lambda/events',
   'lambda',
 ];
