@@ -51,7 +51,9 @@ function checkBucket(properties: Properties, logicalId: string, template: Templa
 function checkOverwrites(bucketId: string, template: Template): Finding[] {
   const named = (end: string): RegExp => new RegExp(`^\\$\\{${bucketId}\\.Arn\\}/[^*?]*${end}$`);
   const results = named('map-results/\\*');
-  const replaced = ['manifest\\.json', 'ndjson', 'progress\\.json'].map((ending) => named(`\\*\\.${ending}`));
+  const replaced = ['manifest\\.json', 'html', 'ndjson', 'progress\\.json'].map((ending) =>
+    named(`\\*\\.${ending}`),
+  );
   const denied = [
     { keys: ['s3:if-none-match'], except: [results, ...replaced] },
     { keys: ['s3:if-none-match', 's3:if-match'], except: [results] },

@@ -27,6 +27,8 @@ export interface FetchRecord {
   readonly startedMs: number | null;
   /** Milliseconds from the first attempt to the outcome, waits included; null where there was none. */
   readonly durationMs: number | null;
+  /** Of `durationMs`, the milliseconds without an attempt under way; null where there was no attempt, or nobody says. */
+  readonly waitedMs?: number | null;
   /** Whether another request, or two, was sent for an attempt that was late; they are no attempts of their own. */
   readonly hedged?: true;
 }

@@ -32,7 +32,7 @@ export interface PostColumns {
   /** 0: none. */
   readonly httpStatus: readonly number[];
   readonly attempts: readonly number[];
-  /** From the start of the run; -1: none. */
+  /** From the start of the run; -1: none, or that of an earlier run, whose outcome a redrive has taken over. */
   readonly startedMs: readonly number[];
   /** -1: none. */
   readonly durationMs: readonly number[];

@@ -11,6 +11,8 @@ export interface RunKeys {
   readonly document: string;
   /** Of the outcomes that are an object by themselves. */
   readonly outcomes: string;
+  /** Of the page that shows the run, or its parts. */
+  readonly page: string;
   /** Of the claim of the run, which says how far it is. */
   readonly progress: string;
   /** Of the parts of a run, one a line. */
@@ -24,6 +26,7 @@ export function keysOf(prefix: string, runId: string): RunKeys {
   return {
     document: `${prefix}${runId}.json`,
     outcomes: `${prefix}${runId}.ndjson`,
+    page: `${prefix}${runId}.html`,
     progress: `${prefix}${runId}.progress.json`,
     plan: `${prefix}plans/${runId}.jsonl`,
     runManifest: `${prefix}${runId}.manifest.json`,

@@ -8,7 +8,11 @@ export interface ResultUrls {
    * A URL that gives one object of a run to whoever has it, for 5 minutes, or until the credentials of this function
    * expire. Rejects with StoreError where there are none to sign it with.
    */
-  urlOf(runId: string, object: 'document' | 'outcomes' | 'runManifest', signal: AbortSignal): Promise<string>;
+  urlOf(
+    runId: string,
+    object: 'document' | 'outcomes' | 'runManifest' | 'page',
+    signal: AbortSignal,
+  ): Promise<string>;
 }
 
 const EXPIRES_IN_SECONDS = 300;

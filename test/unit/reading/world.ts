@@ -1,7 +1,9 @@
 import { type Claim, claimOf, claimText } from '../../../src/document/claim.ts';
 import type { AnswerPorts } from '../../../src/lambda/answer-read.ts';
+import type { ReportPorts } from '../../../src/lambda/write-report.ts';
 import { cutIntoParts, partLine } from '../../../src/run/parts/parts.ts';
 import { createClaimStore } from '../../../src/store/claim-store.ts';
+import { createPageStore } from '../../../src/store/page-store.ts';
 import { createPlanStore } from '../../../src/store/plan-store.ts';
 import { createResultUrls } from '../../../src/store/result-urls.ts';
 import { createRunNames } from '../../../src/store/run-names.ts';
@@ -14,7 +16,7 @@ import { type StoreWorld, storeWorld } from '../store/world.ts';
 export interface ReadingWorld {
   readonly s3: StoreWorld;
   /** `maxKeys`: of a page of names. */
-  ports(maxKeys?: number): AnswerPorts;
+  ports(maxKeys?: number): AnswerPorts & ReportPorts;
   /** The time of the ports' clock, so many seconds later. */
   dateIn(seconds: number): Date;
   putDocument(runId: string, results: readonly Result[]): Promise<StoredTexts>;
@@ -51,6 +53,8 @@ export function readingWorld(): ReadingWorld {
         plans: createPlanStore(options),
         names: createRunNames(options, maxKeys),
         urls: createResultUrls(options),
+        pages: createPageStore(options),
+        redriver: { apiBasePath: '' },
         clock: s3.clock,
       };
     },

@@ -10,6 +10,7 @@ describe('the URL of results', () => {
     ['document', '.json'],
     ['outcomes', '.ndjson'],
     ['runManifest', '.manifest.json'],
+    ['page', '.html'],
   ] as const)('gives the %s of a run to whoever has it, for 5 minutes', async (object, ending) => {
     const runId = world.newRunId();
     await world.put(`runs/${runId}${ending}`, 'what stands there');
