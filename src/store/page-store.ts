@@ -17,7 +17,7 @@ export interface PageStore {
   partsWithPages(runId: string, signal: AbortSignal): Promise<ReadonlySet<string>>;
 }
 
-export interface NewPage {
+interface NewPage {
   readonly html: string;
   /** The ETag of what the page was read from. */
   readonly madeOf: string;
