@@ -5,18 +5,14 @@ import { systemClock } from '../../src/base/clock.ts';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
 import { parseEntries } from '../../src/run/parts/run-manifest.ts';
-import { followRedrives, type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
+import { type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
 import { createClaimStore } from '../../src/store/claim-store.ts';
 import type { StoreOptions } from '../../src/store/keys.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
-import { createS3Client } from '../../src/store/s3.ts';
-import { useStore } from '../world/environment.ts';
-import { localBucket, storeDirectory } from '../world/places.ts';
-import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
 import { describeOutcome, parseOutcome } from './report.ts';
-import { parseRunName } from './run-name.ts';
+import { findLatest, openStoredRuns, parseStoredRun, type StoredRunName } from './stored-runs.ts';
 import { type WatchPorts, watchRun } from './watch.ts';
 
 const usage = `npm run results -- <runId> [[--failed] [--ndjson] | --watch] [--bucket <bucket> [--prefix runs/]]
@@ -34,15 +30,8 @@ const LINE_BREAK = Buffer.from('\n');
 await runCommand(usage, async () => {
   const { runId, failed, ndjson, watch, bucket, prefix } = parseRequest();
   await using world = new AsyncDisposableStack();
-  if (bucket === undefined) {
-    const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
-    world.defer(() => store.close());
-    useStore(store);
-  }
-  const client = createS3Client({}, process.env);
-  world.defer(() => client.destroy());
+  const place = await openStoredRuns({ runId, bucket, prefix }, world);
   const stopping = new AbortController();
-  const place = { client, bucket: bucket ?? localBucket, prefix };
   const lines = readLines(runId, place, stopping.signal);
   const isForPeople = process.stdout.isTTY && !ndjson;
   const text = Readable.from(textOf(lines, failed, isForPeople), { objectMode: false });
@@ -61,17 +50,13 @@ await runCommand(usage, async () => {
   }
 });
 
-interface Request {
-  readonly runId: string;
+interface Request extends StoredRunName {
   /** Whether only posts are shown that were not fetched. */
   readonly failed: boolean;
   /** Whether JSON Lines are shown on a terminal as well. */
   readonly ndjson: boolean;
   /** Whether the run is followed to its end. */
   readonly watch: boolean;
-  /** On AWS, by the credentials of the environment; undefined for local runs. */
-  readonly bucket: string | undefined;
-  readonly prefix: string;
 }
 
 function parseRequest(): Request {
@@ -83,16 +68,9 @@ function parseRequest(): Request {
     prefix: { type: 'string' },
   } as const;
   const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
-  const [name, ...more] = positionals;
-  if (name === undefined || more.length > 0)
-    throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
   if (values.watch && (values.failed || values.ndjson))
     throw new UsageError('Expected --watch without --failed and --ndjson');
-  const { runId, bucket, prefix } = parseRunName(name, values.prefix);
-  if (bucket !== undefined && values.bucket !== undefined && bucket !== values.bucket)
-    throw new UsageError(`Expected --bucket to be that of ${name}, got ${values.bucket}`);
-  // What the local runs say of where they are is no place on AWS.
-  return { ...values, runId, bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
+  return { ...values, ...parseStoredRun(positionals, values) };
 }
 
 function watchPortsOf(place: StoreOptions): WatchPorts {
@@ -116,15 +94,9 @@ async function* readLines(
 ): AsyncGenerator<OutcomeLine, void, undefined> {
   const runs = createRunStore(options);
   const plans = createPlanStore(options);
-  const findLatest = async (id: string): Promise<NamedRun | undefined> => {
-    const stored = await runs.find(id, signal);
-    if (!stored) return undefined;
-    const { latest, conflict } = await followRedrives({ runId: id, stored }, runs, signal);
-    if (latest.runId !== id) console.error(`${id} was redriven: these are the outcomes of ${latest.runId}`);
-    if (conflict) console.error(conflict.message);
-    return latest;
-  };
-  const run = await findLatest(runId);
+  const latestOf = (id: string): Promise<NamedRun | undefined> =>
+    findLatest(id, 'these are the outcomes', runs, console.error, signal);
+  const run = await latestOf(runId);
   if (run) {
     yield* outcomesOf(run, runs, signal);
     return;
@@ -140,7 +112,7 @@ async function* readLines(
     const { runId: partRunId, firstIndex, requested } = entry;
     const isOther = entry.status === 'failed' && entry.code === 'RUN_CONFLICT';
     // A part that failed may have been fetched since.
-    const part = isOther ? undefined : await findLatest(partRunId);
+    const part = isOther ? undefined : await latestOf(partRunId);
     if (part) {
       for await (const line of outcomesOf(part, runs, signal)) yield move(line, firstIndex);
       continue;

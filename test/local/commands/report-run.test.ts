@@ -110,7 +110,7 @@ describe.concurrent('npm run report', { timeout: 60_000 }, () => {
     const file = join(home, 'pages/of/a run.html');
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, 'another');
-    const { code, out } = await report([`s3://${localBucket}/runs/${id}.json`, '--out', file]);
+    const { code, out } = await report([`s3://${localBucket}/runs/${id}.html`, '--out', file]);
     expect([code, out]).toStrictEqual([0, expect.stringMatching(/^Report in .+\nfile:.+\/a%20run\.html\n$/)]);
     expect(readRunPage(readFileSync(file, 'utf8')).run.run.id).toBe(id);
   });
