@@ -2,21 +2,17 @@ import { systemClock } from '../../src/base/clock.ts';
 import { BatchFetcherError } from '../../src/base/errors.ts';
 import type { OutcomeLine } from '../../src/document/outcome-line.ts';
 import { parseEntries } from '../../src/run/parts/run-manifest.ts';
-import { followRedrives, type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
+import { type NamedRun, outcomesOf } from '../../src/run/redrive-chain.ts';
 import { createClaimStore } from '../../src/store/claim-store.ts';
 import type { StoreOptions } from '../../src/store/keys.ts';
 import { createPlanStore } from '../../src/store/plan-store.ts';
 import { createRunStore } from '../../src/store/run-store.ts';
-import { createS3Client } from '../../src/store/s3.ts';
-import { useStore } from '../world/environment.ts';
-import { localBucket, storeDirectory } from '../world/places.ts';
-import { startS3Store } from '../world/s3.ts';
 import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './command.ts';
 import { exportOutcomes, type ReadListener } from './export-outcomes.ts';
 import { FORMATS, type FormatName, isFormatName } from './formats/format.ts';
 import type { RunLine } from './formats/rows.ts';
-import { parseRunName } from './run-name.ts';
 import { stopBySignal } from './stop-by-signal.ts';
+import { findLatest, openStoredRuns, parseStoredRun, type StoredRunName } from './stored-runs.ts';
 import { type WatchPorts, watchRun } from './watch.ts';
 import { cannotWrite, isSystemError } from './write-whole.ts';
 
@@ -37,14 +33,7 @@ await runCommand(usage, async () => {
   const stopping = new AbortController();
   await using world = new AsyncDisposableStack();
   if (out !== undefined) world.use(stopBySignal(stopping));
-  if (bucket === undefined) {
-    const store = await startS3Store({ directory: storeDirectory, buckets: [localBucket] });
-    world.defer(() => store.close());
-    useStore(store);
-  }
-  const client = createS3Client({}, process.env);
-  world.defer(() => client.destroy());
-  const place = { client, bucket: bucket ?? localBucket, prefix };
+  const place = await openStoredRuns({ runId, bucket, prefix }, world);
   // Whoever reads may have enough: `| head` say.
   process.stdout.on('error', (error) => stopping.abort(error));
   try {
@@ -62,8 +51,7 @@ await runCommand(usage, async () => {
   }
 });
 
-interface Request {
-  readonly runId: string;
+interface Request extends StoredRunName {
   /** Whether only posts are shown that were not fetched. */
   readonly failed: boolean;
   /** @default for people on a terminal, else ndjson */
@@ -72,9 +60,6 @@ interface Request {
   readonly out: string | undefined;
   /** Whether the run is followed to its end. */
   readonly watch: boolean;
-  /** On AWS, by the credentials of the environment; undefined for local runs. */
-  readonly bucket: string | undefined;
-  readonly prefix: string;
 }
 
 function parseRequest(): Request {
@@ -87,19 +72,11 @@ function parseRequest(): Request {
     prefix: { type: 'string' },
   } as const;
   const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
-  const [name, ...more] = positionals;
-  if (name === undefined || more.length > 0)
-    throw new UsageError(`Expected one run id, got ${positionals.join(' and ') || 'none'}`);
   const { watch, failed, out } = values;
   if (watch && (failed || values.format !== undefined || out !== undefined))
     throw new UsageError('Expected --watch without --failed, --format and --out');
   const format = parseFormat(values.format, out);
-  const { runId, bucket, prefix } = parseRunName(name, values.prefix);
-  if (bucket !== undefined && values.bucket !== undefined && bucket !== values.bucket)
-    throw new UsageError(`Expected --bucket to be that of ${name}, got ${values.bucket}`);
-  // What the local runs say of where they are is no place on AWS.
-  const place = { bucket: bucket === localBucket ? undefined : (bucket ?? values.bucket), prefix };
-  return { watch, failed, out, format, runId, ...place };
+  return { watch, failed, out, format, ...parseStoredRun(positionals, values) };
 }
 
 function parseFormat(format: string | undefined, out: string | undefined): FormatName | undefined {
@@ -135,15 +112,9 @@ async function* readLines(
 ): AsyncGenerator<RunLine, void, undefined> {
   const runs = createRunStore(options);
   const plans = createPlanStore(options);
-  const findLatest = async (id: string): Promise<NamedRun | undefined> => {
-    const stored = await runs.find(id, signal);
-    if (!stored) return undefined;
-    const { latest, conflict } = await followRedrives({ runId: id, stored }, runs, signal);
-    if (latest.runId !== id) listener.said(`${id} was redriven: these are the outcomes of ${latest.runId}`);
-    if (conflict) listener.said(conflict.message);
-    return latest;
-  };
-  const run = await findLatest(runId);
+  const latestOf = (id: string): Promise<NamedRun | undefined> =>
+    findLatest(id, 'these are the outcomes', runs, listener.said, signal);
+  const run = await latestOf(runId);
   if (run) {
     listener.found(run.stored.summary.requested);
     for await (const line of outcomesOf(run, runs, signal)) yield { ...line, runId: run.runId };
@@ -162,7 +133,7 @@ async function* readLines(
     const { runId: partRunId, firstIndex, requested } = entry;
     const isOther = entry.status === 'failed' && entry.code === 'RUN_CONFLICT';
     // A part that failed may have been fetched since.
-    const part = isOther ? undefined : await findLatest(partRunId);
+    const part = isOther ? undefined : await latestOf(partRunId);
     if (part) {
       for await (const line of outcomesOf(part, runs, signal))
         yield { ...move(line, firstIndex), runId: part.runId };

@@ -1,4 +1,4 @@
-import { createReadStream, readFileSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { styleText } from 'node:util';
@@ -122,6 +122,9 @@ async function show({ location, replayed, document, what, functionName }: Stored
   if (run.errors.retryableIds.length > 0 && functionName === 'fetch')
     console.log(`\nFetch again what another try may bring: npm run redrive -- ${run.run.id}`);
   console.log(`\n${describeOthers(what)}`);
+  const page = fileOf(location.replace(/\.json$/, '.html'));
+  console.log(`\nDocument in ${relative(callerDirectory, fileOf(location))}`);
+  if (existsSync(page)) console.log(`Report in ${relative(callerDirectory, page)}`);
 }
 
 function readOutcomes(runId: string, location: string, format: Output): Promise<Outcome[]> {

@@ -14,7 +14,7 @@ export interface RunName {
 
 const LOCATION = /^s3:\/\/(?<bucket>[^/]+)\/(?<key>.+)$/;
 /** What the keys of a run's objects end in. */
-const ENDING = /(?:\.manifest|\.progress)?\.json$|\.ndjson(?:\.gz)?$/;
+const ENDING = /(?:\.manifest|\.progress)?\.json$|\.ndjson(?:\.gz)?$|\.html$/;
 
 /** The prefix of the environment. Throws UsageError where that is none. */
 export function prefixOfEnvironment(): string {
@@ -25,7 +25,7 @@ export function prefixOfEnvironment(): string {
 }
 
 /**
- * The run that an id names, or the location of its document, its outcomes or its manifest: its keys start with `prefix`,
+ * The run that an id names, or the location of its document, its outcomes, its manifest or its page: its keys start with `prefix`,
  * or with the folder that the location is in. Throws UsageError for what is neither.
  */
 export function parseRunName(text: string, prefix = prefixOfEnvironment()): RunName {

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { DirectReply } from '../../src/lambda/events/reply.ts';
@@ -55,7 +56,13 @@ await runCommand(usage, async () => {
   if (passedOver !== undefined) console.error(passedOver);
   const postUrl = process.env.POST_URL ?? `${posts.origin}/posts/{id}`;
   const settings = { RESULTS_BUCKET: localBucket, RESULTS_PREFIX: prefix, POST_URL: postUrl };
-  Object.assign(process.env, { ...quiet, MAX_IDS: '1000000000', ...process.env, ...settings });
+  Object.assign(process.env, {
+    ...quiet,
+    MAX_IDS: '1000000000',
+    REPORT: 'html',
+    ...process.env,
+    ...settings,
+  });
   useStore(store);
 
   console.log(`Run ${runId}`);
@@ -80,6 +87,8 @@ await runCommand(usage, async () => {
   const tookMs = performance.now() - startedMs;
   console.log(tableOf(runId, runManifest, tookMs, progress.fetched));
   console.log(`\nManifest: ${relative(callerDirectory, file)}`);
+  const page = join(storeDirectory, localBucket, keysOf(prefix, runId).page);
+  if (existsSync(page)) console.log(`Report in ${relative(callerDirectory, page)}`);
   if (failure)
     throw new CommandFailedError(
       `\nThe execution failed: ${failure.message}\nFetch what failed, and nothing else: npm run scale -- --redrive ${runId}`,

@@ -62,6 +62,7 @@ export const PARAMS: readonly Param[] = [
   { name: 'retryBudget', variable: 'RETRY_BUDGET' },
   { name: 'hedge', variable: 'HEDGE' },
   { name: 'output', variable: 'OUTPUT' },
+  { name: 'report', variable: 'REPORT' },
   { name: 'originConcurrency', variable: 'ORIGIN_CONCURRENCY', functions: ['plan'] },
   { name: 'postHeadersParameter', variable: 'POST_HEADERS_PARAMETER', functions: ['fetch', 'api'] },
   { name: 'apiBasePath', variable: 'API_BASE_PATH' },

@@ -11,6 +11,9 @@ export const parameterDirectory: string = join(projectDirectory, '.local/paramet
 /** Where the local queue of failed runs has its messages, a file each. */
 export const failedRunsDirectory: string = join(projectDirectory, '.local/failed-runs');
 
+/** Where the pages of runs go that a command makes. */
+export const reportDirectory: string = join(projectDirectory, '.local/reports');
+
 /** The bucket of the stage `local`. */
 export const localBucket = 'batch-fetcher-local';
 

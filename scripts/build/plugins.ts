@@ -9,25 +9,30 @@ import type { Plugin } from 'esbuild';
 export const ON_DEMAND = 'on-demand';
 
 /**
- * Leaves packages that are imported dynamically to another build, and notes in `found` the names of their files there,
- * and their sources. In the same build, whatever the packages need would be loaded at the start, as esbuild takes what
- * is reached by any file into what is shared by all. What the packages throw is no instance of a class of this build.
+ * Leaves what is imported dynamically, packages and modules, to another build, and notes in `found` the names of their
+ * files there, and their sources. In the same build, whatever they need would be loaded at the start, as esbuild takes
+ * what is reached by any file into what is shared by all. What they throw is no instance of a class of this build.
  */
 export function leaveOnDemand(found: Record<string, string>): Plugin {
   const inner = Symbol('resolved by itself');
   return {
     name: 'leave-on-demand',
     setup({ onResolve, resolve }) {
-      onResolve({ filter: /^[^.]/ }, async ({ path, kind, importer, resolveDir, pluginData }) => {
+      onResolve({ filter: /^/ }, async ({ path, kind, importer, resolveDir, pluginData }) => {
         if (kind !== 'dynamic-import' || isBuiltin(path) || pluginData === inner) return undefined;
         const { path: file, errors } = await resolve(path, { kind, importer, resolveDir, pluginData: inner });
         if (errors.length > 0) return { errors };
-        const name = `${ON_DEMAND}/${path.replace('@', '').replaceAll('/', '-')}`;
+        const name = `${ON_DEMAND}/${nameOf(path)}`;
         found[name] = file;
         return { path: `./${name}.js`, external: true };
       });
     },
   };
+}
+
+/** `aws-sdk-client-ssm` of the package @aws-sdk/client-ssm, `run-page` of the module ../report/run-page.ts. */
+function nameOf(path: string): string {
+  return path.startsWith('.') ? basename(path, '.ts') : path.replace('@', '').replaceAll('/', '-');
 }
 
 /**

@@ -36,6 +36,7 @@ export const everyParameter = {
   retryBudget: '10',
   hedge: 'on',
   output: 'ndjson.gz',
+  report: 'html',
   originConcurrency: '200',
   manifestBucket: 'my-lists',
   apiBasePath: '/api/v1',

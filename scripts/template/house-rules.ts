@@ -51,7 +51,7 @@ function checkBucket(properties: Properties, logicalId: string, template: Templa
 function checkOverwrites(bucketId: string, template: Template): Finding[] {
   const named = (end: string): RegExp => new RegExp(`^\\$\\{${bucketId}\\.Arn\\}/[^*?]*${end}$`);
   const results = named('map-results/\\*');
-  const replaced = ['manifest\\.json', 'ndjson', 'ndjson\\.gz', 'progress\\.json'].map((ending) =>
+  const replaced = ['manifest\\.json', 'html', 'ndjson', 'ndjson\\.gz', 'progress\\.json'].map((ending) =>
     named(`\\*\\.${ending}`),
   );
   const denied = [

@@ -6,17 +6,19 @@ import { listRuns } from '../reading/list-runs.ts';
 import { readOutcomes } from '../reading/read-outcomes.ts';
 import type { RunManifestReport } from '../run/parts/run-manifest.ts';
 import { resultsIn } from '../store/keys.ts';
+import { bareEtag } from '../store/page-store.ts';
 import type { PlanStore } from '../store/plan-store.ts';
 import type { ResultUrls } from '../store/result-urls.ts';
 import type { RunNames } from '../store/run-names.ts';
 import type { RunPieces } from '../store/run-pieces.ts';
 import type { RunStore } from '../store/run-store.ts';
+import { answerPage, type PagePorts, VARIES } from './answer-page.ts';
 import type { ApiDialect } from './events/http-request.ts';
 import { hasEntityTag, type ReadRequest } from './events/read-request.ts';
 import { type ApiReply, apiReply, boundsOf, fittingReply, JSON_TYPE } from './events/reply.ts';
 
 /** What reading needs of the world, replies included. */
-export interface AnswerPorts extends ReadPorts {
+export interface AnswerPorts extends ReadPorts, Pick<PagePorts, 'pages' | 'redriver'> {
   readonly store: ReadPorts['store'] & Pick<RunStore, 'read'>;
   readonly plans: ReadPorts['plans'] & Pick<PlanStore, 'placeOf' | 'readRunManifest'>;
   readonly pieces: RunPieces;
@@ -54,7 +56,9 @@ export function answerRead(
       case 'run': {
         const { runId, ifNoneMatch } = request;
         const found = await findRun(runId, ports, outOfTime);
-        return replyToRun({ runId, ifNoneMatch, dialect }, found, ports, outOfTime);
+        const asked = { runId, ifNoneMatch, dialect };
+        const page = request.asPage && (await answerPage(asked, found, ports, time, outOfTime));
+        return page || replyToRun(asked, found, ports, outOfTime);
       }
     }
   });
@@ -89,26 +93,25 @@ async function replyToRun(
   if (found.kind === 'under-way') {
     const { progress, retryAfterSeconds } = found;
     const body = JSON.stringify({ runId, state, startedAt, progress });
-    return apiReply(dialect, 202, JSON_TYPE, body, { 'retry-after': String(retryAfterSeconds) });
+    return apiReply(dialect, 202, JSON_TYPE, body, { 'retry-after': String(retryAfterSeconds), ...VARIES });
   }
-  // Not every store has it in quotes.
-  const etag = `"${(found.kind === 'document' ? found.stored : found).etag.replaceAll('"', '')}"`;
-  if (hasEntityTag(ifNoneMatch, etag)) return apiReply(dialect, 304, undefined, '', { etag });
+  const etag = `"${bareEtag((found.kind === 'document' ? found.stored : found).etag)}"`;
+  if (hasEntityTag(ifNoneMatch, etag)) return apiReply(dialect, 304, undefined, '', { etag, ...VARIES });
   if (found.kind === 'failed') {
     const body = JSON.stringify({ runId, state, startedAt, problem: found.problem });
-    return apiReply(dialect, 200, JSON_TYPE, body, { etag });
+    return apiReply(dialect, 200, JSON_TYPE, body, { etag, ...VARIES });
   }
   const { report, ...results } = resultsOf(runId, found, ports);
   const start = JSON.stringify({ runId, state, ...results.problem, location: results.location }).slice(0, -1);
   const text = results.bytes < boundsOf(dialect).bodyBytes ? await results.read(signal) : undefined;
   // The text goes in as it is: parsed and serialized, its numbers would not be those that were sent.
-  const whole = text && fittingReply(dialect, `${start},${text.slice(1)}`, { etag });
+  const whole = text && fittingReply(dialect, `${start},${text.slice(1)}`, { etag, ...VARIES });
   if (whole) return whole;
   const resultsUrl = await ports.urls.urlOf(runId, results.object, signal);
   const bodyWith = (errors: object): string =>
     `${start},${JSON.stringify({ resultsUrl, version: 1, ...report, errors, summary: report.summary }).slice(1)}`;
   // The URL is another each time, for which the run is still the same.
-  const more = { etag: `W/${etag}` };
+  const more = { etag: `W/${etag}`, ...VARIES };
   const { retryableIds: _many, ...fewErrors } = { retryableIds: [], ...report.errors };
   return (
     fittingReply(dialect, bodyWith(report.errors), more) ??

@@ -3,11 +3,13 @@ import { isRecord } from '../base/is-record.ts';
 import { requireShallow } from '../base/nesting.ts';
 import { parseEarlierRunId } from '../batch/parse-ids.ts';
 import { type Conclusion, conclude } from '../run/parts/conclude.ts';
+import { createPageStore } from '../store/page-store.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { createRunStore } from '../store/run-store.ts';
 import { tellRefusals } from './refusals.ts';
 import { tellStep } from './steps.ts';
 import { openTask, type TaskContext } from './task.ts';
+import { writePartsReport } from './write-report.ts';
 
 /** Writes the run manifest of a run of many parts: the last task of the state machine, which gives `{"runId"}`. */
 export function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
@@ -36,11 +38,14 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
       retryable: errors.retryable,
     }),
   };
-  return tellingFailure(runId, () =>
+  const conclusion = await tellingFailure(runId, () =>
     tellStep(step, config, () =>
       endInTime(`The manifest of ${runId} could not be written`, (outOfTime) =>
         conclude(runId, ports, outOfTime),
       ),
     ),
   );
+  const { runs: store, parts: plans, clock } = ports;
+  await writePartsReport(runId, config, { store, plans, pages: createPageStore(s3), clock }, context);
+  return conclusion;
 }

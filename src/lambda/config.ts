@@ -17,6 +17,7 @@ export interface Config
     TelemetrySettings {
   readonly resultsBucket: string;
   readonly resultsPrefix: string;
+  readonly report: 'off' | 'html';
   readonly postHeadersParameter: string;
   readonly asyncFunction: string;
   readonly asyncMaxIds: number;
@@ -107,6 +108,8 @@ export const VARIABLES: { readonly [K in keyof Config]: Variable<Config[K]> } = 
   hedge: oneOf('HEDGE', 'off', { on: true, off: false }),
   /** One document, or outcomes by themselves and a document without them. */
   output: oneOf('OUTPUT', 'json', { json: 'json', ndjson: 'ndjson', 'ndjson.gz': 'ndjson.gz' }),
+  /** Whether a page that shows the run is written beside its document. */
+  report: oneOf('REPORT', 'off', { off: 'off', html: 'html' }),
   /** Most requests in flight of all parts of a run; at least CONCURRENCY. */
   originConcurrency: integer('ORIGIN_CONCURRENCY', 500, 1, 999_999_999),
   /** The SSM parameter with headers for the origin; '' for none. */

@@ -17,6 +17,7 @@ import { createClaimStore } from '../store/claim-store.ts';
 import { copyDocument } from '../store/document-copy.ts';
 import { createHandedOverIds } from '../store/handed-over-ids.ts';
 import { createIdSource } from '../store/id-source.ts';
+import { createPageStore } from '../store/page-store.ts';
 import { createPlanStore } from '../store/plan-store.ts';
 import { createResultUrls } from '../store/result-urls.ts';
 import { createRunNames } from '../store/run-names.ts';
@@ -47,6 +48,7 @@ import { tellRefusal, tellRefusals } from './refusals.ts';
 import { type AcceptingPorts, acceptRunOf, MAX_ASYNC_IDS } from './respond-async.ts';
 import { tellFailure } from './steps.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
+import { redriverOf, writeRunReport } from './write-report.ts';
 
 /**
  * Fetches the batch that an event names (docs/events.md), and answers with where its document is (docs/document.md).
@@ -80,7 +82,9 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
     const told = { ...composition, ports: { ...ports, observer } };
     if (recognized.trigger !== 'api') {
       const ofApi = isTaskOfApiRun(context, config) && ({ trigger: 'api' } as const);
-      return replyTo(recognized, await runForm({ ...request, ...ofApi }, told, context));
+      const run = await runForm({ ...request, ...ofApi }, told, context);
+      await writeRunReport(run, config, composition.reading, context);
+      return replyTo(recognized, run);
     }
     const copy = copyDocument(ports.store, maxReplyBytes(recognized));
     const run = await runForm(request, { ...told, ports: { ...told.ports, store: copy.store } }, context);
@@ -90,6 +94,7 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
       ports,
       (outOfTime) => copy.document(run.runId, outOfTime),
     );
+    await writeRunReport(run, config, composition.reading, context);
     return replyTo(recognized, run, document);
   } catch (error) {
     // Of a run that has started, its observer tells.
@@ -117,13 +122,14 @@ async function respondAsync(
 
 /** Does a run that the API has accepted; for whoever else may invoke the function, there is no such event. */
 async function takeOver(event: HandOverEvent, context: Context): Promise<Reply> {
-  const { config, ports, telemetry } = inItsTime(await composeOnce(timeOf(context)), context);
+  const { config, ports, reading, telemetry } = inItsTime(await composeOnce(timeOf(context)), context);
   if (!isFromApi(context, config)) return handle(event, context);
   const handedOver = parseHandOver(event);
   const observer = tellingOf(handedOver.caller, telemetry);
   try {
     const { awsRequestId } = context;
     const run = await carryOn(handedOver, awsRequestId, config, { ...ports, observer }, timeOf(context));
+    await writeRunReport(run, config, reading, context);
     return directReply(run);
   } catch (error) {
     return replyToHandedOver(error);
@@ -219,12 +225,13 @@ function inItsTime({ config, ports, telemetry, client }: Lasting, context: Conte
   const others = {
     pieces: createRunPieces(s3),
     names: createRunNames(s3),
+    pages: createPageStore(s3),
     urls: createResultUrls(s3),
   };
   return {
     config,
     ports: { ...ports, ...stores, handedOverIds: createHandedOverIds(s3) },
-    reading: { ...stores, ...others, clock },
+    reading: { ...stores, ...others, clock, redriver: redriverOf(context, config) },
     telemetry,
     idSource: createIdSource({ client, clock, endMs }),
   };

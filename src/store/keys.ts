@@ -14,6 +14,8 @@ export interface RunKeys {
   readonly outcomes: string;
   /** The same, compressed. */
   readonly gzipOutcomes: string;
+  /** Of the page that shows the run, or its parts. */
+  readonly page: string;
   /** Of the claim of the run, which says how far it is. */
   readonly progress: string;
   /** Of the parts of a run, one a line. */
@@ -28,6 +30,7 @@ export function keysOf(prefix: string, runId: string): RunKeys {
     document: `${prefix}${runId}.json`,
     outcomes: `${prefix}${runId}.ndjson`,
     gzipOutcomes: `${prefix}${runId}.ndjson.gz`,
+    page: `${prefix}${runId}.html`,
     progress: `${prefix}${runId}.progress.json`,
     plan: `${prefix}plans/${runId}.jsonl`,
     runManifest: `${prefix}${runId}.manifest.json`,

@@ -10,7 +10,7 @@ export interface ResultUrls {
    */
   urlOf(
     runId: string,
-    object: 'document' | 'outcomes' | 'gzipOutcomes' | 'runManifest',
+    object: 'document' | 'outcomes' | 'gzipOutcomes' | 'runManifest' | 'page',
     signal: AbortSignal,
   ): Promise<string>;
 }

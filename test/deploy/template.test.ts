@@ -88,7 +88,7 @@ describe('the packaged service', () => {
     expect(grants('ConcludeRole', prod)).toStrictEqual([
       `s3:GetObject on ${results}/runs/*`,
       `s3:ListBucket on ${results}`,
-      `s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/*.manifest.json`,
+      `s3:PutObject,s3:AbortMultipartUpload on ${results}/runs/*.manifest.json,${results}/runs/*.html`,
       `s3:GetObject,s3:PutObject on ${results}/runs/api/*.progress.json`,
       `logs:CreateLogStream,logs:PutLogEvents on \${ConcludeLogGroup.Arn}`,
     ]);

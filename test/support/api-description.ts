@@ -119,11 +119,12 @@ function bodyFaults(
   headers: Readonly<Record<string, string>>,
   body: string,
 ): string[] {
-  const type = headers['content-type'];
+  const type = headers['content-type']?.split(';')[0];
   if (content === undefined) return body === '' && type === undefined ? [] : ['There is a body'];
   if (type === undefined || !isRecord(content) || !isRecord(content[type]))
     return [`The type ${type} is not described`];
-  return faultsBy(`${at}/content/${escaped(type)}/schema`, JSON.parse(body));
+  const value = type.endsWith('json') ? JSON.parse(body) : body;
+  return faultsBy(`${at}/content/${escaped(type)}/schema`, value);
 }
 
 function* mediaTypes(): Generator<[at: string, media: Json]> {

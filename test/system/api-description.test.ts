@@ -128,9 +128,33 @@ describe('a reply is not as described', () => {
     expect(replyFaults('GET', '/posts', { ...reply, body: '{}' })).not.toStrictEqual([]);
   });
 
+  test('where it is no page, and says to be one', () => {
+    const html = {
+      statusCode: 200,
+      headers: {
+        ...headers,
+        'content-type': 'text/html; charset=utf-8',
+        vary: 'accept',
+        etag: '"a"',
+        'content-security-policy': "default-src 'none'; img-src data:",
+      },
+      body: '<!doctype html>\n<p>',
+    };
+    expect(replyFaults('GET', '/batches/r', html)).toStrictEqual([]);
+    expect(replyFaults('GET', '/batches/r', { ...html, body: '{}' })).toStrictEqual([
+      ' must match pattern "^<!doctype html>"',
+    ]);
+    const { vary: _none, ...others } = html.headers;
+    const open = { ...others, 'content-security-policy': 'default-src *' };
+    expect(replyFaults('GET', '/batches/r', { ...html, headers: open })).toStrictEqual([
+      'The header Vary is missing',
+      `Content-Security-Policy:  must match pattern "^default-src 'none';"`,
+    ]);
+  });
+
   test('with a body where there is to be none', () => {
     const { 'content-type': _type, ...others } = headers;
-    const notModified = { statusCode: 304, headers: { ...others, etag: '"a"' }, body: '' };
+    const notModified = { statusCode: 304, headers: { ...others, vary: 'accept', etag: '"a"' }, body: '' };
     expect(replyFaults('GET', '/batches/r', notModified)).toStrictEqual([]);
     expect(replyFaults('GET', '/batches/r', { ...notModified, body: 'x' })).toStrictEqual([
       'There is a body',

@@ -372,7 +372,7 @@ describe('what a run has left', () => {
     expect(await invoke(event)).toStrictEqual({
       returned: {
         statusCode: 200,
-        headers: { ...headersOf('application/json'), etag },
+        headers: { ...headersOf('application/json'), vary: 'accept', etag },
         body: `${head}${text.slice(1)}`,
         isBase64Encoded: false,
       },
@@ -381,7 +381,12 @@ describe('what a run has left', () => {
     expect(await invoke({ ...event, headers })).toStrictEqual({
       returned: {
         statusCode: 304,
-        headers: { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff', etag },
+        headers: {
+          'cache-control': 'no-store',
+          'x-content-type-options': 'nosniff',
+          vary: 'accept',
+          etag,
+        },
         body: '',
         isBase64Encoded: false,
       },

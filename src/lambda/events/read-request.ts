@@ -5,12 +5,19 @@ import { parseEarlierRunId } from '../../batch/parse-ids.ts';
 import { REASON_CODES } from '../../fetch/outcome.ts';
 import type { RunsRequest } from '../../reading/list-runs.ts';
 import { OUTCOME_STATUSES, type OutcomesRequest } from '../../reading/read-outcomes.ts';
+import { prefersHtml } from './accept.ts';
 import { type ApiSettings, parametersOf, pathOf } from './api-form.ts';
 import type { ApiRequest } from './http-request.ts';
 
 /** A request that reads what runs have left. */
 export type ReadRequest =
-  | { readonly kind: 'run'; readonly runId: string; readonly ifNoneMatch: string }
+  | {
+      readonly kind: 'run';
+      readonly runId: string;
+      readonly ifNoneMatch: string;
+      /** Whether it is for a browser to show. */
+      readonly asPage: boolean;
+    }
   | ({ readonly kind: 'outcomes' } & OutcomesRequest)
   | ({ readonly kind: 'list' } & RunsRequest);
 
@@ -40,7 +47,13 @@ export function parseReadRequest(
   const runId = parseEarlierRunId(decode(segment), 'path.runId');
   if (outcomes !== undefined) return { kind: 'outcomes', runId, ...parseOutcomesQuery(query) };
   parametersOf(query, []);
-  return { kind: 'run', runId, ifNoneMatch: request.headers.get('if-none-match') ?? '' };
+  const { headers } = request;
+  return {
+    kind: 'run',
+    runId,
+    ifNoneMatch: headers.get('if-none-match') ?? '',
+    asPage: prefersHtml(headers.get('accept')),
+  };
 }
 
 /** Whether a list of entity tags, as that of If-None-Match, has this one, weak or not, or is `*`. */

@@ -37,14 +37,15 @@ export function boundsOf(dialect: ApiDialect): Readonly<Record<'bodyBytes' | 'en
     : { bodyBytes: MAX_REPLY_BYTES, envelopeBytes: MAX_ENVELOPE_BYTES };
 }
 
-/** The reply of a good status with this JSON in its body, where it fits. */
+/** The reply of a good status with this body, JSON unless `contentType` says otherwise, where it fits. */
 export function fittingReply(
   dialect: ApiDialect,
   body: string,
   more?: Readonly<Record<string, string>>,
+  contentType: string = JSON_TYPE,
 ): ApiReply | undefined {
   const { bodyBytes, envelopeBytes } = boundsOf(dialect);
-  const reply = apiReply(dialect, 200, JSON_TYPE, body, more);
+  const reply = apiReply(dialect, 200, contentType, body, more);
   const fits = Buffer.byteLength(body) < bodyBytes;
   return fits && Buffer.byteLength(JSON.stringify(reply)) < envelopeBytes ? reply : undefined;
 }
@@ -112,6 +113,7 @@ function inProgressReply({ claim, location }: RunInProgressError): InProgressRep
 }
 
 export const JSON_TYPE = 'application/json';
+export const HTML_TYPE = 'text/html; charset=utf-8';
 const PROBLEM_TYPE = 'application/problem+json';
 
 /** A reply in the shape that its sender takes, with the header fields that every reply has, and `more`. */

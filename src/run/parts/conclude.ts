@@ -117,7 +117,8 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
   const { latest } =
     run.stored.errors.retryableIds.length > 0 ? await followRedrives(run, runs, signal) : { latest: run };
   const report = latest.stored;
-  const { requested, fulfilled, rejected, attempts, complete } = report.summary;
+  const { startedAt } = report.run;
+  const { requested, fulfilled, rejected, attempts, complete, durationMs } = report.summary;
   const { document: key } = parts.placeOf(latest.runId);
   const retryable = report.errors.retryableIds.length;
   return {
@@ -135,6 +136,8 @@ async function lookAt(part: Part, { runs, parts }: ConcludePorts, signal: AbortS
       retryable,
       attempts,
       complete,
+      startedAt,
+      durationMs,
     },
     report,
   };

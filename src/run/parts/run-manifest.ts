@@ -24,6 +24,9 @@ interface StoredPart {
   readonly retryable: number;
   readonly attempts: number;
   readonly complete: boolean;
+  /** ISO 8601; of its document, as is `durationMs`. Older run manifests say neither. */
+  readonly startedAt?: string;
+  readonly durationMs?: number;
 }
 
 /** A part without a document of its own. */
@@ -182,6 +185,8 @@ const isStoredPart = isRecordOf<StoredPart>({
   retryable: isCount,
   attempts: isCount,
   complete: isFlag,
+  startedAt: (value) => value === undefined || isText(value),
+  durationMs: (value) => value === undefined || isCount(value),
 });
 
 /** Its event is not read. */

@@ -197,7 +197,7 @@ test.each(['ndjson', 'ndjson.gz'])(
     const first = await run('start', ['1-3'], env);
     const runId = /npm run redrive -- (\S+)/.exec(first.out)?.[1] ?? expect.fail(first.out + first.err);
     expect(first.out).toContain('\nPost 2 failed: Post 2 answered HTTP 500\n');
-    expect(first.out).toMatch(/^\{"index":2,.*\}\n\{"version":1,$/m);
+    expect(first.out).toMatch(/^\{"runId":"[^"]+","index":2,.*\}\n\{"version":1,$/m);
     isUp = true;
     const second = await run('redrive', [runId], env);
     expect(second.code).toBe(0);

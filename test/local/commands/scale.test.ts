@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { fileOf, localBucket } from '../../../local/world/places.ts';
+import { fileOf, localBucket, projectDirectory } from '../../../local/world/places.ts';
 import { removeObject } from '../../support/local-objects.ts';
+import { readPartsPage } from '../../support/page-template.ts';
 import { runCommand } from '../../support/run-command.ts';
 
 const runId = `scale-test-${process.pid}`;
@@ -33,6 +35,13 @@ describe.concurrent('npm run scale', () => {
     expect(second.err).toMatch(/: 3 of 3 parts, 10 posts fetched, \d+ a second\n$/);
     const { parts } = JSON.parse(readFileSync(fileOf(`${runs}${runId}.manifest.json`), 'utf8'));
     expect(parts).toHaveLength(3);
+    const page = `.local/s3/${localBucket}/runs/${runId}.html`;
+    for (const { out } of [first, second]) expect(out).toMatch(new RegExp(`\\nReport in ${page}\\n$`));
+    const { run } = readPartsPage(readFileSync(join(projectDirectory, page), 'utf8'));
+    // As new as the run manifest.
+    expect(run.parts.map(({ status, href }) => [status, href])).toStrictEqual(
+      ['000000', '000001', '000002'].map((part) => ['succeeded', `${runId}.part-${part}.html`]),
+    );
   });
 
   test('is refused in one line with exit code 2, before anything runs, where it is not as it should be', async () => {

@@ -31,7 +31,7 @@ describe('npm start', { timeout: 60_000 }, () => {
   });
 
   test.each([
-    ['DEBUG', ['INFO Run started', 'DEBUG Post rejected', 'INFO Run ended']],
+    ['DEBUG', ['INFO Run started', 'DEBUG Post rejected', 'INFO Run ended', 'INFO Report written']],
     ['WARN', []],
   ])(
     'shows the log from %s on, beside the document',

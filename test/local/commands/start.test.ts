@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { localBucket } from '../../../local/world/places.ts';
+import { localBucket, projectDirectory } from '../../../local/world/places.ts';
 import { removeObject } from '../../support/local-objects.ts';
+import { readRunPage } from '../../support/page-template.ts';
 import { runCommand } from '../../support/run-command.ts';
 
 const start = (...args: string[]) => runCommand('local/commands/start.ts', args);
@@ -14,10 +17,28 @@ describe.concurrent('npm start', () => {
       expect(out).toMatch(/^Post 1: .+\nPost 2 failed: No data for post 99999\nPost 3: .+\n\n3 posts in /m);
       expect(out).toMatch(/^\{"version":1,\n"run":/m);
       expect(out).not.toContain('replayed');
-      locations.push(/^Stored as (.+)\n +in .+$/m.exec(out)?.[1] ?? '');
+      const location = /^Stored as (.+)\n +in .+$/m.exec(out)?.[1] ?? '';
+      const [document = '', report = ''] = out.trimEnd().split('\n').slice(-2);
+      const folder = `.local/s3/${localBucket}/runs`;
+      const runId = location.slice(location.lastIndexOf('/') + 1, -'.json'.length);
+      expect([document, report]).toStrictEqual([
+        `Document in ${folder}/${runId}.json`,
+        `Report in ${folder}/${runId}.html`,
+      ]);
+      const page = readFileSync(join(projectDirectory, folder, `${runId}.html`), 'utf8');
+      expect(readRunPage(page).run).toMatchObject({ location, shown: 3, redrive: null });
+      locations.push(location);
     }
     expect(locations[0]).not.toBe(locations[1]);
     for (const location of locations) removeObject(location);
+  }, 60_000);
+
+  test('without a report names the document alone', async () => {
+    const { code, out } = await runCommand('local/commands/start.ts', ['2'], { REPORT: 'off' });
+    const [last = ''] = out.trimEnd().split('\n').slice(-1);
+    const runId = /^Document in .+\/(.+)\.json$/.exec(last)?.[1] ?? '';
+    expect([code, runId]).toStrictEqual([0, expect.stringMatching(/./)]);
+    removeObject(`s3://${localBucket}/runs/${runId}.json`);
   }, 60_000);
 
   test('--json prints the stored document and nothing else', async () => {

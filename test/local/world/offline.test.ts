@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { listen } from '../../../local/world/listen.ts';
 import { fileOf, projectDirectory } from '../../../local/world/places.ts';
+import { readRunPage } from '../../support/page-template.ts';
 import { documentFaults } from '../../support/schemas.ts';
 
 let offline: ChildProcess;
@@ -82,4 +83,34 @@ test('a larger one is done by the state machine, in parts, under the same prefix
   expect((await post({ ids: [{ from: 1, to: 5_001 }], runId })).status).toBe(202);
   expect(await stored(`${runId}.manifest.json`)).toMatchObject({ summary: { requested: 5_001 } });
   expect((await stored(`${runId}.part-000001.json`)).run).toMatchObject({ trigger: 'api' });
+});
+
+test('a browser that asks for a run is shown how far it is, and then its page', {
+  timeout: 60_000,
+}, async () => {
+  const runId = `test-${randomUUID()}`;
+  await post({ ids: [1, 99999, { from: 3, to: 2_000 }], runId });
+  const look = (accept: string, more = {}) => fetch(`${url}/${runId}`, { headers: { accept, ...more } });
+  const browser = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8';
+  const first = await look(browser);
+  expect(first.headers.get('content-type')).toBe('text/html; charset=utf-8');
+  if (first.status === 202) expect(await first.text()).toContain('<meta http-equiv="refresh" content="');
+  await stored(`${runId}.json`);
+  const shown = await look(browser);
+  const fields = ['content-type', 'vary', 'x-content-type-options', 'content-security-policy'] as const;
+  expect([shown.status, ...fields.map((name) => shown.headers.get(name))]).toStrictEqual([
+    200,
+    'text/html; charset=utf-8',
+    // serverless-offline compresses replies.
+    'accept,accept-encoding',
+    'nosniff',
+    expect.stringMatching(/^default-src 'none'; script-src 'sha256-[^']+'.*; frame-ancestors 'none'$/),
+  ]);
+  const { run, posts } = readRunPage(await shown.text());
+  expect(run).toMatchObject({ run: { id: runId }, shown: 2_000, errors: { byCode: { NOT_FOUND: 1 } } });
+  expect(posts?.id).toHaveLength(2_000);
+  const etag = shown.headers.get('etag') ?? '';
+  expect((await look(browser, { 'if-none-match': etag })).status).toBe(304);
+  const json = await look('*/*', { 'if-none-match': etag });
+  expect([json.status, json.headers.get('content-type')]).toStrictEqual([200, 'application/json']);
 });

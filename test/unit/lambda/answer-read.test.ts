@@ -12,6 +12,8 @@ import { FOREVER } from '../store/world.ts';
 const world = readingWorld();
 const always = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 const json = { 'content-type': 'application/json', ...always };
+/** Of a run, which may be asked for as a page. */
+const varies = { vary: 'accept' };
 
 async function answer(request: ReadRequest, dialect: ApiDialect = 'http-api', remainingMs = 30_000) {
   const reply = await answerRead(request, dialect, world.ports(), { remainingMs });
@@ -25,7 +27,12 @@ function pathOf(request: ReadRequest): string {
   return `/batches/${request.runId}${request.kind === 'outcomes' ? '/outcomes' : ''}`;
 }
 
-const run = (runId: string, ifNoneMatch = ''): ReadRequest => ({ kind: 'run', runId, ifNoneMatch });
+const run = (runId: string, ifNoneMatch = ''): ReadRequest => ({
+  kind: 'run',
+  runId,
+  ifNoneMatch,
+  asPage: false,
+});
 const outcomes = (
   runId: string,
   more: { readonly after?: number; readonly limit?: number } = {},
@@ -52,7 +59,7 @@ describe('a run that is read', () => {
     const { document } = await world.putDocument(runId, [value, { code: 'NOT_FOUND' }]);
     expect(await answer(run(runId))).toStrictEqual({
       statusCode: 200,
-      headers: { ...json, etag: anyTag() },
+      headers: { ...json, ...varies, etag: anyTag() },
       body: `{"runId":"${runId}","state":"succeeded","location":"s3://results/runs/${runId}.json",${document.slice(1)}`,
     });
   });
@@ -66,7 +73,7 @@ describe('a run that is read', () => {
     for (const known of [etag, `W/${etag}`, `"x", ${etag}`, '*'])
       expect(await answer(run(runId, known))).toStrictEqual({
         statusCode: 304,
-        headers: { ...always, etag },
+        headers: { ...always, ...varies, etag },
         body: '',
       });
     expect(world.s3.s3.operations).toStrictEqual(Array.from({ length: 4 }, () => 'GetObject bytes=-65536'));
@@ -90,7 +97,7 @@ describe('a run that is read', () => {
     const runId = world.s3.newRunId();
     const stored = await world[put](runId, results);
     const reply = await answer(run(runId), dialect);
-    expect(reply).toMatchObject({ statusCode: 200, headers: { etag: anyTag('W/') } });
+    expect(reply).toMatchObject({ statusCode: 200, headers: { ...varies, etag: anyTag('W/') } });
     const { resultsUrl, ...body } = JSON.parse(reply.body);
     expect(body).toStrictEqual({
       runId,
@@ -128,7 +135,7 @@ describe('a run that is read', () => {
     const figures = { done: 40, fulfilled: 38, rejected: 2, perSecond: 20, etaSeconds: 7 };
     const { startedAt } = await world.putClaim(runId, 'running', 2, { requested: 100, ...figures });
     const reply = await answer(run(runId, '*'));
-    expect(reply).toMatchObject({ statusCode: 202, headers: { ...json, 'retry-after': '5' } });
+    expect(reply).toMatchObject({ statusCode: 202, headers: { ...json, ...varies, 'retry-after': '5' } });
     expect(JSON.parse(reply.body)).toStrictEqual({
       runId,
       state: 'running',
@@ -141,7 +148,7 @@ describe('a run that is read', () => {
     const runId = world.s3.newRunId();
     const { startedAt } = await world.putClaim(runId, 'accepted', 1_000);
     const reply = await answer(run(runId));
-    expect(reply).toMatchObject({ statusCode: 200, headers: { ...json, etag: anyTag() } });
+    expect(reply).toMatchObject({ statusCode: 200, headers: { ...json, ...varies, etag: anyTag() } });
     expect(JSON.parse(reply.body)).toStrictEqual({
       runId,
       state: 'failed',
@@ -168,7 +175,7 @@ describe('a run of parts that is read', () => {
     const text = await world.putRunManifest(runId);
     expect(await answer(run(runId))).toStrictEqual({
       statusCode: 200,
-      headers: { ...json, etag: anyTag() },
+      headers: { ...json, ...varies, etag: anyTag() },
       body: `{"runId":"${runId}","state":"succeeded","location":"s3://results/runs/${runId}.manifest.json",${text.slice(1)}`,
     });
   });

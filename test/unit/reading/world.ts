@@ -4,8 +4,10 @@ import { documentWithout } from '../../../src/document/document.ts';
 import { gzipMembers } from '../../../src/document/gzip-members.ts';
 import type { OutcomesFormat } from '../../../src/document/run-head.ts';
 import type { AnswerPorts } from '../../../src/lambda/answer-read.ts';
+import type { ReportPorts } from '../../../src/lambda/write-report.ts';
 import { cutIntoParts, partLine } from '../../../src/run/parts/parts.ts';
 import { createClaimStore } from '../../../src/store/claim-store.ts';
+import { createPageStore } from '../../../src/store/page-store.ts';
 import { createPlanStore } from '../../../src/store/plan-store.ts';
 import { createResultUrls } from '../../../src/store/result-urls.ts';
 import { createRunNames } from '../../../src/store/run-names.ts';
@@ -19,7 +21,7 @@ import { type StoreWorld, storeWorld } from '../store/world.ts';
 export interface ReadingWorld {
   readonly s3: StoreWorld;
   /** `maxKeys`: of a page of names. */
-  ports(maxKeys?: number): AnswerPorts;
+  ports(maxKeys?: number): AnswerPorts & ReportPorts;
   /** The time of the ports' clock, so many seconds later. */
   dateIn(seconds: number): Date;
   putDocument(runId: string, results: readonly Result[]): Promise<StoredTexts>;
@@ -82,6 +84,8 @@ export function readingWorld(): ReadingWorld {
         plans: createPlanStore(options),
         names: createRunNames(options, maxKeys),
         urls: createResultUrls(options),
+        pages: createPageStore(options),
+        redriver: { apiBasePath: '' },
         clock: s3.clock,
       };
     },

@@ -11,6 +11,7 @@ describe('the URL of results', () => {
     ['outcomes', '.ndjson'],
     ['gzipOutcomes', '.ndjson.gz'],
     ['runManifest', '.manifest.json'],
+    ['page', '.html'],
   ] as const)('gives the %s of a run to whoever has it, for 5 minutes', async (object, ending) => {
     const runId = world.newRunId();
     await world.put(`runs/${runId}${ending}`, 'what stands there');

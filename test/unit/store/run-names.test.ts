@@ -37,7 +37,7 @@ describe('a page of names', () => {
   });
 
   test('passes over what has no name of a run, however much of it there is', async () => {
-    await put('a.txt', 'b.txt', 'c c.json', 'd.txt', 'e.json', 'f.txt');
+    await put('a.txt', 'b.html', 'c c.json', 'd.html', 'e.json', 'f.html');
     expect(await names(2).page(undefined, never())).toStrictEqual({ names: ['e.json'], last: undefined });
     world.s3.behave();
     expect(await names(1).page(undefined, never())).toStrictEqual({ names: ['e.json'], last: 'e.json' });

@@ -28,7 +28,7 @@ describe('GET /batches/{runId}', () => {
     ['/batches/big.part-000001.redrive-2', 'big.part-000001.redrive-2'],
     [`/batches/${'x'.repeat(128)}`, 'x'.repeat(128)],
   ])('%s is that run', (path, runId) => {
-    expect(parse(path)).toStrictEqual({ kind: 'run', runId, ifNoneMatch: '' });
+    expect(parse(path)).toStrictEqual({ kind: 'run', runId, ifNoneMatch: '', asPage: false });
   });
 
   test('has the tags that the caller knows', () => {
@@ -37,7 +37,19 @@ describe('GET /batches/{runId}', () => {
       kind: 'run',
       runId: 'r',
       ifNoneMatch: '"a", "b"',
+      asPage: false,
     });
+  });
+
+  test('is a page where the caller wants HTML rather than JSON', () => {
+    const asked = (accept: string) => parse('/batches/r', { headers: new Map([['accept', accept]]) });
+    expect(asked('text/html,*/*;q=0.8')).toStrictEqual({
+      kind: 'run',
+      runId: 'r',
+      ifNoneMatch: '',
+      asPage: true,
+    });
+    expect(asked('*/*')).toMatchObject({ asPage: false });
   });
 
   test('may stand behind a base path', () => {

@@ -125,6 +125,8 @@ describe('concluding a run', () => {
       retryable: 1,
       attempts: requested + 1,
       complete: true,
+      startedAt: `2026-11-23T06:0${number}:00.000Z`,
+      durationMs: 30_000,
     });
     expect(manifest()).toStrictEqual({
       version: 1,
