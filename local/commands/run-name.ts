@@ -25,8 +25,8 @@ export function prefixOfEnvironment(): string {
 }
 
 /**
- * The run that an id names, or the location of its document, its outcomes, its manifest or its page: its keys start with `prefix`,
- * or with the folder that the location is in. Throws UsageError for what is neither.
+ * The run that an id names, or the location of its document, its outcomes, its manifest or its page: its keys start with
+ * `prefix`, or with the folder that the location is in. Throws UsageError for what is neither.
  */
 export function parseRunName(text: string, prefix = prefixOfEnvironment()): RunName {
   const { bucket, key } = LOCATION.exec(text)?.groups ?? {};

@@ -9,7 +9,7 @@ import { createRunStore } from '../store/run-store.ts';
 import { tellRefusals } from './refusals.ts';
 import { tellStep } from './steps.ts';
 import { openTask, type TaskContext } from './task.ts';
-import { writePartsReport } from './write-report.ts';
+import { writePartsPage } from './write-page.ts';
 
 /** Writes the run manifest of a run of many parts: the last task of the state machine, which gives `{"runId"}`. */
 export function handler(event: unknown, context: TaskContext): Promise<Conclusion> {
@@ -46,6 +46,6 @@ async function concludeRun(event: unknown, context: TaskContext): Promise<Conclu
     ),
   );
   const { runs: store, parts: plans, clock } = ports;
-  await writePartsReport(runId, config, { store, plans, pages: createPageStore(s3), clock }, context);
+  await writePartsPage(runId, config, { store, plans, pages: createPageStore(s3), clock }, context);
   return conclusion;
 }

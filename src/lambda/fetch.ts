@@ -48,7 +48,7 @@ import { tellRefusal, tellRefusals } from './refusals.ts';
 import { type AcceptingPorts, acceptRunOf, MAX_ASYNC_IDS } from './respond-async.ts';
 import { tellFailure } from './steps.ts';
 import { createTelemetry, type Telemetry } from './telemetry.ts';
-import { redriverOf, writeRunReport } from './write-report.ts';
+import { redriverOf, writeRunPage } from './write-page.ts';
 
 /**
  * Fetches the batch that an event names (docs/events.md), and answers with where its document is (docs/document.md).
@@ -83,7 +83,7 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
     if (recognized.trigger !== 'api') {
       const ofApi = isTaskOfApiRun(context, config) && ({ trigger: 'api' } as const);
       const run = await runForm({ ...request, ...ofApi }, told, context);
-      await writeRunReport(run, config, composition.reading, context);
+      await writeRunPage(run, config, composition.reading, context);
       return replyTo(recognized, run);
     }
     const copy = copyDocument(ports.store, maxReplyBytes(recognized));
@@ -94,7 +94,7 @@ async function handle(event: unknown, context: Context): Promise<Reply> {
       ports,
       (outOfTime) => copy.document(run.runId, outOfTime),
     );
-    await writeRunReport(run, config, composition.reading, context);
+    await writeRunPage(run, config, composition.reading, context);
     return replyTo(recognized, run, document);
   } catch (error) {
     // Of a run that has started, its observer tells.
@@ -129,7 +129,7 @@ async function takeOver(event: HandOverEvent, context: Context): Promise<Reply> 
   try {
     const { awsRequestId } = context;
     const run = await carryOn(handedOver, awsRequestId, config, { ...ports, observer }, timeOf(context));
-    await writeRunReport(run, config, reading, context);
+    await writeRunPage(run, config, reading, context);
     return directReply(run);
   } catch (error) {
     return replyToHandedOver(error);

@@ -4,7 +4,7 @@ import { documentWithout } from '../../../src/document/document.ts';
 import { gzipMembers } from '../../../src/document/gzip-members.ts';
 import type { OutcomesFormat } from '../../../src/document/run-head.ts';
 import type { AnswerPorts } from '../../../src/lambda/answer-read.ts';
-import type { ReportPorts } from '../../../src/lambda/write-report.ts';
+import type { WritePorts } from '../../../src/lambda/write-page.ts';
 import { cutIntoParts, partLine } from '../../../src/run/parts/parts.ts';
 import { createClaimStore } from '../../../src/store/claim-store.ts';
 import { createPageStore } from '../../../src/store/page-store.ts';
@@ -21,7 +21,7 @@ import { type StoreWorld, storeWorld } from '../store/world.ts';
 export interface ReadingWorld {
   readonly s3: StoreWorld;
   /** `maxKeys`: of a page of names. */
-  ports(maxKeys?: number): AnswerPorts & ReportPorts;
+  ports(maxKeys?: number): AnswerPorts & WritePorts;
   /** The time of the ports' clock, so many seconds later. */
   dateIn(seconds: number): Date;
   putDocument(runId: string, results: readonly Result[]): Promise<StoredTexts>;

@@ -1,10 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import {
-  type ReportPorts,
-  redriverOf,
-  writePartsReport,
-  writeRunReport,
-} from '../../../src/lambda/write-report.ts';
+import { redriverOf, type WritePorts, writePartsPage, writeRunPage } from '../../../src/lambda/write-page.ts';
 import { createPageStore } from '../../../src/store/page-store.ts';
 import { captureWrites } from '../../support/captured-writes.ts';
 import { accessDenied, hold } from '../../support/misbehaving-s3.ts';
@@ -62,7 +57,7 @@ const notWritten = (runId: string, message: unknown) => ({
 });
 
 /** Has somebody else write a page between the look for one and the write, as often as that. */
-function overtaken(runId: string, times: number): ReportPorts {
+function overtaken(runId: string, times: number): WritePorts {
   const ports = world.ports();
   let left = times;
   return {
@@ -81,7 +76,7 @@ describe('the page of a run', () => {
   test('is written beside its document, and told of', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, [{ value: '1' }, { code: 'TIMEOUT' }]);
-    await writeRunReport({ runId, replayed: false }, config, world.ports(), invocation);
+    await writeRunPage({ runId, replayed: false }, config, world.ports(), invocation);
     const html = (await pageOf(runId)) ?? '';
     expect(readRunPage(html).run).toMatchObject({ run: { id: runId }, shown: 2 });
     expect(takeLines()).toStrictEqual([writtenLine(runId, html)]);
@@ -90,26 +85,26 @@ describe('the page of a run', () => {
   test('is not, unless REPORT says so', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
-    await writeRunReport({ runId, replayed: false }, { ...config, report: 'off' }, world.ports(), invocation);
-    await writePartsReport(runId, { ...config, report: 'off' }, world.ports(), invocation);
+    await writeRunPage({ runId, replayed: false }, { ...config, report: 'off' }, world.ports(), invocation);
+    await writePartsPage(runId, { ...config, report: 'off' }, world.ports(), invocation);
     expect([await pageOf(runId), world.s3.s3.operations, takeLines()]).toStrictEqual([undefined, [], []]);
   });
 
   test('that was replayed is made where it is missing, and else left as it is', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
-    await writeRunReport({ runId, replayed: true }, config, world.ports(), invocation);
+    await writeRunPage({ runId, replayed: true }, config, world.ports(), invocation);
     const html = (await pageOf(runId)) ?? '';
     expect(takeLines()).toStrictEqual([writtenLine(runId, html)]);
     world.s3.s3.behave();
-    await writeRunReport({ runId, replayed: true }, config, world.ports(), invocation);
+    await writeRunPage({ runId, replayed: true }, config, world.ports(), invocation);
     expect([world.s3.s3.operations, takeLines()]).toStrictEqual([['HeadObject'], []]);
   });
 
   test('that somebody else writes meanwhile is left to him', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
-    await writeRunReport({ runId, replayed: false }, config, overtaken(runId, 1), invocation);
+    await writeRunPage({ runId, replayed: false }, config, overtaken(runId, 1), invocation);
     expect([await pageOf(runId), takeLines()]).toStrictEqual(['of others 0', []]);
   });
 
@@ -119,13 +114,13 @@ describe('the page of a run', () => {
       const runId = world.s3.newRunId();
       await world.putDocument(runId, []);
       world.s3.s3.always(operation, accessDenied);
-      await writeRunReport({ runId, replayed: false }, config, world.ports(), invocation);
+      await writeRunPage({ runId, replayed: false }, config, world.ports(), invocation);
       expect(takeLines()).toStrictEqual([notWritten(runId, expect.stringContaining('AccessDenied'))]);
     },
   );
 
   test('whose document is gone is told of', async () => {
-    await writeRunReport({ runId: 'gone', replayed: false }, config, world.ports(), invocation);
+    await writeRunPage({ runId: 'gone', replayed: false }, config, world.ports(), invocation);
     const message = 's3://results/runs/gone.json is not there any more';
     expect(takeLines()).toStrictEqual([notWritten('gone', message)]);
   });
@@ -134,7 +129,7 @@ describe('the page of a run', () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
     world.s3.s3.always('PutObject', hold(FOREVER));
-    const writing = writeRunReport({ runId, replayed: false }, config, world.ports(), {
+    const writing = writeRunPage({ runId, replayed: false }, config, world.ports(), {
       getRemainingTimeInMillis: () => 5_000,
     });
     await world.s3.s3.asked('PutObject');
@@ -152,7 +147,7 @@ describe('the page of a run', () => {
     const stream = () => {
       throw broken;
     };
-    await writeRunReport(
+    await writeRunPage(
       { runId, replayed: false },
       config,
       { ...ports, store: { ...ports.store, stream } },
@@ -172,7 +167,7 @@ describe('the page of a run of parts', () => {
     const runId = world.s3.newRunId();
     await world.putRunManifest(runId, { failed: 1 });
     await world.s3.put(`runs/${runId}.part-000001.html`, 'a page');
-    await writePartsReport(runId, config, world.ports(), invocation);
+    await writePartsPage(runId, config, world.ports(), invocation);
     const html = (await pageOf(runId)) ?? '';
     const { run } = readPartsPage(html);
     expect(run).toMatchObject({
@@ -187,11 +182,11 @@ describe('the page of a run of parts', () => {
   test('is as new as that', async () => {
     const runId = world.s3.newRunId();
     await world.putRunManifest(runId, { failed: 1 });
-    await writePartsReport(runId, config, world.ports(), invocation);
-    await writePartsReport(runId, config, world.ports(), invocation);
+    await writePartsPage(runId, config, world.ports(), invocation);
+    await writePartsPage(runId, config, world.ports(), invocation);
     expect(takeLines()).toHaveLength(1);
     await world.putRunManifest(runId);
-    await writePartsReport(runId, config, world.ports(), invocation);
+    await writePartsPage(runId, config, world.ports(), invocation);
     expect(readPartsPage((await pageOf(runId)) ?? '').run.summary.parts.failed).toBe(0);
     expect(takeLines()).toHaveLength(1);
   });
@@ -199,21 +194,21 @@ describe('the page of a run of parts', () => {
   test('is made anew where others have written one meanwhile', async () => {
     const runId = world.s3.newRunId();
     await world.putRunManifest(runId);
-    await writePartsReport(runId, config, overtaken(runId, 2), invocation);
+    await writePartsPage(runId, config, overtaken(runId, 2), invocation);
     expect(readPartsPage((await pageOf(runId)) ?? '').run.run.id).toBe(runId);
   });
 
   test('is left to others that keep writing it, and told of', async () => {
     const runId = world.s3.newRunId();
     await world.putRunManifest(runId);
-    await writePartsReport(runId, config, overtaken(runId, 99), invocation);
+    await writePartsPage(runId, config, overtaken(runId, 99), invocation);
     expect(takeLines()).toStrictEqual([
       notWritten(runId, `${locationOf(runId)} was written 5 times by others meanwhile`),
     ]);
   });
 
   test('whose run manifest is gone is told of', async () => {
-    await writePartsReport('gone', config, world.ports(), invocation);
+    await writePartsPage('gone', config, world.ports(), invocation);
     const message = 's3://results/runs/gone.manifest.json is not there any more';
     expect(takeLines()).toStrictEqual([notWritten('gone', message)]);
   });
@@ -230,7 +225,7 @@ test('runs are redriven by the function that was invoked, where it is one of AWS
 test('a page tells of what it was made', async () => {
   const runId = world.s3.newRunId();
   await world.putDocument(runId, []);
-  await writeRunReport({ runId, replayed: false }, config, world.ports(), invocation);
+  await writeRunPage({ runId, replayed: false }, config, world.ports(), invocation);
   const page = await createPageStore(world.s3.optionsOf(world.s3.client)).find(runId, never());
   expect(page?.madeOf).toMatch(/^[0-9a-f]{32}$/);
 });

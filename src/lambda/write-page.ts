@@ -11,20 +11,20 @@ import type { Config } from './config.ts';
 import { describeError, forgiveBrokenPipes } from './telemetry.ts';
 
 /** What pages are read from, and written to. */
-export interface ReportPorts {
+export interface WritePorts {
   readonly store: Pick<RunStore, 'find' | 'location' | 'stream'>;
   readonly plans: Pick<PlanStore, 'placeOf' | 'readRunManifest'>;
   readonly pages: PageStore;
   readonly clock: Clock;
 }
 
-/** As much of Lambda's context as a report needs. */
-export interface ReportInvocation {
+/** As much of Lambda's context as a page needs. */
+export interface WriteInvocation {
   readonly invokedFunctionArn?: string;
   getRemainingTimeInMillis(): number;
 }
 
-type ReportConfig = Pick<Config, 'report' | 'apiBasePath' | 'serviceName'>;
+type WriteConfig = Pick<Config, 'report' | 'apiBasePath' | 'serviceName'>;
 
 /** Kept back of the time: what makes a page of many posts is interrupted by nothing now and then. */
 const RESERVE_MS = 1_000;
@@ -35,14 +35,14 @@ const WRITES = 5;
  * Writes the page of a stored run beside its document, where REPORT says so, unless there is one. Never rejects: a run is
  * done without its page, and the log says why there is none. A run that was `replayed` may well have its page.
  */
-export function writeRunReport(
+export function writeRunPage(
   { runId, replayed }: { readonly runId: string; readonly replayed: boolean },
-  config: ReportConfig,
-  ports: ReportPorts,
-  invocation: ReportInvocation,
+  config: WriteConfig,
+  ports: WritePorts,
+  invocation: WriteInvocation,
 ): Promise<void> {
   const { store, pages } = ports;
-  return tellReport(runId, config, ports, invocation, async (signal) => {
+  return tellOfPage(runId, config, ports, invocation, async (signal) => {
     if (replayed && (await pages.find(runId, signal))) return undefined;
     const stored = await store.find(runId, signal);
     if (!stored) throw new StoreError(`${store.location(runId)} is not there any more`);
@@ -56,14 +56,14 @@ export function writeRunReport(
  * The same for the page of a run of parts, which takes the place of one that was made of an earlier run manifest. It has
  * links to the pages of parts, where these are there.
  */
-export function writePartsReport(
+export function writePartsPage(
   runId: string,
-  config: ReportConfig,
-  ports: ReportPorts,
-  invocation: ReportInvocation,
+  config: WriteConfig,
+  ports: WritePorts,
+  invocation: WriteInvocation,
 ): Promise<void> {
   const { plans, pages } = ports;
-  return tellReport(runId, config, ports, invocation, async (signal) => {
+  return tellOfPage(runId, config, ports, invocation, async (signal) => {
     const { bucket, runManifest } = plans.placeOf(runId);
     const location = `s3://${bucket}/${runManifest}`;
     for (let writes = 1; writes <= WRITES; writes++) {
@@ -84,18 +84,18 @@ export function writePartsReport(
 
 /** What redrives the runs of an invocation: on AWS, its function. */
 export function redriverOf(
-  { invokedFunctionArn = '' }: Pick<ReportInvocation, 'invokedFunctionArn'>,
+  { invokedFunctionArn = '' }: Pick<WriteInvocation, 'invokedFunctionArn'>,
   { apiBasePath }: Pick<Config, 'apiBasePath'>,
 ): Redriver {
   return { functionArn: invokedFunctionArn.startsWith('arn:') ? invokedFunctionArn : undefined, apiBasePath };
 }
 
 /** `write` resolves with the page that it wrote; undefined where there is one already. */
-async function tellReport(
+async function tellOfPage(
   runId: string,
-  { report, serviceName }: ReportConfig,
-  { pages, clock }: ReportPorts,
-  invocation: ReportInvocation,
+  { report, serviceName }: WriteConfig,
+  { pages, clock }: WritePorts,
+  invocation: WriteInvocation,
   write: (signal: AbortSignal) => Promise<string | undefined>,
 ): Promise<void> {
   if (report === 'off') return;
