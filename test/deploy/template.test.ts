@@ -182,6 +182,7 @@ describe('the packaged service', () => {
       'dist/handler.js',
       'dist/handler.js.LEGAL.txt',
       'dist/package.json',
+      'dist/page.html',
       'dist/plan.js',
     ]);
     expect(
