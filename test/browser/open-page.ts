@@ -75,9 +75,15 @@ export async function nextFrame(page: Page): Promise<void> {
   );
 }
 
+/** What is out of sight is drawn when it comes into sight. */
+async function bringIntoSight(page: Page, selector: string): Promise<void> {
+  await page.locator(`${selector} canvas`).first().scrollIntoViewIfNeeded();
+  await nextFrame(page);
+}
+
 /** The picture of a chart, to be compared with another. */
 export async function pictureOf(page: Page, selector = '.waterfall'): Promise<string> {
-  await nextFrame(page);
+  await bringIntoSight(page, selector);
   return page.evaluate(
     (chart) => document.querySelector<HTMLCanvasElement>(`${chart} canvas`)?.toDataURL() ?? '',
     selector,
@@ -85,7 +91,8 @@ export async function pictureOf(page: Page, selector = '.waterfall'): Promise<st
 }
 
 /** How many pixels of a chart have exactly the colour of a variable of page.css. */
-export function pixelsOf(page: Page, variable: string, selector = '.waterfall'): Promise<number> {
+export async function pixelsOf(page: Page, variable: string, selector = '.waterfall'): Promise<number> {
+  await bringIntoSight(page, selector);
   return page.evaluate(
     ([name, chart]) => {
       const canvas = document.querySelector<HTMLCanvasElement>(`${chart} canvas`);

@@ -188,7 +188,7 @@ describe('the packaged service', () => {
     expect(
       names.filter(
         (name) =>
-          !/^dist\/(THIRD-PARTY-LICENSES|((chunks|on-demand)\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json))$/.test(
+          !/^dist\/(THIRD-PARTY-LICENSES|page\.html|((chunks|on-demand)\/)?[\w.-]+(\.js|\.js\.LEGAL\.txt|\.json))$/.test(
             name,
           ),
       ),

@@ -85,7 +85,7 @@ const file = (name: string): string => join(home, bucket, 'runs', name);
 const stored = async (): Promise<string[]> =>
   (await readdir(file(''))).filter((name) => !name.endsWith('.progress.json')).sort();
 
-/** The outcomes that a document names, or has. */
+/** The outcomes that a document names, or has, as they stand in a document. */
 async function outcomesOf(runId: string): Promise<{ index: number; value?: object; reason?: object }[]> {
   const document = JSON.parse(await readFile(file(`${runId}.json`), 'utf8'));
   expect(documentFaults(document)).toStrictEqual([]);
@@ -97,7 +97,11 @@ async function outcomesOf(runId: string): Promise<{ index: number; value?: objec
     .toString()
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line));
+    .map((line) => {
+      const { runId: of, ...outcome } = JSON.parse(line);
+      expect(of).toBe(runId);
+      return outcome;
+    });
 }
 
 describe('a run with OUTPUT=ndjson.gz', () => {

@@ -28,6 +28,7 @@ test('what is kept of a run stands under its run id, apart from documents', () =
     document: 'runs/run.json',
     outcomes: 'runs/run.ndjson',
     gzipOutcomes: 'runs/run.ndjson.gz',
+    page: 'runs/run.html',
     plan: 'runs/plans/run.jsonl',
     progress: 'runs/run.progress.json',
     runManifest: 'runs/run.manifest.json',
