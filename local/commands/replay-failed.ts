@@ -11,8 +11,16 @@ import { CommandFailedError, parseCommandLine, runCommand, UsageError } from './
 import { type FailedRun, readFailedRun } from './failed-runs.ts';
 import { count, onTerminal } from './report.ts';
 
-const usage =
-  'npm run replay-failed -- [<runId> …] [--stage dev | --queue <url>] [--undelivered] [--apply | --discard]';
+const usage = `npm run replay-failed -- [<runId> …] [--stage dev | --queue <url>] [--undelivered] [--apply | --discard]
+
+Shows what waits in the queue of failed runs, and why it failed: all of it, or the runs that are named. It takes AWS
+credentials and a region, unless the stage is local. docs/operations.md says more.
+
+  --stage        whose queue, dev unless it says otherwise; local has the files of .local/failed-runs/
+  --queue        the queue by its URL
+  --undelivered  the queue of events that EventBridge could not deliver
+  --apply        sends it to its function again, under the run id that it had
+  --discard      drops it`;
 
 /** What is received is kept from others for so long; in the end, what is left is given back at once. */
 const HIDDEN_SECONDS = 900;
@@ -21,10 +29,6 @@ const MOST_CHARS = 300;
 
 await runCommand(usage, async () => {
   const request = parseRequest();
-  if (request === undefined) {
-    console.log(`Usage: ${usage}`);
-    return;
-  }
   await using world = new AsyncDisposableStack();
   if (request.stage === 'local') {
     const local = await startFailedRuns();
@@ -53,18 +57,16 @@ interface Request {
 }
 
 /** Undefined where the usage is asked for. */
-function parseRequest(): Request | undefined {
+function parseRequest(): Request {
   const options = {
     stage: { type: 'string' },
     queue: { type: 'string' },
     undelivered: { type: 'boolean', default: false },
     apply: { type: 'boolean', default: false },
     discard: { type: 'boolean', default: false },
-    help: { type: 'boolean', short: 'h', default: false },
   } as const;
   const { values, positionals } = parseCommandLine({ options, allowPositionals: true });
-  const { stage, queue, undelivered, apply, discard, help } = values;
-  if (help) return undefined;
+  const { stage, queue, undelivered, apply, discard } = values;
   if (apply && discard) throw new UsageError('Expected --apply or --discard, got both');
   if (queue !== undefined && (stage !== undefined || undelivered))
     throw new UsageError('Expected --queue alone, or --stage with --undelivered or without, got both');

@@ -30,7 +30,7 @@ interface Result {
 }
 
 const environment = await findVirtualEnvironment(
-  'The tests of docs/data.md with DuckDB and pandas',
+  'What runs the queries of docs/data.md, DuckDB and pandas,',
   'requirements-data.txt',
   process.env,
 );

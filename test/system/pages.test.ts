@@ -55,6 +55,32 @@ describe('README.md', () => {
   });
 });
 
+describe('CONTRIBUTING.md', () => {
+  const contributing = read('CONTRIBUTING.md');
+  const foldersOf = (name: string): string[] =>
+    readdirSync(join(projectDirectory, name), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+
+  test('says what each folder is for', () => {
+    const named = [
+      ...foldersOf('src').map((name) => `\`${name}\` (`),
+      ...foldersOf('test').map((name) => `\`test/${name}\``),
+      ...['page', 'local', 'deploy', 'scripts', 'bench'].map(
+        (name) => `\`${name}/\` has|\`${name}/\` the|\`${name}/\` what`,
+      ),
+    ];
+    expect(
+      named.filter((names) => !names.split('|').some((name) => contributing.includes(name))),
+    ).toStrictEqual([]);
+  });
+
+  test('says of each requirements file what it is for', () => {
+    const files = readdirSync(projectDirectory).filter((name) => /^requirements.*\.txt$/.test(name));
+    expect(files.filter((name) => !contributing.includes(name))).toStrictEqual([]);
+  });
+});
+
 describe('a link', () => {
   const text = '# A page\n\n## Who, and _why_ `MAX_IDS`?\n\n## Twice\n\n## Twice\n\n<a id="named"></a>\n';
   const faults = (link: string): string[] => linkFaults(projectDirectory, 'docs/page.md', `${text}${link}`);

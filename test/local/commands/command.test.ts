@@ -14,10 +14,12 @@ describe.concurrent('every command', { timeout: 60_000 }, () => {
     ['redrive', '-h'],
     ['results', '--no-such-option', 'a', 'b', '--help'],
     ['scale', '--redrive', 'a', '--help'],
+    ['report-run', 'a', '--help'],
+    ['replay-failed', '-h'],
   ])('%s prints its usage when it is asked', async (command, ...args) => {
     expect(await runCommand(`local/commands/${command}.ts`, args)).toStrictEqual({
       code: 0,
-      out: expect.stringMatching(/^Usage: npm (start|run \w+) -- .+\n/),
+      out: expect.stringMatching(/^Usage: npm (start|run [\w-]+) -- .+\n\n[\s\S]+\n {2}--\w/),
       err: '',
     });
   });

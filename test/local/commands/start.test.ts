@@ -33,6 +33,22 @@ describe.concurrent('npm start', () => {
     for (const location of locations) removeObject(location);
   }, 60_000);
 
+  test('shows what README.md says that it shows', async () => {
+    const readme = readFileSync(join(projectDirectory, 'README.md'), 'utf8');
+    const [, shown = ''] = /`npm start` runs .+ and shows:\n\n```\n(.+?)```/s.exec(readme) ?? [];
+    const linesOf = (text: string): string[] =>
+      text
+        .replaceAll(/\b[0-9a-f]{8}-(?:…|[0-9a-f-]{27})/g, '<runId>')
+        .replaceAll(/\d+ ms/g, '<duration>')
+        .split('\n')
+        .filter((line) => line !== '' && line !== '…');
+    const { out } = await start();
+    const expected = linesOf(shown);
+    expect(expected).toContain('Report in .local/s3/batch-fetcher-local/runs/<runId>.html');
+    expect(linesOf(out).filter((line) => expected.includes(line))).toStrictEqual(expected);
+    removeObject(/^Stored as (.+)$/m.exec(out)?.[1] ?? '');
+  }, 60_000);
+
   test('without a report names the document alone', async () => {
     const { code, out } = await runCommand('local/commands/start.ts', ['2'], { REPORT: 'off' });
     const [last = ''] = out.trimEnd().split('\n').slice(-1);
