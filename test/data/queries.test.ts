@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -266,6 +266,19 @@ describe.skipIf(!environment)('docs/data.md', () => {
     for (const result of [lines, frame, ...exports]) expect(result).toStrictEqual({ columns, rows: exact });
   });
 
+  test('pandas reads runs of which every post was fetched', async () => {
+    const folder = join(made.folder, 'fetched');
+    mkdirSync(join(folder, 'runs'), { recursive: true });
+    for (const file of ['exact.json', 'exact.ndjson'])
+      copyFileSync(join(made.folder, 'runs', file), join(folder, 'runs', file));
+    const [, counted, failedAgain, failedInRuns] = await run(
+      folder,
+      blocksOf('pandas', 'python').map(pandas),
+    );
+    expect(counted?.rows).toStrictEqual([['exact', 'fulfilled', exactIds.length]]);
+    expect([failedAgain?.rows, failedInRuns?.rows]).toStrictEqual([[], []]);
+  });
+
   test('DuckDB finds the types of the columns in Parquet', async () => {
     const [described] = await run(made.folder, [duckdb("DESCRIBE FROM 'exports/weekly.parquet'")]);
     const types = new Map([
@@ -294,15 +307,19 @@ describe.skipIf(!environment)('docs/data.md', () => {
   });
 
   test('the query for Athena counts each post of a run once, in the SQL that both take', async () => {
-    const [, query = ''] = blocksOf('Athena', 'sql');
-    // What the SerDe makes of the prefix, as far as the query asks.
-    const table = `
+    const [, , query = ''] = blocksOf('Athena', 'sql');
+    // What the SerDes make of the prefix, as far as the query asks.
+    const tables = `
       CREATE TABLE outcomes AS
-      SELECT regexp_extract(filename, '([^/]+)\\.ndjson', 1) AS runId, status, reason, filename AS "$path"
+      SELECT regexp_extract(filename, '([^/]+)\\.ndjson', 1) AS runId, status, reason, 's3://results/' || filename AS "$path"
       FROM read_json('runs/*.ndjson*', format = 'newline_delimited', filename = true, ignore_errors = true,
         columns = {'status': 'VARCHAR', 'reason': 'STRUCT(code VARCHAR)'})
-      WHERE status IS NOT NULL AND filename NOT LIKE '%unfinished%'`;
-    const [, counted] = await run(made.folder, [duckdb(table), duckdb(query)]);
+      WHERE status IS NOT NULL;
+      CREATE TABLE documents AS
+      SELECT line, 's3://results/' || filename AS "$path"
+      FROM read_csv('runs/*', columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false,
+        auto_detect = false, filename = true, max_line_size = 5000000)`;
+    const [, counted] = await run(made.folder, [duckdb(tables), duckdb(query)]);
     expect(counted?.rows).toStrictEqual([
       ['HTTP_ERROR', 9],
       ['NOT_FOUND', 1],
