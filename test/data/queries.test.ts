@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { csvOf } from '../../local/commands/formats/csv.ts';
 import { COLUMNS } from '../../local/commands/formats/rows.ts';
 import { projectDirectory } from '../../local/world/places.ts';
 import { findVirtualEnvironment } from '../../scripts/virtual-environment.ts';
-import { exactValues } from '../support/run-lines.ts';
+import { exactValues, read } from '../support/run-lines.ts';
 import { documentSchema } from '../support/schemas.ts';
 import { exactIds, type MadeRuns, makeRuns } from './runs.ts';
 
@@ -277,6 +278,29 @@ describe.skipIf(!environment)('docs/data.md', () => {
     );
     expect(counted?.rows).toStrictEqual([['exact', 'fulfilled', exactIds.length]]);
     expect([failedAgain?.rows, failedInRuns?.rows]).toStrictEqual([[], []]);
+  });
+
+  test('ids and values in CSV stay as they are, whatever a reader would take them for', async () => {
+    const cells = [
+      ['007', '1.10'],
+      ['null', '9007199254740993'],
+      ['1e5', '1e400'],
+    ];
+    const lines = cells.map(
+      ([id, value], index) =>
+        `{"index":${index},"id":"${id}","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,"waitedMs":0,"value":${value}}`,
+    );
+    writeFileSync(join(made.folder, 'run.csv'), Buffer.concat(await Array.fromAsync(csvOf(read(lines)))));
+    const results = await run(made.folder, [
+      ...blocksOf('Exports', 'sql').map(duckdb),
+      pandas('import pandas as pd'),
+      ...blocksOf('Exports', 'python').map(pandas),
+    ]);
+    const [inDuckdb, , inPandas] = results.map(({ columns, rows }) =>
+      rows.map((row) => ['id', 'value', 'code'].map((name) => row[columns.indexOf(name)])),
+    );
+    const expected = cells.map((cell) => [...cell, null]);
+    expect([inDuckdb, inPandas]).toStrictEqual([expected, expected]);
   });
 
   test('DuckDB finds the types of the columns in Parquet', async () => {
