@@ -1,13 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { csvOf } from '../../local/commands/formats/csv.ts';
 import { COLUMNS } from '../../local/commands/formats/rows.ts';
 import { projectDirectory } from '../../local/world/places.ts';
 import { findVirtualEnvironment } from '../../scripts/virtual-environment.ts';
-import { exactValues } from '../support/run-lines.ts';
+import { exactValues, read } from '../support/run-lines.ts';
 import { documentSchema } from '../support/schemas.ts';
 import { exactIds, type MadeRuns, makeRuns } from './runs.ts';
 
@@ -266,6 +267,42 @@ describe.skipIf(!environment)('docs/data.md', () => {
     for (const result of [lines, frame, ...exports]) expect(result).toStrictEqual({ columns, rows: exact });
   });
 
+  test('pandas reads runs of which every post was fetched', async () => {
+    const folder = join(made.folder, 'fetched');
+    mkdirSync(join(folder, 'runs'), { recursive: true });
+    for (const file of ['exact.json', 'exact.ndjson'])
+      copyFileSync(join(made.folder, 'runs', file), join(folder, 'runs', file));
+    const [, counted, failedAgain, failedInRuns] = await run(
+      folder,
+      blocksOf('pandas', 'python').map(pandas),
+    );
+    expect(counted?.rows).toStrictEqual([['exact', 'fulfilled', exactIds.length]]);
+    expect([failedAgain?.rows, failedInRuns?.rows]).toStrictEqual([[], []]);
+  });
+
+  test('ids and values in CSV stay as they are, whatever a reader would take them for', async () => {
+    const cells = [
+      ['007', '1.10'],
+      ['null', '9007199254740993'],
+      ['1e5', '1e400'],
+    ];
+    const lines = cells.map(
+      ([id, value], index) =>
+        `{"index":${index},"id":"${id}","status":"fulfilled","httpStatus":200,"attempts":1,"startedMs":3,"durationMs":41,"waitedMs":0,"value":${value}}`,
+    );
+    writeFileSync(join(made.folder, 'run.csv'), Buffer.concat(await Array.fromAsync(csvOf(read(lines)))));
+    const results = await run(made.folder, [
+      ...blocksOf('Exports', 'sql').map(duckdb),
+      pandas('import pandas as pd'),
+      ...blocksOf('Exports', 'python').map(pandas),
+    ]);
+    const [inDuckdb, , inPandas] = results.map(({ columns, rows }) =>
+      rows.map((row) => ['id', 'value', 'code'].map((name) => row[columns.indexOf(name)])),
+    );
+    const expected = cells.map((cell) => [...cell, null]);
+    expect([inDuckdb, inPandas]).toStrictEqual([expected, expected]);
+  });
+
   test('DuckDB finds the types of the columns in Parquet', async () => {
     const [described] = await run(made.folder, [duckdb("DESCRIBE FROM 'exports/weekly.parquet'")]);
     const types = new Map([
@@ -294,15 +331,19 @@ describe.skipIf(!environment)('docs/data.md', () => {
   });
 
   test('the query for Athena counts each post of a run once, in the SQL that both take', async () => {
-    const [, query = ''] = blocksOf('Athena', 'sql');
-    // What the SerDe makes of the prefix, as far as the query asks.
-    const table = `
+    const [, , query = ''] = blocksOf('Athena', 'sql');
+    // What the SerDes make of the prefix, as far as the query asks.
+    const tables = `
       CREATE TABLE outcomes AS
-      SELECT regexp_extract(filename, '([^/]+)\\.ndjson', 1) AS runId, status, reason, filename AS "$path"
+      SELECT regexp_extract(filename, '([^/]+)\\.ndjson', 1) AS runId, status, reason, 's3://results/' || filename AS "$path"
       FROM read_json('runs/*.ndjson*', format = 'newline_delimited', filename = true, ignore_errors = true,
         columns = {'status': 'VARCHAR', 'reason': 'STRUCT(code VARCHAR)'})
-      WHERE status IS NOT NULL AND filename NOT LIKE '%unfinished%'`;
-    const [, counted] = await run(made.folder, [duckdb(table), duckdb(query)]);
+      WHERE status IS NOT NULL;
+      CREATE TABLE documents AS
+      SELECT line, 's3://results/' || filename AS "$path"
+      FROM read_csv('runs/*', columns = {'line': 'VARCHAR'}, delim = '', quote = '', escape = '', header = false,
+        auto_detect = false, filename = true, max_line_size = 5000000)`;
+    const [, counted] = await run(made.folder, [duckdb(tables), duckdb(query)]);
     expect(counted?.rows).toStrictEqual([
       ['HTTP_ERROR', 9],
       ['NOT_FOUND', 1],

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -56,7 +56,8 @@ const EXPORTS = [
 /**
  * `nightly`, 600 posts, redriven twice; `weekly`, 60 posts in two parts, the second of which is redriven, and with the
  * post 30 in both; `exact`, with values that no reader may change: with `OUTPUT=ndjson`, and one in gzip. `adhoc`, 50
- * posts that `nightly` has as well, redriven, with `OUTPUT=json`. And lines of a run that has not ended.
+ * posts that `nightly` has as well, redriven, with `OUTPUT=json`. Besides, what is no
+ * outcome of theirs: lines of a run that has not ended, and of lost deliveries of two that have, and a page of long lines.
  */
 export async function makeRuns(): Promise<MadeRuns> {
   const folder = mkdtempSync(join(tmpdir(), 'batch-fetcher-data-'));
@@ -130,6 +131,10 @@ export async function makeRuns(): Promise<MadeRuns> {
   }
   await store.close();
   packLines(runs, 'weekly.part-000001');
+  const left = read('weekly.part-000000.ndjson').split(/^/m).slice(0, 10).join('');
+  for (const runId of ['adhoc', 'weekly.part-000001'])
+    put(`${runId}.ndjson`, left.replaceAll('weekly.part-000000', runId));
+  put('import-json.html', 'x'.repeat(4_000_000));
   return {
     folder: join(folder, bucket),
     lines: (runId) => linesIn(runs, runId),
@@ -139,10 +144,11 @@ export async function makeRuns(): Promise<MadeRuns> {
 }
 
 function linesIn(runs: string, runId: string): string[] {
-  const file = join(runs, runId);
-  const packed = existsSync(`${file}.ndjson.gz`) && gunzipSync(readFileSync(`${file}.ndjson.gz`)).toString();
-  const plain = () => readFileSync(`${file}.${existsSync(`${file}.ndjson`) ? 'ndjson' : 'json'}`, 'utf8');
-  return (packed || plain()).split(/,?\n/).filter((line) => /^\{"(?:index|runId)":/.test(line));
+  const document = readFileSync(join(runs, `${runId}.json`), 'utf8');
+  const name = /^"outcomes":\{"location":"[^"]*\/(?<name>[^"]+)"/m.exec(document)?.groups?.name;
+  const stored = name === undefined ? Buffer.from(document) : readFileSync(join(runs, name));
+  const text = (name?.endsWith('.gz') ? gunzipSync(stored) : stored).toString();
+  return text.split(/,?\n/).filter((line) => /^\{"(?:index|runId)":/.test(line));
 }
 
 /** Puts the lines of a run into gzip, in two members, as `OUTPUT=ndjson.gz` has them. */
