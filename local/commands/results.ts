@@ -123,7 +123,7 @@ async function* readLines(
   const runManifest = await plans.readRunManifest(runId, signal);
   if (!runManifest) {
     const { bucket, runManifest: key } = plans.placeOf(runId);
-    throw new UsageError(
+    throw new CommandFailedError(
       `Expected the id of a run, got ${runId}: there is neither ${runs.location(runId)} nor s3://${bucket}/${key}`,
     );
   }

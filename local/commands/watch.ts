@@ -8,7 +8,7 @@ import { parseEntries, type RunManifest } from '../../src/run/parts/run-manifest
 import type { ClaimStore } from '../../src/store/claim-store.ts';
 import type { PlanStore } from '../../src/store/plan-store.ts';
 import type { RunStore, StoredRun } from '../../src/store/run-store.ts';
-import { CommandFailedError, UsageError } from './command.ts';
+import { CommandFailedError } from './command.ts';
 import { barOf, eraseLine, type Terminal } from './progress.ts';
 import { count, describeRun } from './report.ts';
 import { tableOf } from './run-table.ts';
@@ -30,7 +30,7 @@ const MISSING_AT_ONCE = 1_000;
 
 /**
  * Follows a run to its end: shows how far it is, and then the report of its document, or of its run manifest where it is
- * a run of parts. Rejects with CommandFailedError where the run failed or is lost, with UsageError where there is no such
+ * a run of parts. Rejects with CommandFailedError where the run failed or is lost, and where there is no such
  * run, as the stores do, and with the signal's reason when that aborts.
  */
 export async function watchRun(runId: string, ports: WatchPorts, signal: AbortSignal): Promise<void> {
@@ -95,7 +95,7 @@ async function countParts(
   const lines = await plans.readPlan(runId, signal);
   if (!lines) {
     const { bucket, progress, plan } = plans.placeOf(runId);
-    throw new UsageError(
+    throw new CommandFailedError(
       `Expected the id of a run, got ${runId}: there is none of ${runs.location(runId)}, s3://${bucket}/${progress} and s3://${bucket}/${plan}`,
     );
   }

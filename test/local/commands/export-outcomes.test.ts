@@ -107,7 +107,7 @@ describe.concurrent('npm run results --format', { timeout: 60_000 }, () => {
     const file = join(folder, 'kept.csv');
     writeFileSync(file, 'before');
     const { code, err } = await results(['no-such-run', '--format', 'csv', '--out', file]);
-    expect([code, err.slice(0, 46)]).toStrictEqual([2, 'Expected the id of a run, got no-such-run: the']);
+    expect([code, err.slice(0, 46)]).toStrictEqual([1, 'Expected the id of a run, got no-such-run: the']);
     expect(readFileSync(file, 'utf8')).toBe('before');
   });
 

@@ -165,6 +165,17 @@ describe.concurrent('npm run results', () => {
     [['--out', 'a.csv', 'a'], 'Expected --format beside --out'],
     [['--format', 'xlsx', 'a'], 'Expected --format to be one of ndjson, csv, parquet, got xlsx'],
     [['--format', 'toString', 'a'], 'Expected --format to be one of ndjson, csv, parquet, got toString'],
+  ])('%j is refused in one line with exit code 2', async (args, message) => {
+    expect(await results(...args)).toStrictEqual({
+      code: 2,
+      out: '',
+      err: `${message}. Usage: npm run results -- <runId> [[--failed] [--format <format> [--out <file>]] | --watch] [--bucket <bucket> [--prefix runs/]]\n`,
+    });
+  });
+});
+
+describe('npm run results -- <runId>, of a run that there is not', () => {
+  test.each([
     [
       ['--watch', 'no-such-run'],
       `Expected the id of a run, got no-such-run: there is none of s3://${localBucket}/runs/no-such-run.json, s3://${localBucket}/runs/no-such-run.progress.json and s3://${localBucket}/runs/plans/no-such-run.jsonl`,
@@ -173,12 +184,8 @@ describe.concurrent('npm run results', () => {
       ['no-such-run'],
       `Expected the id of a run, got no-such-run: there is neither s3://${localBucket}/runs/no-such-run.json nor s3://${localBucket}/runs/no-such-run.manifest.json`,
     ],
-  ])('%j is refused in one line with exit code 2', async (args, message) => {
-    expect(await results(...args)).toStrictEqual({
-      code: 2,
-      out: '',
-      err: `${message}. Usage: npm run results -- <runId> [[--failed] [--format <format> [--out <file>]] | --watch] [--bucket <bucket> [--prefix runs/]]\n`,
-    });
+  ])('%j fails in one line', async (args, message) => {
+    expect(await results(...args)).toStrictEqual({ code: 1, out: '', err: `${message}\n` });
   });
 });
 

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { CommandFailedError, UsageError } from '../../../local/commands/command.ts';
+import { CommandFailedError } from '../../../local/commands/command.ts';
 import { describeSeconds, watchRun } from '../../../local/commands/watch.ts';
 import { type S3Store, startS3Store } from '../../../local/world/s3.ts';
 import { type Claim, claimOf, claimText, failed, renewed } from '../../../src/document/claim.ts';
@@ -157,7 +157,7 @@ describe('npm run results -- <runId> --watch', () => {
 
   test('is refused for a run that is not there', async () => {
     expect(await watch([])).toStrictEqual(
-      new UsageError(
+      new CommandFailedError(
         'Expected the id of a run, got run-1: there is none of s3://results/runs/run-1.json, s3://results/runs/run-1.progress.json and s3://results/runs/plans/run-1.jsonl',
       ),
     );
