@@ -236,14 +236,15 @@ function fillLatency(place: HTMLElement, { summary }: RunPage, counts: readonly 
     return;
   }
   const { p50, p90, p99, max } = summary.latencyMs;
-  const quantiles = Object.entries({ p50, p90, p99 }).flatMap(([label, ms]) =>
-    ms === null ? [] : [{ label, ms: Math.max(1, ms) }],
-  );
   // Those that are the same, in a run of a single post say, have one mark.
-  const marks = [...Map.groupBy(quantiles, ({ ms }) => ms)].map(([ms, same]) => ({
-    label: same.map(({ label }) => label).join(', '),
-    ms,
-  }));
+  const labels = new Map<number, string>();
+  for (const [label, quantile] of Object.entries({ p50, p90, p99 })) {
+    if (quantile === null) continue;
+    const ms = Math.max(1, quantile);
+    const same = labels.get(ms);
+    labels.set(ms, same === undefined ? label : `${same}, ${label}`);
+  }
+  const marks = Array.from(labels, ([ms, label]) => ({ label, ms }));
   const said = marks.map(({ label, ms }) => `${label} ${formatMs(ms)}`).join(', ');
   const readout = element('p', { class: 'readout' });
   const host = element('div', { class: 'plot' });

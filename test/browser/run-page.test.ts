@@ -102,6 +102,27 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     expect([...failed.complaints, ...late.complaints]).toStrictEqual([]);
   });
 
+  it('is shown by browsers of some years ago', async () => {
+    // What came into browsers behind those that the page is built for.
+    const growOld = () => {
+      for (const [owner, name] of [
+        [Map, 'groupBy'],
+        [Object, 'groupBy'],
+        [Promise, 'withResolvers'],
+        [Promise, 'try'],
+        [Array, 'fromAsync'],
+        [Set.prototype, 'union'],
+        [Set.prototype, 'intersection'],
+        [globalThis, 'Iterator'],
+      ] as const)
+        Reflect.deleteProperty(owner, name);
+    };
+    const html = filledPage(template, runFixture({ posts: 50 }));
+    await using opened = await openPage(browser, html, {}, growOld);
+    expect(await opened.page.title()).toBe('Run 20261123T060000Z-8f14e45f');
+    expect(await opened.page.locator('.failures .paged, .failures .none').count()).toBe(1);
+  });
+
   it('draws no bars for outcomes of an earlier run, and says how many there are', async () => {
     const fixture = runFixture({ posts: 50, shares: { NOT_FOUND: 0.2 } });
     const { columns } = fixture;
