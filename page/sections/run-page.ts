@@ -74,7 +74,7 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
           ),
           outcomeBar(counts, total),
           outcomeButtons(counts, total, filter),
-          figures(figuresOf(page, pauses)),
+          figures(figuresOf(page, columns.bins, pauses)),
           page.redrive !== null && redriveOf(page, page.redrive),
           facts([
             ['URL', element('code', {}, foreign(run.urlTemplate))],
@@ -341,8 +341,15 @@ function redriveOf({ errors }: RunPage, command: string): HTMLElement {
   );
 }
 
-function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Figure | undefined)[] {
+function figuresOf(
+  { summary }: RunPage,
+  bins: TimeBins,
+  pauses: readonly Pause[],
+): readonly (Figure | undefined)[] {
   const { durationMs, fulfilled, rejected, attempts, latencyMs } = summary;
+  // Outcomes that a redrive took over, and posts that the time did not reach, took none of it.
+  const attempted = bins.ended.reduce((sum, count) => sum + count, 0);
+  const total = fulfilled + rejected;
   const { throttledMs, peakInFlight, concurrency, retries, retryBudgetLeft, hedges, hedgesWon, learned } =
     summary as Summary;
   // The first that is known is the figure, and the others stand below.
@@ -355,7 +362,10 @@ function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Fi
     { name: 'Makespan', value: formatMs(durationMs) },
     {
       name: 'Posts a second',
-      value: durationMs > 0 ? formatRate((1_000 * (fulfilled + rejected)) / durationMs) : '–',
+      value: durationMs > 0 ? formatRate((1_000 * attempted) / durationMs) : '–',
+      ...(attempted < total && {
+        note: `${formatCount(attempted)} of ${formatNumberOf(total, 'post')} attempted`,
+      }),
     },
     {
       name: 'Latency, median',

@@ -139,6 +139,16 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     expect(complaints).toStrictEqual([]);
   });
 
+  it('counts the posts that it had attempts for into the rate of a run, and says how many these are', async () => {
+    const { page: run, columns } = runFixture({ posts: 50, shares: {} });
+    const bins = { ...columns.bins, ended: [0, 2, 3] };
+    const summary = { ...run.summary, durationMs: 1_000 };
+    const html = filledPage(template, { page: { ...run, summary }, columns: { ...columns, bins } });
+    await using opened = await openPage(browser, html);
+    const figure = opened.page.locator('.figures-grid > div', { hasText: 'Posts a second' });
+    expect(await figure.locator('dd').allTextContents()).toStrictEqual(['5', '5 of 50 posts attempted']);
+  });
+
   it('runs nothing that an origin or a caller sent, and shows it as it is', async () => {
     const hostile = '</script><img src=x onerror=alert(1)><script>alert(2)</script>\u202e"\'&lt;$&$1';
     const fixture = runFixture({
@@ -228,5 +238,20 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     await page.locator('.failures').getByRole('button', { name: 'no document' }).click();
     expect(await page.locator('.failures tbody tr').count()).toBe(1);
     expect(complaints).toStrictEqual([]);
+  });
+
+  it('says that not all parts are shown, and no rate of a part that was redriven', async () => {
+    const whole = partsFixture(40);
+    const parts = whole.parts.slice(0, 2).map((part, at) => ({
+      ...part,
+      runId: at === 0 ? `${part.runId}.redrive-2` : part.runId,
+    }));
+    await using opened = await openPage(browser, filledPartsPage(template, { ...whole, parts }));
+    const { page } = opened;
+    expect(await page.locator('.warning').last().textContent()).toBe(
+      'The waterfall and the table show 2 of 40 parts; figures are those of all.',
+    );
+    const rates = await page.locator('.failures tbody td:nth-child(10)').allTextContents();
+    expect(rates).toStrictEqual(['–', expect.stringMatching(/^\d+$/)]);
   });
 });
