@@ -155,7 +155,8 @@ async function write(file: string, html: string): Promise<string> {
     await rename(incoming, file);
     return file;
   } catch (error) {
-    await rm(incoming, { force: true });
+    // What could not be made is not there to be removed, and may be no path at all.
+    await rm(incoming, { force: true }).catch(() => {});
     const why = error instanceof Error && 'code' in error ? error.code : error;
     throw new CommandFailedError(`${file} could not be written: ${why}`, { cause: error });
   }

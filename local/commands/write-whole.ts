@@ -22,7 +22,8 @@ export async function writeWhole(
     await writeFile(draft, chunks, { flag: 'wx', signal, flush: true, ...(there && { mode: there.mode }) });
     await rename(draft, file);
   } catch (error) {
-    await rm(draft, { force: true });
+    // What could not be made is not there to be removed, and may be no path at all.
+    await rm(draft, { force: true }).catch(() => {});
     signal.throwIfAborted();
     throw isSystemError(error) ? cannotWrite(path, error) : error;
   }

@@ -120,10 +120,10 @@ function act(key: string, view: View, hasY: boolean): boolean {
     case 'PageDown':
       return hasY && view.pan({ y: 1 });
     case 'Home':
-      view.pan({ x: Number.MIN_SAFE_INTEGER, ...(hasY && { y: Number.MIN_SAFE_INTEGER }) });
+      view.pan({ x: Number.NEGATIVE_INFINITY, ...(hasY && { y: Number.NEGATIVE_INFINITY }) });
       return true;
     case 'End':
-      view.pan({ x: Number.MAX_SAFE_INTEGER, ...(hasY && { y: Number.MAX_SAFE_INTEGER }) });
+      view.pan({ x: Number.POSITIVE_INFINITY, ...(hasY && { y: Number.POSITIVE_INFINITY }) });
       return true;
     default:
       return false;

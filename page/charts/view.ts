@@ -73,7 +73,9 @@ export class View {
     for (const [axis, share] of [['x', x] as const, ['y', y] as const]) {
       if (share === 0) continue;
       const { min, max } = this.#shown[axis];
-      const by = share * (max - min);
+      const extent = this.#extents[axis];
+      // No further than to the end: far beyond, numbers are too coarse to keep how much is shown.
+      const by = Math.min(Math.max(share * (max - min), extent.min - min), extent.max - max);
       this.#set(axis, { min: min + by, max: max + by });
     }
     return AXES.some((axis) => before[axis].min !== this.#shown[axis].min);

@@ -32,7 +32,12 @@ export function outcomeOf({ status, rejected }: PartRow): 'fulfilled' | 'partial
   return rejected > 0 ? 'partial' : 'fulfilled';
 }
 
-/** Posts of a part a second; null where it is not known how long the part took. */
-export function rateOf({ fulfilled, rejected, durationMs }: PartRow): number | null {
-  return durationMs === null ? null : (1_000 * (fulfilled + rejected)) / Math.max(durationMs, 1);
+/** A redrive took most outcomes over, and a run manifest does not say how many. */
+const REDRIVE = /\.redrive-\d+$/;
+
+/** Posts of a part a second; null where it is not known how long the part took, or how many posts it fetched in that. */
+export function rateOf({ runId, fulfilled, rejected, durationMs }: PartRow): number | null {
+  return durationMs === null || REDRIVE.test(runId)
+    ? null
+    : (1_000 * (fulfilled + rejected)) / Math.max(durationMs, 1);
 }

@@ -30,11 +30,11 @@ export function failuresTable(
     spellcheck: 'false',
   });
   const clear = element('button', { type: 'button', class: 'button', hidden: true }, 'Clear');
-  const copyShown = copyButton('', '', () => idsText(posts, table.rows));
+  const copyShown = copyButton('', '', () => JSON.stringify(idsOf(posts, table.rows)));
   const copyAll = copyButton(
     'Copy all ids',
     `Copy all ids of ${formatNumberOf(posts.rejected.length, 'failed post')}`,
-    () => idsText(posts, posts.rejected),
+    () => JSON.stringify(idsOf(posts, posts.rejected)),
   );
   const said = element('p', { class: 'said', role: 'status' });
   const text = searchText(posts);
@@ -50,11 +50,8 @@ export function failuresTable(
     clear.hidden = !isNarrowed;
     copyShown.hidden = !isNarrowed;
     copyShown.disabled = rows.length === 0;
-    relabel(
-      copyShown,
-      `Copy ${formatNumberOf(rows.length, 'id')}`,
-      `Copy ${formatNumberOf(rows.length, 'id')} of failed posts that are shown`,
-    );
+    const label = `Copy ${formatNumberOf(idsOf(posts, rows).length, 'id')}`;
+    relabel(copyShown, label, `${label} of failed posts that are shown`);
     said.textContent = isNarrowed
       ? `${formatCount(rows.length)} of ${formatNumberOf(posts.rejected.length, 'failed post')}`
       : '';
@@ -89,10 +86,14 @@ export function failuresTable(
   };
 }
 
-/** Ids as a JSON array, as an event of the function has them; each once. */
-function idsText({ columns }: Posts, rows: Int32Array): string {
-  const ids = new Set(Array.from(rows, (row) => columns.id[row] ?? ''));
-  return JSON.stringify([...ids]);
+/** Ids as an event of the function has them, each once: `1` and `"1"` are one. */
+function idsOf({ columns }: Posts, rows: Int32Array): readonly (string | number)[] {
+  const ids = new Map<string, string | number>();
+  for (const row of rows) {
+    const id = columns.id[row] ?? '';
+    if (!ids.has(`${id}`)) ids.set(`${id}`, id);
+  }
+  return [...ids.values()];
 }
 
 /** What is searched of each failed post, made when the first search needs it. */

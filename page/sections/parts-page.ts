@@ -75,6 +75,13 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
               ),
             ]
           : []),
+        ...(parts.length < summary.parts.total
+          ? [
+              warning(
+                `The waterfall and the table show ${formatCount(parts.length)} of ${formatNumberOf(summary.parts.total, 'part')}; figures are those of all.`,
+              ),
+            ]
+          : []),
         section(
           'Outcomes',
           'summary',

@@ -74,7 +74,7 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
           ),
           outcomeBar(counts, total),
           outcomeButtons(counts, total, filter),
-          figures(figuresOf(page, pauses)),
+          figures(figuresOf(page, columns.bins, pauses)),
           page.redrive !== null && redriveOf(page, page.redrive),
           facts([
             ['URL', element('code', {}, foreign(run.urlTemplate))],
@@ -236,14 +236,15 @@ function fillLatency(place: HTMLElement, { summary }: RunPage, counts: readonly 
     return;
   }
   const { p50, p90, p99, max } = summary.latencyMs;
-  const quantiles = Object.entries({ p50, p90, p99 }).flatMap(([label, ms]) =>
-    ms === null ? [] : [{ label, ms: Math.max(1, ms) }],
-  );
   // Those that are the same, in a run of a single post say, have one mark.
-  const marks = [...Map.groupBy(quantiles, ({ ms }) => ms)].map(([ms, same]) => ({
-    label: same.map(({ label }) => label).join(', '),
-    ms,
-  }));
+  const labels = new Map<number, string>();
+  for (const [label, quantile] of Object.entries({ p50, p90, p99 })) {
+    if (quantile === null) continue;
+    const ms = Math.max(1, quantile);
+    const same = labels.get(ms);
+    labels.set(ms, same === undefined ? label : `${same}, ${label}`);
+  }
+  const marks = Array.from(labels, ([ms, label]) => ({ label, ms }));
   const said = marks.map(({ label, ms }) => `${label} ${formatMs(ms)}`).join(', ');
   const readout = element('p', { class: 'readout' });
   const host = element('div', { class: 'plot' });
@@ -340,8 +341,15 @@ function redriveOf({ errors }: RunPage, command: string): HTMLElement {
   );
 }
 
-function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Figure | undefined)[] {
+function figuresOf(
+  { summary }: RunPage,
+  bins: TimeBins,
+  pauses: readonly Pause[],
+): readonly (Figure | undefined)[] {
   const { durationMs, fulfilled, rejected, attempts, latencyMs } = summary;
+  // Outcomes that a redrive took over, and posts that the time did not reach, took none of it.
+  const attempted = bins.ended.reduce((sum, count) => sum + count, 0);
+  const total = fulfilled + rejected;
   const { throttledMs, peakInFlight, concurrency, retries, retryBudgetLeft, hedges, hedgesWon, learned } =
     summary as Summary;
   // The first that is known is the figure, and the others stand below.
@@ -354,7 +362,10 @@ function figuresOf({ summary }: RunPage, pauses: readonly Pause[]): readonly (Fi
     { name: 'Makespan', value: formatMs(durationMs) },
     {
       name: 'Posts a second',
-      value: durationMs > 0 ? formatRate((1_000 * (fulfilled + rejected)) / durationMs) : '–',
+      value: durationMs > 0 ? formatRate((1_000 * attempted) / durationMs) : '–',
+      ...(attempted < total && {
+        note: `${formatCount(attempted)} of ${formatNumberOf(total, 'post')} attempted`,
+      }),
     },
     {
       name: 'Latency, median',

@@ -23,19 +23,25 @@ export function sharesOf(endMs: number): TimeShares {
   return { requestsMs: cleaningUpMs - CLEAN_UP_MS, cleaningUpMs };
 }
 
+interface LimitedTime {
+  readonly remainingMs: number;
+  /** @default the end of the function's time */
+  readonly ending?: string;
+}
+
 /**
- * Settles as `work` does, whose signal aborts with a StoreError that says `failure` when there is just time left to
- * report it. What takes longer to end, as uploads do, ends by `sharesOf`.
+ * Settles as `work` does, whose signal aborts with a StoreError that says `failure`, and what `ending` it came before,
+ * when there is just time left to report it. What takes longer to end, as uploads do, ends by `sharesOf`.
  */
 export async function endInTime<T>(
   failure: string,
-  { remainingMs }: { readonly remainingMs: number },
+  { remainingMs, ending = "the function's time ran out" }: LimitedTime,
   { clock }: { readonly clock: Clock },
   work: (outOfTime: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const outOfTime = new AbortController();
   const cancelGiveUp = clock.after(remainingMs - GIVE_UP_MS, () =>
-    outOfTime.abort(new StoreError(`${failure} before the function's time ran out`)),
+    outOfTime.abort(new StoreError(`${failure} before ${ending}`)),
   );
   try {
     return await work(outOfTime.signal);

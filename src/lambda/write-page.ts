@@ -28,6 +28,8 @@ type WriteConfig = Pick<Config, 'report' | 'apiBasePath' | 'serviceName'>;
 
 /** Kept back of the time: what makes a page of many posts is interrupted by nothing now and then. */
 const RESERVE_MS = 1_000;
+/** Whoever waits for the reply of a run, and pays for that, does not wait any longer for a store that hangs. */
+const MAX_MS = 60_000;
 /** How often the page of parts is made anew, as others have written one meanwhile. */
 const WRITES = 5;
 
@@ -101,11 +103,13 @@ async function tellOfPage(
   if (report === 'off') return;
   const startMs = clock.now();
   const location = pages.location(runId);
-  const remainingMs = invocation.getRemainingTimeInMillis() - RESERVE_MS;
+  const leftMs = invocation.getRemainingTimeInMillis() - RESERVE_MS;
+  const time =
+    leftMs > MAX_MS ? { remainingMs: MAX_MS, ending: 'a minute was over' } : { remainingMs: leftMs };
   const logger = new Logger({ serviceName });
   forgiveBrokenPipes();
   try {
-    const html = await endInTime(`${location} could not be written`, { remainingMs }, { clock }, write);
+    const html = await endInTime(`${location} could not be written`, time, { clock }, write);
     if (html === undefined) return;
     const durationMs = Math.round(clock.now() - startMs);
     logger.info('Report written', { runId, location, bytes: Buffer.byteLength(html), durationMs });

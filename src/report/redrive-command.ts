@@ -27,11 +27,11 @@ export function redriveCommand(
   const event = `'${JSON.stringify({ redrive: runId })}'`;
   if (isOfParts || isPart)
     return functionArn === undefined
-      ? `npm run scale -- --redrive ${inShell(runId)}`
+      ? `npm run scale -- --redrive${runId.startsWith('-') ? '=' : ' '}${inShell(runId)}`
       : `aws stepfunctions start-execution --state-machine-arn <FetchAtScaleArn> --input ${event}`;
   if (isOfApi) return `GET ${apiBasePath}/batches?redrive=${runId}`;
   return functionArn === undefined
-    ? `npm run redrive -- ${inShell(runId)}`
+    ? `npm run redrive -- ${runId.startsWith('-') ? '-- ' : ''}${inShell(runId)}`
     : `aws lambda invoke --function-name ${functionArn} --cli-binary-format raw-in-base64-out --payload ${event} reply.json`;
 }
 

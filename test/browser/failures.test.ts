@@ -95,6 +95,21 @@ describe.skipIf(executable === undefined)('the table of failures', () => {
     expect(await copied(page)).toStrictEqual([failed.map(({ id }) => id), timedOut]);
   });
 
+  it('gives each id once, however often it is in the batch, and says how many there are', async () => {
+    const ids = [7, '7', 'a', 7, 'a', 8];
+    await using opened = await open(
+      runFixture({ posts: ids.length, shares: { NOT_FOUND: 1 }, idOf: (row) => ids[row] ?? '' }),
+    );
+    const { page } = opened;
+    await page.getByRole('button', { name: /^Copy all ids/ }).click();
+    await page.getByLabel('Search').fill('not');
+    await page.getByRole('button', { name: 'Copy 3 ids of failed posts that are shown' }).click();
+    expect(await copied(page)).toStrictEqual([
+      [7, 'a', 8],
+      [7, 'a', 8],
+    ]);
+  });
+
   it('picks an outcome everywhere at once', async () => {
     await using opened = await open();
     const { page } = opened;

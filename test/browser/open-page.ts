@@ -10,11 +10,15 @@ export interface OpenedPage extends AsyncDisposable {
   readonly complaints: readonly string[];
 }
 
-/** Opens the text of a page as a file of its own, in a context that reaches nothing, and waits until it is shown. */
+/**
+ * Opens the text of a page as a file of its own, in a context that reaches nothing, and waits until it is shown. What
+ * `prepare` does in the page comes before the page's own script.
+ */
 export async function openPage(
   browser: Browser,
   html: string,
   options: BrowserContextOptions = {},
+  prepare: () => void = () => {},
 ): Promise<OpenedPage> {
   const directory = await mkdtemp(join(tmpdir(), 'batch-fetcher-page-'));
   const file = join(directory, 'run.html');
@@ -34,6 +38,7 @@ export async function openPage(
     if (request.url() !== address && !request.url().startsWith('data:')) complaints.push(request.url());
   });
   await page.addInitScript(watch);
+  await page.addInitScript(prepare);
   await page.goto(address);
   await page.waitForSelector('html[data-shown]', { state: 'attached' });
   return {

@@ -102,6 +102,27 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     expect([...failed.complaints, ...late.complaints]).toStrictEqual([]);
   });
 
+  it('is shown by browsers of some years ago', async () => {
+    // What came into browsers behind those that the page is built for.
+    const growOld = () => {
+      for (const [owner, name] of [
+        [Map, 'groupBy'],
+        [Object, 'groupBy'],
+        [Promise, 'withResolvers'],
+        [Promise, 'try'],
+        [Array, 'fromAsync'],
+        [Set.prototype, 'union'],
+        [Set.prototype, 'intersection'],
+        [globalThis, 'Iterator'],
+      ] as const)
+        Reflect.deleteProperty(owner, name);
+    };
+    const html = filledPage(template, runFixture({ posts: 50 }));
+    await using opened = await openPage(browser, html, {}, growOld);
+    expect(await opened.page.title()).toBe('Run 20261123T060000Z-8f14e45f');
+    expect(await opened.page.locator('.failures .paged, .failures .none').count()).toBe(1);
+  });
+
   it('draws no bars for outcomes of an earlier run, and says how many there are', async () => {
     const fixture = runFixture({ posts: 50, shares: { NOT_FOUND: 0.2 } });
     const { columns } = fixture;
@@ -116,6 +137,16 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     await nextFrame(page);
     expect(await page.locator('.tooltip').textContent()).toContain('Startin an earlier run');
     expect(complaints).toStrictEqual([]);
+  });
+
+  it('counts the posts that it had attempts for into the rate of a run, and says how many these are', async () => {
+    const { page: run, columns } = runFixture({ posts: 50, shares: {} });
+    const bins = { ...columns.bins, ended: [0, 2, 3] };
+    const summary = { ...run.summary, durationMs: 1_000 };
+    const html = filledPage(template, { page: { ...run, summary }, columns: { ...columns, bins } });
+    await using opened = await openPage(browser, html);
+    const figure = opened.page.locator('.figures-grid > div', { hasText: 'Posts a second' });
+    expect(await figure.locator('dd').allTextContents()).toStrictEqual(['5', '5 of 50 posts attempted']);
   });
 
   it('runs nothing that an origin or a caller sent, and shows it as it is', async () => {
@@ -207,5 +238,20 @@ describe.skipIf(executable === undefined)('the page of a run', () => {
     await page.locator('.failures').getByRole('button', { name: 'no document' }).click();
     expect(await page.locator('.failures tbody tr').count()).toBe(1);
     expect(complaints).toStrictEqual([]);
+  });
+
+  it('says that not all parts are shown, and no rate of a part that was redriven', async () => {
+    const whole = partsFixture(40);
+    const parts = whole.parts.slice(0, 2).map((part, at) => ({
+      ...part,
+      runId: at === 0 ? `${part.runId}.redrive-2` : part.runId,
+    }));
+    await using opened = await openPage(browser, filledPartsPage(template, { ...whole, parts }));
+    const { page } = opened;
+    expect(await page.locator('.warning').last().textContent()).toBe(
+      'The waterfall and the table show 2 of 40 parts; figures are those of all.',
+    );
+    const rates = await page.locator('.failures tbody td:nth-child(10)').allTextContents();
+    expect(rates).toStrictEqual(['–', expect.stringMatching(/^\d+$/)]);
   });
 });

@@ -54,6 +54,26 @@ describe.skipIf(executable === undefined)('the waterfall', () => {
     expect(await pictureOf(page)).toBe(whole);
   });
 
+  it('is moved to its ends by keys, and shows as much of it as before', async () => {
+    await using opened = await open({ posts: 2_000 });
+    const { page } = opened;
+    await page.locator('.waterfall').focus();
+    await press(page, '+', '+', '+');
+    const span = (said: string) => /^From (.+) s to (.+) s\.$/.exec(said)?.slice(1).map(Number) ?? [];
+    const [from = 0, to = 0] = span(await announced(page));
+    for (const [end, step] of [
+      ['Home', 'ArrowLeft'],
+      ['End', 'ArrowRight'],
+    ] as const) {
+      await press(page, end);
+      const atEnd = await announced(page);
+      await press(page, ...new Array<string>(20).fill(step));
+      expect(await announced(page)).toBe(atEnd);
+      const [first = 0, last = 0] = span(atEnd.replace('From 0 ms', 'From 0 s'));
+      expect(last - first).toBeCloseTo(to - from, 1);
+    }
+  });
+
   it('is zoomed by the wheel with Ctrl, and leaves the wheel to the page where there is nothing to move', async () => {
     await using opened = await open({ posts: 2_000 });
     const { page } = opened;

@@ -198,6 +198,11 @@ describe.concurrent('npm run report', { timeout: 60_000 }, () => {
       code: 1,
       err: `${home} could not be written: EISDIR\n`,
     });
+    const inFile = join(process.execPath, 'run.html');
+    expect(await report([id, '--out', inFile])).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/run\.html could not be written: (ENOTDIR|EEXIST)\n$/),
+    });
   });
 
   test.each([

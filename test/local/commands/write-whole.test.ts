@@ -88,6 +88,10 @@ describe('a file that is written whole', () => {
     await expect(writeWhole(file, chunks('a'), never)).rejects.toThrow(
       new CommandFailedError(`Cannot write to ${file}: no such file or directory`),
     );
+    const inFile = join(process.execPath, 'run.csv');
+    await expect(writeWhole(inFile, chunks('a'), never)).rejects.toThrow(
+      new CommandFailedError(`Cannot write to ${inFile}: not a directory`),
+    );
   });
 
   test.each(['.', '/dev/null'])('is no folder or device: %s', async (path) => {

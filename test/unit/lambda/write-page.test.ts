@@ -139,6 +139,20 @@ describe('the page of a run', () => {
     expect(takeLines()).toStrictEqual([notWritten(runId, message)]);
   });
 
+  test('is given up after a minute, however much is left of the time', async () => {
+    const runId = world.s3.newRunId();
+    await world.putDocument(runId, []);
+    world.s3.s3.always('PutObject', hold(FOREVER));
+    const writing = writeRunPage({ runId, replayed: false }, config, world.ports(), {
+      getRemainingTimeInMillis: () => 900_000,
+    });
+    await world.s3.s3.asked('PutObject');
+    world.s3.clock.advance(59_750);
+    await writing;
+    const message = `${locationOf(runId)} could not be written before a minute was over`;
+    expect(takeLines()).toStrictEqual([notWritten(runId, message)]);
+  });
+
   test('fails as the file system does where the build has no template', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);

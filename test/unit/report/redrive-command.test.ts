@@ -7,6 +7,13 @@ const ofOne: RedrivenRun = { runId: 'nightly', isOfParts: false, isOfApi: false 
 test.each<[string, Partial<RedrivenRun>, string | undefined, string]>([
   ['a run on this machine', {}, undefined, 'npm run redrive -- nightly'],
   ['a run whose id a shell would take for more', { runId: '~a' }, undefined, "npm run redrive -- '~a'"],
+  ['a run whose id looks like an option', { runId: '-a' }, undefined, 'npm run redrive -- -- -a'],
+  [
+    'a run of parts whose id looks like an option',
+    { runId: '-a', isOfParts: true },
+    undefined,
+    'npm run scale -- --redrive=-a',
+  ],
   [
     'a run of a deployed function',
     {},
