@@ -30,7 +30,7 @@ export function parseRedrivenRun(text: string, command: Redriving): string {
     throw new UsageError(`Expected a run under ${ownPrefix} (RESULTS_PREFIX), got ${text}`);
   if (command === 'redrive' && isOfParts && !isDocument)
     throw new CommandFailedError(
-      `${runId} is a run of parts, which another command redrives: npm run scale -- --redrive ${runId}`,
+      `${runId} is a run of parts, which another command redrives: npm run scale -- --redrive=${runId}`,
     );
   if (command === 'scale' && isDocument && !isOfParts)
     throw new CommandFailedError(

@@ -91,7 +91,7 @@ await runCommand(usage, async () => {
   if (existsSync(page)) console.log(`Report in ${relative(callerDirectory, page)}`);
   if (failure)
     throw new CommandFailedError(
-      `\nThe execution failed: ${failure.message}\nFetch what failed, and nothing else: npm run scale -- --redrive ${runId}`,
+      `\nThe execution failed: ${failure.message}\nFetch what failed, and nothing else: npm run scale -- --redrive=${runId}`,
     );
 });
 

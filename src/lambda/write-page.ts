@@ -26,8 +26,8 @@ export interface WriteInvocation {
 
 type WriteConfig = Pick<Config, 'report' | 'apiBasePath' | 'serviceName'>;
 
-/** Kept back of the time: what makes a page of many posts is interrupted by nothing now and then. */
-const RESERVE_MS = 1_000;
+/** How much of the time that is left may go into the page: the reply of the API has 30 s on its way as well. */
+const SHARE_OF_TIME = 0.5;
 /** Whoever waits for the reply of a run, and pays for that, does not wait any longer for a store that hangs. */
 const MAX_MS = 60_000;
 /** How often the page of parts is made anew, as others have written one meanwhile. */
@@ -103,9 +103,11 @@ async function tellOfPage(
   if (report === 'off') return;
   const startMs = clock.now();
   const location = pages.location(runId);
-  const leftMs = invocation.getRemainingTimeInMillis() - RESERVE_MS;
+  const shareMs = SHARE_OF_TIME * invocation.getRemainingTimeInMillis();
   const time =
-    leftMs > MAX_MS ? { remainingMs: MAX_MS, ending: 'a minute was over' } : { remainingMs: leftMs };
+    shareMs > MAX_MS
+      ? { remainingMs: MAX_MS, ending: 'a minute was over' }
+      : { remainingMs: shareMs, ending: 'half of the time that was left was over' };
   const logger = new Logger({ serviceName });
   forgiveBrokenPipes();
   try {

@@ -160,7 +160,7 @@ describe.concurrent('a run that another command redrives', { timeout: 60_000 }, 
   const apiLocation = putObject(`runs/api/${ofApi}.json`, documentOf(ofApi, 1));
 
   const byScale = (run: string) =>
-    `${run} is a run of parts, which another command redrives: npm run scale -- --redrive ${run}\n`;
+    `${run} is a run of parts, which another command redrives: npm run scale -- --redrive=${run}\n`;
   const byRedrive = `${plain} is no run of parts, but of one document, which another command redrives: npm run redrive -- ${plain}\n`;
   const byApi = `${ofApi} is a run of the API, which redrives it: GET /batches?redrive=${ofApi}, under npm run offline\n`;
 

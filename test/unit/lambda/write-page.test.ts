@@ -125,7 +125,7 @@ describe('the page of a run', () => {
     expect(takeLines()).toStrictEqual([notWritten('gone', message)]);
   });
 
-  test('that takes more than is left of the time is given up, and what is left is enough to say so', async () => {
+  test('that takes more than half of the time that is left is given up, and the reply goes out', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
     world.s3.s3.always('PutObject', hold(FOREVER));
@@ -133,9 +133,9 @@ describe('the page of a run', () => {
       getRemainingTimeInMillis: () => 5_000,
     });
     await world.s3.s3.asked('PutObject');
-    world.s3.clock.advance(3_750);
+    world.s3.clock.advance(2_250);
     await writing;
-    const message = `${locationOf(runId)} could not be written before the function's time ran out`;
+    const message = `${locationOf(runId)} could not be written before half of the time that was left was over`;
     expect(takeLines()).toStrictEqual([notWritten(runId, message)]);
   });
 
