@@ -3,6 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { vi } from 'vitest';
+
+// A browser that starts for the first time, on a machine that has much else to do, takes its time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
 export interface OpenedPage extends AsyncDisposable {
   readonly page: Page;

@@ -196,7 +196,7 @@ describe.skipIf(executable === undefined)('the waterfall', () => {
     expect(await pixelsOf(page, 'dimmed')).toBeGreaterThan(100);
   });
 
-  it('draws a bounded number of rectangles, however many posts there are', { timeout: 60_000 }, async () => {
+  it('draws a bounded number of rectangles, however many posts there are', async () => {
     await using opened = await open({ posts: 100_000 });
     const { page } = opened;
     const height = await page.locator('.waterfall .u-over').evaluate((over) => over.clientHeight);
