@@ -116,7 +116,7 @@ export class Waterfall {
   }
 
   /** Shows a row with what stands around it, marks it, and says what it is. */
-  goTo(row: number): void {
+  #goTo(row: number): void {
     const { rows, view, sayRow, describe } = this.#spec;
     const [from, to] = timesOf(rows, row, view.x);
     this.#selected = row;
@@ -138,6 +138,14 @@ export class Waterfall {
       const top = chart.over.offsetTop + chart.valToPos(row + 1, 'y');
       this.#tooltip.show(describe(row), left, top);
     });
+  }
+
+  /** The same for whoever stands elsewhere on the page: the waterfall comes into sight, and gets the keys. */
+  bringTo(row: number): void {
+    this.#goTo(row);
+    const { host } = this.#plot;
+    host.scrollIntoView({ block: 'center' });
+    host.focus({ preventScroll: true });
   }
 
   /** The row that is marked. */
@@ -242,7 +250,7 @@ export class Waterfall {
     while (isFailure && row >= 0 && row < rows.count && rows.outcome[row] === 0) row += by;
     event.preventDefault();
     if (row < 0 || row >= rows.count) announce(`No ${isFailure ? 'failed ' : 'further '}${noun} that way.`);
-    else this.goTo(row);
+    else this.#goTo(row);
   }
 }
 

@@ -1,5 +1,6 @@
 import { copyButton } from '../base/clipboard.ts';
 import { type Child, element, foreign } from '../base/element.ts';
+import { formatCount, formatNumberOf } from '../base/format.ts';
 import { currentTheme, onTheme, toggleTheme } from '../base/theme.ts';
 
 /** A figure of the run: its name, its value, and what belongs to that. */
@@ -9,13 +10,17 @@ export interface Figure {
   readonly note?: string;
 }
 
+/** What posts came to: in a run, or in one of parts. */
+export interface Counts {
+  readonly requested: number;
+  readonly fulfilled: number;
+  readonly rejected: number;
+  readonly complete: boolean;
+}
+
 /** The top of the page. */
-export function header(
-  kicker: string,
-  id: string,
-  badge: { readonly text: string; readonly state: 'good' | 'bad' | 'warn' },
-  line: readonly Child[],
-): HTMLElement {
+export function header(kicker: string, id: string, counts: Counts, line: readonly Child[]): HTMLElement {
+  const badge = badgeOf(counts);
   return element(
     'header',
     { class: 'top' },
@@ -30,6 +35,12 @@ export function header(
   );
 }
 
+function badgeOf({ complete, rejected }: Counts): { readonly text: string; readonly state: string } {
+  if (!complete) return { text: 'Incomplete', state: 'bad' };
+  if (rejected > 0) return { text: 'Complete, with failures', state: 'warn' };
+  return { text: 'Complete', state: 'good' };
+}
+
 function themeButton(): HTMLButtonElement {
   const button = element('button', { type: 'button', class: 'button theme', onclick: toggleTheme });
   const label = () => {
@@ -39,6 +50,30 @@ function themeButton(): HTMLButtonElement {
   onTheme(label);
   label();
   return button;
+}
+
+/** How many posts there were, and what they came to. */
+export function headline({ requested, fulfilled, rejected }: Counts): HTMLElement {
+  return element(
+    'p',
+    { class: 'headline' },
+    element('strong', {}, formatNumberOf(requested, 'post')),
+    element('span', {}, `${formatCount(fulfilled)} fulfilled`),
+    element('span', {}, `${formatCount(rejected)} rejected`),
+  );
+}
+
+/** The command that fetches again what may succeed; nothing where there is none. */
+export function redrive(command: string | null, retryable: number): Child {
+  return (
+    command !== null &&
+    element(
+      'div',
+      { class: 'redrive' },
+      element('h3', {}, `Fetch again what may succeed: ${formatNumberOf(retryable, 'post')}`),
+      copied(command, 'the redrive command'),
+    )
+  );
 }
 
 /** Figures side by side. */

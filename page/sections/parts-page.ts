@@ -15,7 +15,7 @@ import { View } from '../charts/view.ts';
 import { leastRows, Waterfall, waterfallHost } from '../charts/waterfall.ts';
 import { OutcomeFilter } from '../rows/outcome-filter.ts';
 import { outcomeOf, rateOf, toPartRows } from '../rows/parts.ts';
-import { copied, facts, figures, header, section, warning } from './head.ts';
+import { copied, facts, figures, header, headline, redrive, section, warning } from './head.ts';
 import { dotOf, type OutcomeCount, outcomeBar, outcomeButtons } from './outcome-buttons.ts';
 import { type Column, compareIds, PagedTable } from './paged-table.ts';
 import { help, spokenHelp, waterfallLegend, zoomButtons } from './toolbar.ts';
@@ -59,7 +59,7 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
     element(
       'div',
       { class: 'page' },
-      header('batch-fetcher run of parts', run.id, badgeOf(page), [
+      header('batch-fetcher run of parts', run.id, summary, [
         summary.startedAt !== null &&
           element('time', { datetime: summary.startedAt }, formatInstant(summary.startedAt)),
         tookMs !== null && `took ${formatMs(tookMs)}`,
@@ -85,13 +85,7 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
         section(
           'Outcomes',
           'summary',
-          element(
-            'p',
-            { class: 'headline' },
-            element('strong', {}, formatNumberOf(summary.requested, 'post')),
-            element('span', {}, `${formatCount(summary.fulfilled)} fulfilled`),
-            element('span', {}, `${formatCount(summary.rejected)} rejected`),
-          ),
+          headline(summary),
           outcomeBar(counts, total),
           outcomeLegend(counts, total),
           figures([
@@ -120,13 +114,7 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
               ? undefined
               : { name: 'Learned of the origin', value: `${formatRate(summary.learned.perSecond)} a second` },
           ]),
-          page.redrive !== null &&
-            element(
-              'div',
-              { class: 'redrive' },
-              element('h3', {}, `Fetch again what may succeed: ${formatNumberOf(errors.retryable, 'post')}`),
-              copied(page.redrive, 'the redrive command'),
-            ),
+          redrive(page.redrive, errors.retryable),
           facts([['Run manifest', copied(page.location, 'the place of the run manifest')]]),
         ),
         section('Parts over time', 'timeline', chart),
@@ -181,11 +169,7 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
   });
   const table = new PagedTable({
     caption: 'Parts of the run',
-    columns: columnsOf(parts, (row) => {
-      waterfall.goTo(row);
-      host.scrollIntoView({ block: 'center' });
-      host.focus({ preventScroll: true });
-    }),
+    columns: columnsOf(parts, (row) => waterfall.bringTo(row)),
     rows: Int32Array.from(parts.keys()),
     empty: 'No part is like that.',
     rowName: 'parts',
@@ -209,12 +193,6 @@ export function showParts(place: HTMLElement, page: PartsPage): readonly PagedTa
 /** A quantile of all parts, as far as it is known. */
 function between({ min, max }: { readonly min: number; readonly max: number }): string {
   return min === max ? formatMs(min) : `${formatMs(min)} – ${formatMs(max)}`;
-}
-
-function badgeOf({ summary }: PartsPage): { readonly text: string; readonly state: 'good' | 'bad' | 'warn' } {
-  if (!summary.complete) return { text: 'Incomplete', state: 'bad' };
-  if (summary.rejected > 0) return { text: 'Complete, with failures', state: 'warn' };
-  return { text: 'Complete', state: 'good' };
 }
 
 function outcomeLegend(counts: readonly OutcomeCount[], total: number): HTMLElement {

@@ -20,7 +20,7 @@ import { indexOf, type Posts, toPosts } from '../rows/posts.ts';
 import { rebin } from '../rows/rebin.ts';
 import { describePost, describePosts, sayPost } from './describe-post.ts';
 import { failuresTable } from './failures.ts';
-import { copied, type Figure, facts, figures, header, section, warning } from './head.ts';
+import { copied, type Figure, facts, figures, header, headline, redrive, section, warning } from './head.ts';
 import { dotOf, type OutcomeCount, outcomeBar, outcomeButtons } from './outcome-buttons.ts';
 import type { PagedTable } from './paged-table.ts';
 import { help, spokenHelp, waterfallLegend, zoomButtons } from './toolbar.ts';
@@ -53,7 +53,7 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
     element(
       'div',
       { class: 'page' },
-      header('batch-fetcher run', run.id, badgeOf(page), [
+      header('batch-fetcher run', run.id, summary, [
         element('time', { datetime: run.startedAt }, formatInstant(run.startedAt)),
         `took ${formatMs(summary.durationMs)}`,
         run.redriveOf !== undefined && element('span', {}, 'redrive of ', foreign(run.redriveOf)),
@@ -65,17 +65,11 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
         section(
           'Outcomes',
           'summary',
-          element(
-            'p',
-            { class: 'headline' },
-            element('strong', {}, formatNumberOf(summary.requested, 'post')),
-            element('span', {}, `${formatCount(summary.fulfilled)} fulfilled`),
-            element('span', {}, `${formatCount(summary.rejected)} rejected`),
-          ),
+          headline(summary),
           outcomeBar(counts, total),
           outcomeButtons(counts, total, filter),
           figures(figuresOf(page, columns.bins, pauses)),
-          page.redrive !== null && redriveOf(page, page.redrive),
+          redrive(page.redrive, page.errors.retryable),
           facts([
             ['URL', element('code', {}, foreign(run.urlTemplate))],
             ['Document', copied(page.location, 'the place of the document')],
@@ -92,7 +86,7 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
     ),
   );
 
-  const waterfall = fillTimeline(timeline, posts, view, filter, pauses);
+  const showInWaterfall = fillTimeline(timeline, posts, view, filter, pauses);
   fillLatency(latency, page, columns.latency);
   if (posts.rejected.length === 0) {
     failures.append(
@@ -100,10 +94,7 @@ export function showRun(place: HTMLElement, page: RunPage, columns: PostColumns)
     );
     return [];
   }
-  const { elements, table } = failuresTable(posts, counts, filter, (row) => {
-    waterfall.goTo(row);
-    waterfall.focus();
-  });
+  const { elements, table } = failuresTable(posts, counts, filter, showInWaterfall);
   failures.append(...elements);
   return [table];
 }
@@ -114,11 +105,11 @@ function fillTimeline(
   view: View,
   filter: OutcomeFilter,
   pauses: readonly Pause[],
-): { goTo(row: number): void; focus(): void } {
+): (row: number) => void {
   const bins = rebin(posts.columns.bins, posts.count);
   if (posts.count === 0) {
     place.append(element('p', { class: 'none' }, 'There is nothing to show: the run had no posts.'));
-    return { goTo() {}, focus() {} };
+    return () => {};
   }
   const rates = [bins.ended, bins.rejected].map((counted) =>
     counted.map((count) => (1_000 * count) / bins.widthMs),
@@ -204,13 +195,7 @@ function fillTimeline(
     describeGroup: (first, end, level, group) => describePosts(posts, [first, end], level, group),
     sayRow: (row) => sayPost(posts, row),
   });
-  return {
-    goTo: (row) => waterfall.goTo(row),
-    focus() {
-      host.scrollIntoView({ block: 'center' });
-      host.focus({ preventScroll: true });
-    },
-  };
+  return (row) => waterfall.bringTo(row);
 }
 
 function binTable(bins: TimeBins): HTMLElement {
@@ -297,12 +282,6 @@ function countsOf({ summary, errors }: RunPage, posts: Posts): readonly OutcomeC
   ];
 }
 
-function badgeOf({ summary }: RunPage): { readonly text: string; readonly state: 'good' | 'bad' | 'warn' } {
-  if (!summary.complete) return { text: 'Incomplete', state: 'bad' };
-  if (summary.rejected > 0) return { text: 'Complete, with failures', state: 'warn' };
-  return { text: 'Complete', state: 'good' };
-}
-
 function warningsOf({ summary, shown }: RunPage): readonly HTMLElement[] {
   const { unsolicited } = summary as Summary;
   return [
@@ -330,15 +309,6 @@ function warningsOf({ summary, shown }: RunPage): readonly HTMLElement[] {
         ]
       : []),
   ];
-}
-
-function redriveOf({ errors }: RunPage, command: string): HTMLElement {
-  return element(
-    'div',
-    { class: 'redrive' },
-    element('h3', {}, `Fetch again what may succeed: ${formatNumberOf(errors.retryable, 'post')}`),
-    copied(command, 'the redrive command'),
-  );
 }
 
 function figuresOf(

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { REASON_CODES } from '../../src/fetch/outcome.ts';
 
 type Rgb = readonly [red: number, green: number, blue: number];
 
@@ -12,18 +13,7 @@ const EYES: Readonly<Record<string, readonly number[]>> = {
   'no blue': [1.255528, -0.076749, -0.178779, -0.078411, 0.930809, 0.147602, 0.004733, 0.691367, 0.3039],
 };
 
-const OUTCOMES = [
-  'fulfilled',
-  'NOT_FOUND',
-  'NO_DATA',
-  'HTTP_ERROR',
-  'RATE_LIMITED',
-  'TIMEOUT',
-  'NETWORK',
-  'BAD_JSON',
-  'TOO_LARGE',
-  'DEADLINE',
-];
+const OUTCOMES = ['fulfilled', ...REASON_CODES];
 
 let css: string;
 
