@@ -125,18 +125,31 @@ describe('the page of a run', () => {
     expect(takeLines()).toStrictEqual([notWritten('gone', message)]);
   });
 
-  test('that takes more than half of the time that is left is given up, and the reply goes out', async () => {
+  test.each(['GetObject', 'PutObject'] as const)(
+    'that takes more than half of the time that is left, for a %s, is given up, and the reply goes out',
+    async (operation) => {
+      const runId = world.s3.newRunId();
+      await world.putDocument(runId, []);
+      world.s3.s3.always(operation, hold(FOREVER));
+      const writing = writeRunPage({ runId, replayed: false }, config, world.ports(), {
+        getRemainingTimeInMillis: () => 5_000,
+      });
+      await world.s3.s3.asked(operation);
+      world.s3.clock.advance(2_250);
+      await writing;
+      const message = `${locationOf(runId)} could not be written before half of the time that was left was over`;
+      expect(takeLines()).toStrictEqual([notWritten(runId, message)]);
+    },
+  );
+
+  test('is written once by two deliveries at the same time', async () => {
     const runId = world.s3.newRunId();
     await world.putDocument(runId, []);
-    world.s3.s3.always('PutObject', hold(FOREVER));
-    const writing = writeRunPage({ runId, replayed: false }, config, world.ports(), {
-      getRemainingTimeInMillis: () => 5_000,
-    });
-    await world.s3.s3.asked('PutObject');
-    world.s3.clock.advance(2_250);
-    await writing;
-    const message = `${locationOf(runId)} could not be written before half of the time that was left was over`;
-    expect(takeLines()).toStrictEqual([notWritten(runId, message)]);
+    const write = () => writeRunPage({ runId, replayed: true }, config, world.ports(), invocation);
+    await Promise.all([write(), write()]);
+    const html = (await pageOf(runId)) ?? '';
+    expect(readRunPage(html).run).toMatchObject({ kind: 'run', run: { id: runId } });
+    expect(takeLines()).toStrictEqual([writtenLine(runId, html)]);
   });
 
   test('is given up after a minute, however much is left of the time', async () => {
