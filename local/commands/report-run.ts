@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { systemClock } from '../../src/base/clock.ts';
@@ -18,6 +18,7 @@ import { openInBrowser } from './open-in-browser.ts';
 import { keepProgressLine } from './progress.ts';
 import { count } from './report.ts';
 import { findLatest, openStoredRuns, parseStoredRun, type StoredRunName } from './stored-runs.ts';
+import { replaceWhole } from './write-whole.ts';
 
 const usage = `npm run report -- <runId> [--out <file>.html] [--open] [--bucket <bucket> [--prefix runs/]]
 
@@ -77,7 +78,7 @@ async function report({ runId, bucket, out }: Request, place: StoreOptions): Pro
   const latest = await findLatest(runId, 'this is the report', stores.store, console.error, signal);
   if (latest) {
     const { html } = await pageOfRun(latest, stores.store, redriver, signal);
-    return write(out ?? fileOf(latest.runId), html);
+    return write(out ?? fileOf(latest.runId), html, signal);
   }
   await requireParts(runId, stores, place, signal);
   return reportParts(runId, out ?? fileOf(runId), stores, redriver, signal);
@@ -133,7 +134,7 @@ async function reportParts(
       if (part) {
         const { html } = await pageOfRun({ runId: partRunId, stored: part }, store, redriver, signal);
         const name = `${partRunId}.html`;
-        await write(join(dirname(file), name), html);
+        await write(join(dirname(file), name), html, signal);
         pages.set(partRunId, name);
       } else line.say(`The part ${partRunId} has no document, and so no page`);
       done += 1;
@@ -143,20 +144,16 @@ async function reportParts(
   }
   const hrefOf = (partRunId: string): string | null => pages.get(partRunId) ?? null;
   const { html } = await pageOfParts({ runId, location, text: stored.text }, hrefOf, redriver);
-  return write(file, html);
+  return write(file, html, signal);
 }
 
 /** Replaces a file at once: whoever opens it sees all of the page, or what was there before. */
-async function write(file: string, html: string): Promise<string> {
-  const incoming = `${file}.${process.pid}`;
+async function write(file: string, html: string, signal: AbortSignal): Promise<string> {
   try {
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(incoming, html);
-    await rename(incoming, file);
+    await replaceWhole(file, html, signal);
     return file;
   } catch (error) {
-    // What could not be made is not there to be removed, and may be no path at all.
-    await rm(incoming, { force: true }).catch(() => {});
     const why = error instanceof Error && 'code' in error ? error.code : error;
     throw new CommandFailedError(`${file} could not be written: ${why}`, { cause: error });
   }
